@@ -1,1 +1,35 @@
-//! To come.
+//! Believe a token, offline: compact JWS in, checked claims or a reasoned refusal out.
+//!
+//! ```text
+//!   KeySet ──┐
+//!   Policy ──┴─▶ Verifier ──verify(token, now)──▶ Verified<Claims>  or  Refusal{code, detail, cure}
+//! ```
+//! For gates, and for anyone who embeds it. No I/O, no clock, no secrets, no async. The rules are those
+//! of `spec/token.md`, cited by number above the lines that obey them.
+
+mod algorithm;
+mod claims;
+mod compact;
+mod edwards;
+pub mod encode;
+mod json;
+mod jwk;
+mod keys;
+pub mod leaf;
+mod policy;
+mod refusal;
+pub mod status_list;
+mod strings;
+mod time;
+mod verifier;
+
+pub use algorithm::Algorithm;
+pub use claims::{Claims, Confirmation, StatusRef};
+pub use compact::TOKEN_BYTES_MAX;
+pub use jwk::UnusableReason;
+pub use keys::{
+    KEY_ID_CHARS, KEY_SET_BYTES_MAX, KEYS_MAX, KeySet, KeySetError, UnusableKey, key_id, thumbprint,
+};
+pub use policy::{ACCESS_TOKEN_TYP, LEEWAY_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX_DEFAULT, Policy};
+pub use refusal::{Code, Refusal};
+pub use verifier::{Payload, Verified, Verifier};

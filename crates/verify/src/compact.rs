@@ -1,0 +1,153 @@
+//! A compact JWS taken apart (RFC 7515 §7.1): three strictly spelled segments and a header that is sane.
+//!
+//! `Parsed` shows which key is asked for and nothing of the payload. Refuses whatever has a second spelling.
+
+use crate::algorithm::Algorithm;
+use crate::encode::{base64url_decode_into, decoded_bytes_max};
+use crate::json::{self, Value};
+use crate::refusal::{Code, Refusal};
+use crate::strings::Str;
+
+/// The largest token that is looked at.
+// token.md §3.1
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Room for the decoded header and signature of one token.
+#[derive(Default)]
+pub(crate) struct Scratch(Vec<u8>);
+
+/// A token whose signature is still to be checked.
+pub(crate) struct Parsed<'t> {
+    pub(crate) header: Header<'t>,
+    pub(crate) signing_input: &'t [u8],
+    pub(crate) signature: &'t [u8],
+    pub(crate) payload: Vec<u8>,
+}
+
+/// The members of a header that mean something here.
+pub(crate) struct Header<'t> {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key_id: Option<Str<'t>>,
+    pub(crate) typ: Option<Str<'t>>,
+}
+
+impl<'t> Parsed<'t> {
+    pub(crate) fn new(token: &'t [u8], scratch: &'t mut Scratch) -> Result<Self, Refusal> {
+        if token.len() > TOKEN_BYTES_MAX {
+            let detail = format!("{} bytes; at most {TOKEN_BYTES_MAX} are read", token.len());
+            return Err(Refusal::because(Code::TooLarge, detail));
+        }
+        let (header, payload, signature) = three_segments(token)?;
+        let signing_input = &token[..header.len() + 1 + payload.len()];
+
+        let header_room = decoded_bytes_max(header.len());
+        scratch.0.resize(header_room + decoded_bytes_max(signature.len()), 0);
+        let (header_out, signature_out) = scratch.0.split_at_mut(header_room);
+        let header = decode(header, header_out, "header")?;
+        let signature = decode(signature, signature_out, "signature")?;
+        let mut payload_out = vec![0; decoded_bytes_max(payload.len())];
+        let payload_len = decode(payload, &mut payload_out, "payload")?.len();
+        payload_out.truncate(payload_len);
+
+        Ok(Parsed { header: Header::parse(header)?, signing_input, signature, payload: payload_out })
+    }
+}
+
+// token.md §3.2
+fn three_segments(token: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Refusal> {
+    let mut segments = token.split(|&byte| byte == b'.');
+    match (segments.next(), segments.next(), segments.next(), segments.next()) {
+        (Some(header), Some(payload), Some(signature), None) => Ok((header, payload, signature)),
+        _ => {
+            let dots = token.iter().filter(|&&byte| byte == b'.').count();
+            let detail = format!("{} segments; a compact JWS has three", dots + 1);
+            Err(Refusal::because(Code::Malformed, detail))
+        }
+    }
+}
+
+// token.md §3.3
+fn decode<'o>(segment: &[u8], out: &'o mut [u8], which: &str) -> Result<&'o [u8], Refusal> {
+    let len = base64url_decode_into(segment, out).ok_or_else(|| {
+        Refusal::because(Code::Malformed, format!("the {which} is not canonical base64url without padding"))
+    })?;
+    Ok(&out[..len])
+}
+
+#[derive(Default)]
+struct Members<'t> {
+    alg: Option<Value<'t>>,
+    kid: Option<Value<'t>>,
+    typ: Option<Value<'t>>,
+    crit: bool,
+    fault: Option<&'static str>,
+}
+
+impl<'t> Header<'t> {
+    // token.md §3.4
+    fn parse(bytes: &'t [u8]) -> Result<Self, Refusal> {
+        let mut members = Members::default();
+        json::read_object_bytes(bytes, |name, value| members.take(name, value))
+            .map_err(|fault| invalid(format!("the header {fault}")))?;
+        if let Some(fault) = members.fault {
+            return Err(invalid(fault));
+        }
+        let algorithm = algorithm(members.alg)?;
+        // token.md §3.5: presence alone refuses, an empty list included.
+        if members.crit {
+            return Err(Refusal::because(Code::CritUnsupported, "`crit` is present"));
+        }
+        Ok(Header {
+            algorithm,
+            key_id: optional_string(members.kid, "`kid` is not a string")?,
+            typ: optional_string(members.typ, "`typ` is not a string")?,
+        })
+    }
+}
+
+impl<'t> Members<'t> {
+    fn take(&mut self, name: Str<'t>, value: Value<'t>) {
+        match &*name.decoded() {
+            "alg" => self.alg = Some(value),
+            "kid" => self.kid = Some(value),
+            "typ" => self.typ = Some(value),
+            "crit" => self.crit = true,
+            // token.md §3.6: never followed, but a value that RFC 7515 §4.1 forbids condemns the header.
+            "jku" | "x5u" | "x5t" | "x5t#S256" | "cty" => {
+                self.demand(matches!(value, Value::String(_)), "a registered member is not a string");
+            }
+            "jwk" => self.demand(matches!(value, Value::Object(_)), "`jwk` is not an object"),
+            "x5c" => self.demand(matches!(value, Value::Array(_)), "`x5c` is not an array"),
+            // RFC 7797 §6: `b64` may not be anything but true without `crit`, and no `crit` is understood.
+            "b64" => self.demand(matches!(value, Value::True), "`b64` is not true"),
+            // RFC 7516 §9: where there is `enc`, it is a JWE.
+            "enc" => self.demand(false, "`enc` makes it a JWE, which is never opened here"),
+            _ => (),
+        }
+    }
+
+    fn demand(&mut self, fine: bool, fault: &'static str) {
+        if !fine {
+            self.fault = Some(fault);
+        }
+    }
+}
+
+fn algorithm(alg: Option<Value<'_>>) -> Result<Algorithm, Refusal> {
+    let name = optional_string(alg, "`alg` is not a string")?.ok_or_else(|| invalid("`alg` is missing"))?;
+    Algorithm::from_name(&name.decoded()).ok_or_else(|| {
+        Refusal::because(Code::AlgNotAllowed, "`alg` names none of the algorithms that are known here")
+    })
+}
+
+fn optional_string<'t>(value: Option<Value<'t>>, fault: &'static str) -> Result<Option<Str<'t>>, Refusal> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(string)) => Ok(Some(string)),
+        Some(_) => Err(invalid(fault)),
+    }
+}
+
+fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+    Refusal::because(Code::HeaderInvalid, detail)
+}

@@ -1,0 +1,61 @@
+//! Writing what this crate reads: base64url and JSON strings. For the mint, so that spelling has one home.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// `bytes` in base64url without padding (RFC 7515 §2).
+///
+/// ```
+/// assert_eq!(farside_verify::encode::base64url([0xfb, 0xff]), "-_8");
+/// ```
+pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Strictly decoded base64url: no padding, no other alphabet, no non-zero trailing bits; else `None`.
+///
+/// ```
+/// assert_eq!(farside_verify::encode::base64url_decode("-_8"), Some(vec![0xfb, 0xff]));
+/// assert_eq!(farside_verify::encode::base64url_decode("-_9"), None); // same bytes, second spelling
+/// ```
+// token.md §3.3
+pub fn base64url_decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Decodes strictly into the front of `out` and says how many bytes; `None` where `out` is too small.
+pub(crate) fn base64url_decode_into(text: &[u8], out: &mut [u8]) -> Option<usize> {
+    URL_SAFE_NO_PAD.decode_slice(text, out).ok()
+}
+
+/// The most bytes that `text_bytes` characters of base64url can hold.
+pub(crate) const fn decoded_bytes_max(text_bytes: usize) -> usize {
+    text_bytes / 4 * 3 + 3
+}
+
+/// Appends `text` to `out` as a JSON string with its quotes (RFC 8259 §7), escaping only what must be.
+///
+/// ```
+/// let mut out = String::new();
+/// farside_verify::encode::json_string(&mut out, "a\"\n\u{7f}é");
+/// assert_eq!(out, "\"a\\\"\\u000a\u{7f}é\"");
+/// ```
+pub fn json_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if u32::from(c) < 0x20 => {
+                out.push_str("\\u00");
+                out.extend([hex_digit(u32::from(c) >> 4), hex_digit(u32::from(c))]);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn hex_digit(value: u32) -> char {
+    char::from_digit(value & 0xf, 16).unwrap_or('0')
+}

@@ -1,0 +1,164 @@
+//! JSON strings as they are spelled: checked once, decoded only where an escape makes it necessary.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a text is not a JSON string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StringFault {
+    Unterminated,
+    Control,
+    Escape,
+    LoneSurrogate,
+}
+
+impl fmt::Display for StringFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StringFault::Unterminated => "has a string without end",
+            StringFault::Control => "has a bare control character in a string",
+            StringFault::Escape => "has an unknown escape in a string",
+            StringFault::LoneSurrogate => "has half a surrogate pair in a string",
+        })
+    }
+}
+
+/// A checked JSON string, still escaped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Str<'a> {
+    quoted: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Str<'a> {
+    pub(crate) const EMPTY: Str<'static> = Str { quoted: "\"\"", escaped: false };
+
+    /// Reads the string whose opening quote `text` begins with.
+    pub(crate) fn scan(text: &'a str) -> Result<Self, StringFault> {
+        let bytes = text.as_bytes();
+        let (mut at, mut escaped) = (1, false);
+        loop {
+            match bytes.get(at) {
+                None => return Err(StringFault::Unterminated),
+                Some(b'"') => return Ok(Str { quoted: &text[..=at], escaped }),
+                Some(b'\\') => {
+                    escaped = true;
+                    at += escape(&bytes[at..])?.1;
+                }
+                Some(0..=0x1f) => return Err(StringFault::Control),
+                Some(_) => at += 1,
+            }
+        }
+    }
+
+    /// The string as it is spelled, quotes included.
+    pub(crate) fn quoted(self) -> &'a str {
+        self.quoted
+    }
+
+    /// The string as it is spelled, without its quotes.
+    pub(crate) fn raw(self) -> &'a str {
+        &self.quoted[1..self.quoted.len() - 1]
+    }
+
+    pub(crate) fn is_escaped(self) -> bool {
+        self.escaped
+    }
+
+    /// The characters meant.
+    pub(crate) fn chars(self) -> Chars<'a> {
+        Chars { rest: self.raw() }
+    }
+
+    pub(crate) fn decoded(self) -> Cow<'a, str> {
+        if self.escaped { Cow::Owned(self.chars().collect()) } else { Cow::Borrowed(self.raw()) }
+    }
+
+    pub(crate) fn is(self, text: &str) -> bool {
+        if self.escaped { self.chars().eq(text.chars()) } else { self.raw() == text }
+    }
+
+    /// Whether both mean the same characters, however each is spelled.
+    pub(crate) fn same(self, other: Str<'_>) -> bool {
+        if self.escaped || other.escaped {
+            self.chars().eq(other.chars())
+        } else {
+            self.quoted == other.quoted
+        }
+    }
+
+    /// A hash of the characters meant: equal strings have equal hashes, whatever their spelling.
+    pub(crate) fn hash(self) -> u32 {
+        // FNV-1a, RFC 9923. Collisions cost a comparison, never a wrong answer.
+        let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        const BASIS: u32 = 0x811c_9dc5;
+        if !self.escaped {
+            return self.raw().bytes().fold(BASIS, step);
+        }
+        let mut utf8 = [0; 4];
+        self.chars().fold(BASIS, |hash, c| c.encode_utf8(&mut utf8).bytes().fold(hash, step))
+    }
+}
+
+/// The characters of a checked string.
+#[derive(Clone)]
+pub(crate) struct Chars<'a> {
+    rest: &'a str,
+}
+
+impl Iterator for Chars<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        if self.rest.starts_with('\\') {
+            let (c, bytes) = escape(self.rest.as_bytes()).ok()?;
+            self.rest = &self.rest[bytes..];
+            return Some(c);
+        }
+        let mut chars = self.rest.chars();
+        let c = chars.next();
+        self.rest = chars.as_str();
+        c
+    }
+}
+
+/// The character that the escape at the start of `bytes` means, and the escape's length.
+// RFC 8259 §7
+fn escape(bytes: &[u8]) -> Result<(char, usize), StringFault> {
+    let plain = |c| Ok((c, 2));
+    match bytes.get(1) {
+        Some(b'"') => plain('"'),
+        Some(b'\\') => plain('\\'),
+        Some(b'/') => plain('/'),
+        Some(b'b') => plain('\u{8}'),
+        Some(b'f') => plain('\u{c}'),
+        Some(b'n') => plain('\n'),
+        Some(b'r') => plain('\r'),
+        Some(b't') => plain('\t'),
+        Some(b'u') => unicode_escape(bytes),
+        Some(_) => Err(StringFault::Escape),
+        None => Err(StringFault::Unterminated),
+    }
+}
+
+fn unicode_escape(bytes: &[u8]) -> Result<(char, usize), StringFault> {
+    let first = hex4(bytes.get(2..6))?;
+    if !(0xd800..=0xdfff).contains(&first) {
+        return char::from_u32(first).map(|c| (c, 6)).ok_or(StringFault::LoneSurrogate);
+    }
+    if first >= 0xdc00 || bytes.get(6..8) != Some(b"\\u") {
+        return Err(StringFault::LoneSurrogate);
+    }
+    let second = hex4(bytes.get(8..12))?;
+    if !(0xdc00..=0xdfff).contains(&second) {
+        return Err(StringFault::LoneSurrogate);
+    }
+    let code_point = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+    char::from_u32(code_point).map(|c| (c, 12)).ok_or(StringFault::LoneSurrogate)
+}
+
+fn hex4(digits: Option<&[u8]>) -> Result<u32, StringFault> {
+    digits.ok_or(StringFault::Escape)?.iter().try_fold(0, |value, &digit| {
+        char::from(digit).to_digit(16).map(|d| value << 4 | d).ok_or(StringFault::Escape)
+    })
+}
