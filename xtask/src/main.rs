@@ -1,2 +1,40 @@
-//! To come.
-fn main() {}
+//! The project's chores, one file each: `cargo xtask check`, `test`, `bench [name]`, `fuzz [seconds]`.
+//! Every chore runs programs a person could run by hand, and prints each before it starts.
+#![expect(clippy::print_stdout, reason = "a chore talks to the person who started it")]
+
+mod bench;
+mod check;
+mod fuzz;
+mod peers;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask check | test | bench [name] | fuzz [seconds]
+
+  check   formatting, lints, documentation, and the tests that need no peers
+  test    the same, then every test of the workspace, beside real peers (nginx, node) installed if missing
+  bench   the figures of docs/benchmarks.md, one line `name value` each; with a name, only those
+  fuzz    libFuzzer on every target for the given seconds each (default 60); needs a nightly toolchain";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["check"] => check::run(),
+        ["test"] => test::run(),
+        ["bench"] => bench::run(None),
+        ["bench", name] => bench::run(Some(name)),
+        ["fuzz"] => fuzz::run(None),
+        ["fuzz", seconds] => fuzz::run(Some(seconds)),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("xtask: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The programs of others that the tests run beside ours. On Debian, as root, missing ones are installed;
+//! elsewhere they are named and the run stops, so that no test is ever skipped in silence.
+
+use crate::run::{Outcome, command, must, present, root};
+
+/// Program to look for, and the Debian package that brings it.
+const PEERS: [(&str, &str); 5] =
+    [("nginx", "nginx-light"), ("node", "nodejs"), ("npm", "npm"), ("strace", "strace"), ("cc", "gcc")];
+
+/// Every peer present, or the sentence that names those missing.
+pub(crate) fn install() -> Outcome {
+    let missing: Vec<&str> =
+        PEERS.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();
+    if !missing.is_empty() {
+        if !(running_as_root() && present("apt-get")) {
+            return Err(format!("these are needed and not installed: {}", missing.join(" ")));
+        }
+        must(apt(&["update", "--quiet"]))?;
+        let mut arguments = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+        arguments.extend(missing);
+        must(apt(&arguments))?;
+    }
+    javascript()
+}
+
+/// The npm packages that serve as oracles, exactly as their lock file pins them.
+fn javascript() -> Outcome {
+    let folder = root().join("system-tests/tests/jose");
+    if !folder.join("package-lock.json").is_file() || folder.join("node_modules/jose").is_dir() {
+        return Ok(());
+    }
+    let mut install = command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    install.current_dir(folder);
+    must(install)
+}
+
+fn apt(arguments: &[&str]) -> std::process::Command {
+    let mut apt = command("apt-get", arguments);
+    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    apt
+}
+
+fn running_as_root() -> bool {
+    command("id", &["-u"]).output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
