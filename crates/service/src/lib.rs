@@ -1,1 +1,28 @@
-//! To come.
+//! How Farside's programs run: configuration, durable files, journal, logging, metrics, manners at the command
+//! line and, behind the `web` feature, HTTP plumbing. It serves mint, ferry and gate alike, and never learns what
+//! a token is.
+//!
+//! ```text
+//!   asked     cli · config · duration · secret_file
+//!   kept      durable (whole files) · append (records) ─ journal (a chain of records) · lock
+//!   told      logging · metrics
+//!   lent      digest · random · time
+//!   served    web: limits, TLS, graceful end, admin pages
+//! ```
+
+pub mod append;
+pub mod cli;
+pub mod config;
+pub mod digest;
+pub mod durable;
+pub mod duration;
+mod harden;
+pub mod journal;
+pub mod lock;
+pub mod logging;
+pub mod metrics;
+pub mod random;
+pub mod secret_file;
+pub mod time;
+
+pub use harden::harden;

@@ -1,0 +1,315 @@
+//! Group commit: many threads append records to one file, one thread writes whatever has gathered and makes it
+//! durable with one `fdatasync` for all of them. For logs whose records must be on the medium before anyone hears of
+//! what they record.
+//!
+//! ```text
+//!   append ─┐                 ┌─ frame ─ write ─ fdatasync ─┐
+//!   append ─┼─ bounded queue ─┤       (one thread)          ├─ every ticket of the batch
+//!   append ─┘                 └─────────────────────────────┘
+//! ```
+//!
+//! The order on disk is the order of the calls: a caller that assigns positions does so and calls
+//! [`Group::append`] under one lock of its own; `append` never touches the disk itself. After the first failed write
+//! or fsync nothing is accepted any more and nothing is retried: what reached the medium is then unknown, and only
+//! opening the file again can tell.
+
+pub(crate) mod frame;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, JoinHandle};
+
+pub use frame::{Log, LogFault, Record, Recovery, TornTail, read};
+
+/// The longest record taken.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Bytes waiting for the writer before `append` makes its caller wait.
+pub const QUEUE_BYTES_MAX: usize = 4 << 20;
+/// Records waiting for the writer before `append` makes its caller wait.
+pub const QUEUE_RECORDS_MAX: usize = 1 << 16;
+
+/// Where batches go: the file, or what stands for it in a crash test.
+pub trait Tape: Send + 'static {
+    /// Appends all of `bytes`.
+    ///
+    /// # Errors
+    /// Not all of them were taken.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns once everything written is on the medium.
+    ///
+    /// # Errors
+    /// It may not be.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Tape for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// How a batch of records is spelled on the tape; called by the writing thread alone, in order.
+pub trait Framing: Send + 'static {
+    /// Puts the batch, which is never empty, at the end of `out`.
+    fn frame(&mut self, batch: &[Vec<u8>], out: &mut Vec<u8>);
+}
+
+/// The log is broken for good: a write failed, or the writer is gone.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the log takes nothing more until it is opened again: {reason}")]
+pub struct Broken {
+    reason: Arc<str>,
+}
+
+/// Why a record was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// The record is longer than [`RECORD_BYTES_MAX`].
+    #[error("a record of {bytes} bytes is longer than the {RECORD_BYTES_MAX} allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// See [`Broken`].
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// The appending end of a log. Shared by reference; dropped, it writes what is waiting and ends its thread.
+#[derive(Debug)]
+pub struct Group {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Group {
+    /// Starts the writing thread. `records` is how many the tape already holds: tickets count on from there.
+    ///
+    /// # Errors
+    /// The system gave no thread.
+    pub fn over(tape: impl Tape, framing: impl Framing, records: u64) -> io::Result<Self> {
+        let state = State { appended: records, durable: records, ..State::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), ..Shared::default() });
+        let watched = Watch(Arc::clone(&shared));
+        let writer = thread::Builder::new()
+            .name("log writer".to_owned())
+            .spawn(move || write_batches(&watched.0, tape, framing))?;
+        Ok(Self { shared, writer: Some(writer) })
+    }
+
+    /// Puts a record behind all that were appended before. Waits only while the queue is full.
+    ///
+    /// # Errors
+    /// The record is too long, or the log is broken.
+    pub fn append(&self, record: Vec<u8>) -> Result<Ticket, Refused> {
+        if record.len() > RECORD_BYTES_MAX {
+            return Err(Refused::TooLong { bytes: record.len() });
+        }
+        let mut state = self.shared.lock();
+        while state.is_full(record.len()) && state.broken.is_none() {
+            state = self.shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(broken) = &state.broken {
+            return Err(broken.clone().into());
+        }
+        let number = state.appended;
+        state.appended += 1;
+        state.pending_bytes += record.len();
+        state.pending.push(record);
+        drop(state);
+        self.shared.work.notify_one();
+        Ok(Ticket { shared: Arc::clone(&self.shared), number })
+    }
+
+    /// Records known to be on the medium.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.shared.lock().durable
+    }
+
+    /// Whether the log still takes records; health checks ask.
+    ///
+    /// # Errors
+    /// It is broken.
+    pub fn healthy(&self) -> Result<(), Broken> {
+        self.shared.lock().broken.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.shared.lock().closing = Closing::Asked;
+        self.shared.work.notify_one();
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has broken the log already, and every ticket knows.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// A claim on one record's durability: wait for it with [`Ticket::wait`], or await it.
+#[derive(Debug)]
+#[must_use = "a record is durable only once its ticket says so"]
+pub struct Ticket {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Ticket {
+    /// The record's place in the log, counted from 0.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Blocks until the record is on the medium.
+    ///
+    /// # Errors
+    /// The log broke first; the record may or may not be there when it is opened again.
+    pub fn wait(self) -> Result<(), Broken> {
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(outcome) = state.outcome(self.number) {
+                return outcome;
+            }
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<(), Broken>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.shared.lock();
+        match state.outcome(self.number) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                state.wakers.insert(self.number, context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// What the appending threads, the writer and the tickets share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Owns the queue and the counters; held for pushes and swaps only, never across a system call on the file.
+    state: Mutex<State>,
+    /// Something is waiting for the writer.
+    work: Condvar,
+    /// The writer has taken a batch.
+    room: Condvar,
+    /// A batch is durable, or the log broke.
+    done: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: Vec<Vec<u8>>,
+    pending_bytes: usize,
+    appended: u64,
+    durable: u64,
+    broken: Option<Broken>,
+    closing: Closing,
+    wakers: BTreeMap<u64, Waker>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Closing {
+    #[default]
+    No,
+    Asked,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while holding it; if something did, the counters are still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next batch, or `None` when the group is closed and all is written.
+    fn next_batch(&self) -> Option<Vec<Vec<u8>>> {
+        let mut state = self.lock();
+        while state.pending.is_empty() {
+            if state.closing == Closing::Asked {
+                return None;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.pending_bytes = 0;
+        let batch = std::mem::take(&mut state.pending);
+        drop(state);
+        self.room.notify_all();
+        Some(batch)
+    }
+
+    fn settle(&self, outcome: Result<u64, Broken>) {
+        let mut state = self.lock();
+        let wakers = match outcome {
+            Ok(records) => {
+                state.durable += records;
+                let durable = state.durable;
+                let waiting = state.wakers.split_off(&durable);
+                std::mem::replace(&mut state.wakers, waiting)
+            }
+            Err(broken) => {
+                state.broken.get_or_insert(broken);
+                state.pending.clear();
+                std::mem::take(&mut state.wakers)
+            }
+        };
+        drop(state);
+        self.done.notify_all();
+        self.room.notify_all();
+        wakers.into_values().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    fn is_full(&self, more_bytes: usize) -> bool {
+        let crowded = self.pending.len() >= QUEUE_RECORDS_MAX;
+        crowded || !self.pending.is_empty() && self.pending_bytes + more_bytes > QUEUE_BYTES_MAX
+    }
+
+    fn outcome(&self, number: u64) -> Option<Result<(), Broken>> {
+        if number < self.durable { Some(Ok(())) } else { self.broken.clone().map(Err) }
+    }
+}
+
+/// Breaks the log when the writing thread ends, so that nobody waits for a writer that is gone.
+struct Watch(Arc<Shared>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.settle(Err(Broken { reason: "its writer has ended".into() }));
+    }
+}
+
+fn write_batches(shared: &Shared, mut tape: impl Tape, mut framing: impl Framing) {
+    let mut bytes = Vec::new();
+    while let Some(batch) = shared.next_batch() {
+        bytes.clear();
+        framing.frame(&batch, &mut bytes);
+        if let Err(fault) = tape.write(&bytes).and_then(|()| tape.sync()) {
+            tracing::error!(error = %fault, records = batch.len(), "the log could not be written");
+            shared.settle(Err(Broken { reason: fault.to_string().into() }));
+            return;
+        }
+        shared.settle(Ok(batch.len() as u64));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Order, durability, poison, and every way a crash can leave the file.
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc;
+
+use super::*;
+use crate::lock;
+
+fn records(path: &Path) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    read(path, |record| found.push(record.bytes.to_vec())).unwrap();
+    found
+}
+
+fn log_of(path: &Path, batches: &[&[u8]]) {
+    let (group, _) = Log::open(path, |_| {}).unwrap();
+    for record in batches {
+        group.append(record.to_vec()).unwrap().wait().unwrap();
+    }
+}
+
+#[test]
+fn many_threads_append_and_all_is_there_in_order_of_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (group, recovery) = Log::open(&path, |_| {}).unwrap();
+    assert_eq!(recovery, Recovery::default());
+    let position = Mutex::new(0u64);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let mut position = position.lock().unwrap();
+                    let ticket = group.append(position.to_le_bytes().to_vec()).unwrap();
+                    assert_eq!(ticket.number(), *position);
+                    *position += 1;
+                    drop(position);
+                    ticket.wait().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(group.durable(), 400);
+    let expected: Vec<_> = (0..400u64).map(|n| n.to_le_bytes().to_vec()).collect();
+    assert_eq!(records(&path), expected);
+}
+
+#[test]
+fn a_log_goes_on_where_it_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    log_of(&path, &[b"one", b""]);
+    let (group, recovery) = Log::open(&path, |_| {}).unwrap();
+    assert_eq!((recovery.records, recovery.torn), (2, None));
+    let ticket = group.append(b"three".to_vec()).unwrap();
+    assert_eq!(ticket.number(), 2);
+    ticket.wait().unwrap();
+    drop(group);
+    assert_eq!(records(&path), [b"one".to_vec(), b"".to_vec(), b"three".to_vec()]);
+}
+
+#[test]
+fn two_processes_cannot_write_one_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (_group, _) = Log::open(&path, |_| {}).unwrap();
+    let second = fs::File::open(&path).unwrap();
+    assert!(lock::hold(&second, &path, std::time::Duration::ZERO).is_err());
+}
+
+#[test]
+fn a_tail_cut_anywhere_is_set_aside_and_the_rest_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    log_of(&path, &[b"first", b"second"]);
+    let whole = fs::read(&path).unwrap();
+    let boundary = whole.len() / 2 - usize::from(whole.len() % 2 != 0);
+    let first = 28 + 4 + 5;
+    assert!(first >= boundary - 1, "two frames of nearly equal length");
+    for cut in first + 1..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let (group, recovery) = Log::open(&path, |_| {}).unwrap();
+        let torn = recovery.torn.unwrap();
+        assert_eq!((recovery.records, torn.offset, torn.bytes), (1, first as u64, (cut - first) as u64));
+        assert_eq!(fs::read(torn.kept.unwrap()).unwrap(), &whole[first..cut]);
+        group.append(b"again".to_vec()).unwrap().wait().unwrap();
+        drop(group);
+        assert_eq!(records(&path), [b"first".to_vec(), b"again".to_vec()]);
+    }
+}
+
+#[test]
+fn a_tail_of_zeros_or_of_noise_is_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    log_of(&path, &[b"first"]);
+    let whole = fs::read(&path).unwrap();
+    for tail in
+        [vec![0; 5000], vec![0xa5; 29], b"FSB1FSB1FSB1FSB1FSB1FSB1FSB1FSB1FSB1".to_vec(), whole.clone()]
+    {
+        fs::write(&path, [&whole[..], &tail[..]].concat()).unwrap();
+        let (_, recovery) = Log::open(&path, |_| {}).unwrap();
+        assert_eq!(recovery.torn.map(|torn| torn.bytes), Some(tail.len() as u64));
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_and_nothing_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    log_of(&path, &[b"first", b"second", b"third"]);
+    let whole = fs::read(&path).unwrap();
+    let second = 28 + 4 + 5;
+    let third = second + 28 + 4 + 6;
+    for offset in (second..third).step_by(3) {
+        let mut damaged = whole.clone();
+        damaged[offset] ^= 0x10;
+        fs::write(&path, &damaged).unwrap();
+        let refused = Log::open(&path, |_| {}).unwrap_err();
+        assert!(matches!(refused, LogFault::Damaged { offset, .. } if offset == second as u64), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), damaged, "left as it was found");
+    }
+}
+
+/// A tape that fails at a chosen call and says what was asked of it.
+struct Failing {
+    calls_left: usize,
+    seen: mpsc::Sender<&'static str>,
+}
+
+impl Failing {
+    fn call(&mut self, name: &'static str) -> io::Result<()> {
+        let _ = self.seen.send(name);
+        match self.calls_left.checked_sub(1) {
+            Some(left) => self.calls_left = left,
+            None => return Err(io::Error::from(io::ErrorKind::StorageFull)),
+        }
+        Ok(())
+    }
+}
+
+impl Tape for Failing {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        self.call("write")
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        self.call("sync")
+    }
+}
+
+#[test]
+fn a_failed_write_or_fsync_breaks_the_log_for_good_and_is_never_retried() {
+    for good_calls in 0..4 {
+        let (seen, calls) = mpsc::channel();
+        let group =
+            Group::over(Failing { calls_left: good_calls, seen }, frame::Frames { offset: 0 }, 0).unwrap();
+        let outcomes: Vec<bool> = (0..3)
+            .map(|_| group.append(b"record".to_vec()).is_ok_and(|ticket| ticket.wait().is_ok()))
+            .collect();
+        assert_eq!(outcomes.iter().filter(|durable| **durable).count(), good_calls / 2);
+        assert!(group.healthy().unwrap_err().to_string().contains("nothing more"));
+        drop(group);
+        assert_eq!(calls.iter().count(), good_calls + 1, "nothing was asked after the failure");
+    }
+}
+
+#[test]
+fn a_ticket_can_be_awaited() {
+    let dir = tempfile::tempdir().unwrap();
+    let (group, _) = Log::open(&dir.path().join("log"), |_| {}).unwrap();
+    let mut ticket = std::pin::pin!(group.append(b"record".to_vec()).unwrap());
+    struct Unpark(thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    while ticket.as_mut().poll(&mut context).is_pending() {
+        thread::park();
+    }
+    assert_eq!(group.durable(), 1);
+}
+
+#[test]
+fn a_record_over_the_limit_is_refused_and_the_log_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (group, _) = Log::open(&dir.path().join("log"), |_| {}).unwrap();
+    assert!(matches!(group.append(vec![0; RECORD_BYTES_MAX + 1]), Err(Refused::TooLong { .. })));
+    let tickets: Vec<_> = (0..6).map(|_| group.append(vec![0; RECORD_BYTES_MAX]).unwrap()).collect();
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+}
