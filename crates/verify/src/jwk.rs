@@ -171,15 +171,11 @@ impl<'a> Jwk<'a> {
     /// Checks everything about the key and parses it for its algorithm.
     pub(crate) fn material(&self) -> Result<Material, UnusableReason> {
         let purpose = self.purpose()?;
-        let alg = match optional_string(self.alg)? {
-            None => None,
-            Some(name) => Some(Algorithm::from_name(&name.decoded()).ok_or(UnusableReason::Algorithm)?),
-        };
         let (algorithm, parsed) = match &*string(self.kty).map_err(|_| UnusableReason::KeyType)?.decoded() {
-            "EC" => self.elliptic(alg)?,
-            "OKP" => self.edwards(alg)?,
-            "RSA" => self.rsa(alg)?,
-            "AKP" => self.module_lattice(alg)?,
+            "EC" => self.elliptic(self.named_algorithm()?)?,
+            "OKP" => self.edwards(self.named_algorithm()?)?,
+            "RSA" => self.rsa(self.named_algorithm()?)?,
+            "AKP" => self.module_lattice(self.named_algorithm()?)?,
             _ => return Err(UnusableReason::KeyType),
         };
         Ok(Material { algorithm, parsed, purpose, calendar: self.calendar()? })
@@ -204,6 +200,11 @@ impl<'a> Jwk<'a> {
         }
         out.push('}');
         Ok(out)
+    }
+
+    fn named_algorithm(&self) -> Result<Option<Algorithm>, UnusableReason> {
+        let Some(name) = optional_string(self.alg)? else { return Ok(None) };
+        Algorithm::from_name(&name.decoded()).map(Some).ok_or(UnusableReason::Algorithm)
     }
 
     // token.md §4.6
