@@ -160,10 +160,10 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// A key id as it may be shown: ids come from strangers, so odd characters and length are not repeated.
+/// A key id as it may be shown: ids come from strangers, so odd characters and long ones are not repeated.
 pub(crate) fn shown_id(id: &str) -> Cow<'_, str> {
     const SHOWN_BYTES_MAX: usize = 64;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/~".contains(&b);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/~@".contains(&b);
     if id.is_empty() {
         Cow::Borrowed("with the empty id")
     } else if id.len() <= SHOWN_BYTES_MAX && id.bytes().all(plain) {
