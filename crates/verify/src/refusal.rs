@@ -88,7 +88,8 @@ codes! {
         "Import the newest bundle.";
     ClockFault "clock_fault", "This machine's clock is behind a time that is proven to have passed.",
         "Set the clock of this machine.";
-    HolderProofRequired "holder_proof_required", "The token is bound to a key, and no proof of that key came with it.",
+    HolderProofRequired "holder_proof_required",
+        "The token is bound to a key, and no proof of that key came with it.",
         "Send the proof of possession that the token's `cnf` claim asks for.";
     NotLogged "not_logged", "The token is not proven to be in the issuance log.",
         "Import the bundle that carries the token's log leaf.";
