@@ -1,1 +1,17 @@
-//! To come.
+//! The mint: the signing service on the connected side, and the only room that holds private keys.
+//!
+//! ```text
+//!   directory ─┐                          ┌─ charter (root, k of n)
+//!   sites ─────┼─ store ── judge ── issue ┤
+//!   calendar ──┘             │            └─ release documents (k of n)
+//!                         log leaf                  │
+//!                            └────── bundler ───────┴──▶ outbox/<site>/
+//! ```
+//!
+//! It refuses to sign what it could not log, to give one bundle number two contents, and to add a key or loosen a policy
+//! without the release signers of the charter.
+
+pub mod config;
+pub mod keys;
+pub mod names;
+pub mod store;

@@ -1,2 +1,5 @@
-//! To come.
-fn main() {}
+//! `farside-mint`: see `farside_mint::cli` for the commands.
+
+fn main() {
+    farside_service::harden();
+}

@@ -1,0 +1,124 @@
+//! `mint.toml`, and where everything lies in the folder beside it. Unknown keys are refused; every path in the file is
+//! relative to its folder.
+
+use std::path::{Path, PathBuf};
+
+use farside_service::cli::Failure;
+use farside_service::journal::Journal;
+use farside_service::secret_file::{self, Source};
+use farside_service::{config, time};
+use serde::Deserialize;
+
+use crate::keys::Passphrase;
+use crate::store::Store;
+
+/// What `mint.toml` may hold.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The realm, as the charter names it.
+    pub realm: String,
+    /// Name of this replica where several mints serve one realm; empty for the first. It becomes part of its log shards.
+    #[serde(default)]
+    pub replica: String,
+    /// File with the passphrase of the online, log and token keys. Left out: a systemd credential, else a prompt.
+    pub passphrase_file: Option<PathBuf>,
+    /// The token endpoint's public URL, as clients see it: the `issuer` of its metadata and the audience of client
+    /// assertions. Left out: made from the listening address.
+    pub public_url: Option<String>,
+}
+
+/// A founded mint: its configuration and its folder.
+#[derive(Debug, Clone)]
+pub struct Mint {
+    /// Where everything lies.
+    pub home: Home,
+    /// What its file says.
+    pub config: Config,
+}
+
+impl Mint {
+    /// Reads the configuration at `path`; the folder it lies in is the mint's home.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let config: Config = config::load(path)?;
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self { home: Home(folder.to_path_buf()), config })
+    }
+
+    /// Opens the database, which must exist.
+    pub fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::open(&self.home.database(), time::now_unix())?)
+    }
+
+    /// The passphrase of the keys that the mint uses unattended.
+    pub fn passphrase(&self) -> Result<Passphrase, Failure> {
+        let file = self.config.passphrase_file.as_ref().map(|file| self.home.0.join(file));
+        Ok(Passphrase::new(secret_file::read_passphrase(&Source::find(file.as_deref()))?))
+    }
+
+    /// The journal of administrative acts done by commands; a running `serve` keeps its own beside it.
+    pub fn journal(&self) -> Result<Journal, Failure> {
+        Ok(Journal::open(&self.home.journal(), "mint-cli")?.0)
+    }
+}
+
+/// The mint's folder.
+#[derive(Debug, Clone)]
+pub struct Home(pub PathBuf);
+
+impl Home {
+    /// `mint.toml`.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("mint.toml")
+    }
+
+    /// `mint.db`.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("mint.db")
+    }
+
+    /// Keys that the mint uses unattended.
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// The online signer.
+    pub fn online_key(&self) -> PathBuf {
+        self.keys().join("online.key")
+    }
+
+    /// The key of the log's checkpoints.
+    pub fn log_key(&self) -> PathBuf {
+        self.keys().join("log.key")
+    }
+
+    /// Root and release keys of a small installation; elsewhere these live on other media.
+    pub fn offline(&self) -> PathBuf {
+        self.0.join("offline")
+    }
+
+    /// The issuance log.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// The journals.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// Finished bundles of `site`, for a ferry to fetch.
+    pub fn outbox(&self, site: &str) -> PathBuf {
+        self.0.join("outbox").join(site)
+    }
+
+    /// Bundles that are written but not yet committed; no ferry looks here.
+    pub fn staging(&self) -> PathBuf {
+        self.0.join("staging")
+    }
+
+    /// The socket on which a running `serve` takes commands.
+    pub fn socket(&self) -> PathBuf {
+        self.0.join("run").join("mint.sock")
+    }
+}

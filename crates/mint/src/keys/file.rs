@@ -1,0 +1,224 @@
+//! A key file: a header that anyone may read, and the private key encrypted under a passphrase.
+//!
+//! ```text
+//! farside-key/1
+//! kind signer
+//! name anna
+//! public farside-signer/1 anna …
+//! argon2id 65536 3 1 <salt>          KiB, passes, lanes
+//! aes-256-gcm <nonce>
+//!                                    the header ends here: every byte so far is additional authenticated data
+//! <ciphertext and tag, base64url>
+//! ```
+//!
+//! What the header says is believed only after the file has opened.
+
+use std::fmt;
+use std::path::Path;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use farside_service::durable::{self, Mode};
+use farside_verify::encode::{base64url, base64url_decode};
+use zeroize::Zeroizing;
+
+use super::{KeyFault, PASSPHRASE_BYTES_MIN, Passphrase};
+
+const MAGIC: &str = "farside-key/1";
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+const SALT_BYTES: usize = 16;
+const KEY_BYTES: usize = 32;
+/// What a new file costs to try one passphrase on.
+const COST: Cost = Cost { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
+/// The most that a file may ask of the machine that opens it.
+const COST_MAX: Cost = Cost { memory_kib: 1024 * 1024, passes: 16, lanes: 8 };
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Sign notes for a role of the charter.
+    Signer,
+    /// Sign the log's checkpoints.
+    Log,
+    /// Sign tokens of one site.
+    Token,
+}
+
+impl KeyKind {
+    const ALL: [Self; 3] = [Self::Signer, Self::Log, Self::Token];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Signer => "signer",
+            Self::Log => "log",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The readable part of a key file. From [`inspect`] it is a claim; from an opened file it is authentic.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// What the key may do.
+    pub kind: KeyKind,
+    /// Its name.
+    pub name: String,
+    /// The public key as the kind writes it: a signer's line, a verifier key, a JWK.
+    pub public: String,
+}
+
+/// Reads the header alone; nothing vouches for it.
+pub fn inspect(path: &Path) -> Result<Header, KeyFault> {
+    let bytes = durable::read_limited(path, FILE_BYTES_MAX)?;
+    Ok(Envelope::parse(path, &bytes)?.header)
+}
+
+/// Encrypts `secret` into a new file; an existing file is left alone and reported.
+pub(super) fn create(
+    path: &Path,
+    header: &Header,
+    secret: &[u8],
+    passphrase: &Passphrase,
+) -> Result<(), KeyFault> {
+    if passphrase.bytes().len() < PASSPHRASE_BYTES_MIN {
+        return Err(KeyFault::PassphraseShort);
+    }
+    let random = |_| KeyFault::Crypto("random salt");
+    let salt = farside_service::random::bytes::<SALT_BYTES>().map_err(random)?;
+    let nonce = farside_service::random::bytes::<NONCE_LEN>().map_err(random)?;
+    let mut file = format!(
+        "{MAGIC}\nkind {}\nname {}\npublic {}\nargon2id {} {} {} {}\naes-256-gcm {}\n\n",
+        header.kind,
+        header.name,
+        header.public,
+        COST.memory_kib,
+        COST.passes,
+        COST.lanes,
+        base64url(salt),
+        base64url(nonce),
+    );
+    let mut sealed = Zeroizing::new(secret.to_vec());
+    cipher(passphrase, COST, &salt)?
+        .seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(file.as_bytes()),
+            &mut *sealed,
+        )
+        .map_err(|_| KeyFault::Crypto("encrypted key"))?;
+    file.push_str(&base64url(&*sealed));
+    file.push('\n');
+    Ok(durable::write_new(path, file.as_bytes(), Mode::Private)?)
+}
+
+/// Opens a key file of the `wanted` kind.
+pub(super) fn open(
+    path: &Path,
+    wanted: KeyKind,
+    passphrase: &Passphrase,
+) -> Result<(Header, Zeroizing<Vec<u8>>), KeyFault> {
+    let bytes = durable::read_limited(path, FILE_BYTES_MAX)?;
+    let mut envelope = Envelope::parse(path, &bytes)?;
+    if envelope.header.kind != wanted {
+        return Err(KeyFault::Kind { path: path.display().to_string(), held: envelope.header.kind, wanted });
+    }
+    let locked = |_| KeyFault::Locked { path: path.display().to_string() };
+    let length = cipher(passphrase, envelope.cost, &envelope.salt)?
+        .open_in_place(
+            Nonce::assume_unique_for_key(envelope.nonce),
+            Aad::from(envelope.authenticated),
+            &mut envelope.sealed,
+        )
+        .map_err(locked)?
+        .len();
+    envelope.sealed.truncate(length);
+    Ok((envelope.header, envelope.sealed))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+struct Envelope<'a> {
+    header: Header,
+    cost: Cost,
+    salt: Vec<u8>,
+    nonce: [u8; NONCE_LEN],
+    authenticated: &'a [u8],
+    sealed: Zeroizing<Vec<u8>>,
+}
+
+impl<'a> Envelope<'a> {
+    fn parse(path: &Path, bytes: &'a [u8]) -> Result<Self, KeyFault> {
+        Self::read(bytes).map_err(|reason| KeyFault::Malformed { path: path.display().to_string(), reason })
+    }
+
+    fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is no text")?;
+        let (head, body) = text.split_once("\n\n").ok_or("its header does not end")?;
+        let mut lines = head.split('\n');
+        if lines.next() != Some(MAGIC) {
+            return Err("its first line is another");
+        }
+        let mut member = |name: &'static str| {
+            lines
+                .next()
+                .and_then(|line| line.strip_prefix(name)?.strip_prefix(' '))
+                .ok_or("a header line is missing")
+        };
+        let kind = member("kind")?;
+        let header = Header {
+            kind: KeyKind::ALL
+                .into_iter()
+                .find(|known| known.as_str() == kind)
+                .ok_or("its kind is unknown")?,
+            name: member("name")?.to_owned(),
+            public: member("public")?.to_owned(),
+        };
+        let (cost, salt) = read_cost(member("argon2id")?)?;
+        let nonce = base64url_decode(member("aes-256-gcm")?).and_then(|nonce| nonce.try_into().ok());
+        if lines.next().is_some() {
+            return Err("it has a header line too many");
+        }
+        let body = body.strip_suffix('\n').ok_or("it is cut short")?;
+        Ok(Self {
+            header,
+            cost,
+            salt,
+            nonce: nonce.ok_or("its nonce cannot be read")?,
+            authenticated: bytes.get(..head.len() + 2).ok_or("it is cut short")?,
+            sealed: Zeroizing::new(base64url_decode(body).ok_or("its ciphertext cannot be read")?),
+        })
+    }
+}
+
+fn read_cost(text: &str) -> Result<(Cost, Vec<u8>), &'static str> {
+    let fault = "its Argon2id line cannot be read";
+    let fields: Vec<&str> = text.split(' ').collect();
+    let [memory, passes, lanes, salt] = fields[..] else { return Err(fault) };
+    let number = |text: &str| text.parse::<u32>().map_err(|_| fault);
+    let cost = Cost { memory_kib: number(memory)?, passes: number(passes)?, lanes: number(lanes)? };
+    let salt = base64url_decode(salt).filter(|salt| salt.len() == SALT_BYTES).ok_or(fault)?;
+    let dear =
+        cost.memory_kib > COST_MAX.memory_kib || cost.passes > COST_MAX.passes || cost.lanes > COST_MAX.lanes;
+    if dear { Err("it asks for more memory or time than a key file may") } else { Ok((cost, salt)) }
+}
+
+fn cipher(passphrase: &Passphrase, cost: Cost, salt: &[u8]) -> Result<LessSafeKey, KeyFault> {
+    let fault = || KeyFault::Crypto("key from the passphrase");
+    let params =
+        Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(KEY_BYTES)).map_err(|_| fault())?;
+    let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase.bytes(), salt, &mut *key)
+        .map_err(|_| fault())?;
+    Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| fault())?))
+}

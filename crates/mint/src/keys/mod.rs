@@ -1,0 +1,89 @@
+//! Private keys on the near side: made here, kept in encrypted files, opened into types that can sign and never be shown.
+//! Three kinds: signers of the charter's roles (pairs), the log's key, and the token keys of the sites.
+
+mod file;
+mod token;
+
+use farside_service::secret_file::Secret;
+
+pub use file::{Header, KeyKind, inspect};
+pub use token::{KeyPair, MadeKey, Period, TokenKey, open_token};
+
+/// Fewest bytes of a passphrase under which a new key is written.
+pub const PASSPHRASE_BYTES_MIN: usize = 8;
+
+/// A passphrase; wiped when dropped, never shown.
+pub struct Passphrase(Secret);
+
+impl Passphrase {
+    /// Takes what was read from a file, a credential or a terminal.
+    pub fn new(secret: Secret) -> Self {
+        Self(secret)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passphrase")
+    }
+}
+
+/// Why a key could not be made or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFault {
+    /// The file could not be read or written; an existing key is never overwritten.
+    #[error("{0}")]
+    File(#[from] farside_service::durable::Failed),
+    /// The file is no key file of this version.
+    #[error("{path} is not a farside key file: {reason}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The passphrase is wrong, or somebody changed the file; the two cannot be told apart.
+    #[error("{path} does not open: the passphrase is wrong, or the file was altered")]
+    Locked {
+        /// The file.
+        path: String,
+    },
+    /// The file opens, but is not the kind of key that is wanted here.
+    #[error("{path} holds a {held} key, and a {wanted} key is wanted")]
+    Kind {
+        /// The file.
+        path: String,
+        /// What it is.
+        held: KeyKind,
+        /// What was asked for.
+        wanted: KeyKind,
+    },
+    /// The public key that the file names is not that of its private key.
+    #[error("{path} names a public key that is not its private key's")]
+    Mismatch {
+        /// The file.
+        path: String,
+    },
+    /// Too short to protect anything.
+    #[error("the passphrase is shorter than {PASSPHRASE_BYTES_MIN} bytes")]
+    PassphraseShort,
+    /// A name that cannot stand in a note or a file name.
+    #[error("`{0}` cannot name a key: use letters, digits, `-`, `_` and `.`")]
+    Name(String),
+    /// The cryptographic library refused.
+    #[error("the {0} could not be made")]
+    Crypto(&'static str),
+}
+
+impl From<KeyFault> for farside_service::cli::Failure {
+    fn from(fault: KeyFault) -> Self {
+        let refused =
+            matches!(fault, KeyFault::Locked { .. } | KeyFault::Kind { .. } | KeyFault::PassphraseShort);
+        if refused { Self::refused(fault.to_string()) } else { Self::could_not(fault.to_string()) }
+    }
+}

@@ -1,0 +1,165 @@
+//! The mint's one database: SQLite in WAL mode with `synchronous=FULL`, so that what a command acknowledged is on disk.
+//! Writers go through [`Store::write`]; whoever decides something reads a [`Directory`], an immutable picture in memory
+//! that is rebuilt as soon as any process has committed.
+
+mod directory;
+mod migrate;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+pub use directory::{
+    Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, Subject, TokenKeyRecord,
+};
+
+/// How long a writer waits for another process to finish its transaction.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// The open database. One connection writes, another only reads: so the reader's `data_version` moves with every commit,
+/// our own included.
+pub struct Store {
+    /// Owns the connection that writes; held for the length of one transaction.
+    writer: Mutex<Connection>,
+    /// Owns the connection that reads; held while `data_version` is looked at and while a picture is built.
+    reader: Mutex<Connection>,
+    picture: ArcSwapOption<Directory>,
+}
+
+impl Store {
+    /// Creates the database of a new realm at `path`, where nothing may exist yet.
+    pub fn create(path: &Path, realm: &str, now: u64) -> Result<Self, StoreFault> {
+        if path.exists() {
+            return Err(StoreFault::Exists);
+        }
+        farside_service::durable::write_new(path, b"", farside_service::durable::Mode::Private)
+            .map_err(|_| StoreFault::Exists)?;
+        let store = Self::open(path, now)?;
+        store.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO realm (one, name, created_at) VALUES (1, ?1, ?2)",
+                (realm, now as i64),
+            )?;
+            Ok::<_, StoreFault>(())
+        })?;
+        Ok(store)
+    }
+
+    /// Opens an existing database and brings its schema up to date.
+    pub fn open(path: &Path, now: u64) -> Result<Self, StoreFault> {
+        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        migrate::run(&mut writer, now)?;
+        let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        reader.pragma_update(None, "query_only", true)?;
+        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader), picture: ArcSwapOption::empty() })
+    }
+
+    /// The directory as of the last commit of any process. Cheap when nothing has changed: one pragma.
+    pub fn directory(&self) -> Result<Arc<Directory>, StoreFault> {
+        let mut reader = unpoisoned(&self.reader);
+        let version: i64 = reader.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        if let Some(held) = self.picture.load_full().filter(|held| held.data_version() == version) {
+            return Ok(held);
+        }
+        // The version is read before the picture: a commit in between makes the next call build once more.
+        let transaction = reader.transaction()?;
+        let fresh = Arc::new(Directory::read(&transaction, version)?);
+        self.picture.store(Some(Arc::clone(&fresh)));
+        Ok(fresh)
+    }
+
+    /// Runs `change` in one immediate transaction: committed and on disk when it returns `Ok`, without effect otherwise.
+    pub fn write<T, E: From<StoreFault>>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = unpoisoned(&self.writer);
+        let transaction = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|fault| E::from(StoreFault::from(fault)))?;
+        let outcome = change(&transaction)?;
+        transaction.commit().map_err(|fault| E::from(StoreFault::from(fault)))?;
+        Ok(outcome)
+    }
+
+    /// Runs `look` on a consistent view of the database.
+    pub fn read<T, E: From<StoreFault>>(
+        &self,
+        look: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut reader = unpoisoned(&self.reader);
+        let transaction = reader.transaction().map_err(|fault| E::from(StoreFault::from(fault)))?;
+        look(&transaction)
+    }
+}
+
+/// What can be wrong with the database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreFault {
+    /// A new realm was to be founded where one already stands.
+    #[error("a database stands here already")]
+    Exists,
+    /// The database was written by a newer program.
+    #[error(
+        "the database has {held} schema steps and this program knows {known}: it was made by a newer version"
+    )]
+    Newer {
+        /// Steps that the database has seen.
+        held: usize,
+        /// Steps that this program knows.
+        known: usize,
+    },
+    /// A schema step was applied in other words than this program's.
+    #[error("schema step `{step}` of the database reads differently from this program's")]
+    Altered {
+        /// The step's name.
+        step: &'static str,
+    },
+    /// A row holds what this program would never have written.
+    #[error("the database holds a {what} that cannot be read: {value}")]
+    Unreadable {
+        /// Which column or object.
+        what: &'static str,
+        /// What stands there.
+        value: String,
+    },
+    /// SQLite could not do it.
+    #[error("the database could not be used: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl From<StoreFault> for farside_service::cli::Failure {
+    fn from(fault: StoreFault) -> Self {
+        Self::could_not(fault.to_string())
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreFault> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    Ok(connection)
+}
+
+/// A panic elsewhere cannot leave a connection half-used: its transaction was rolled back when it was dropped.
+fn unpoisoned(mutex: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads a stored non-negative integer.
+pub(crate) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// Stores an instant, length or sequence number; none of ours reaches the sign bit.
+pub(crate) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
