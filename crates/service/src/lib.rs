@@ -24,5 +24,7 @@ pub mod metrics;
 pub mod random;
 pub mod secret_file;
 pub mod time;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use harden::harden;

@@ -89,16 +89,15 @@ impl<'t> Header<'t> {
         let mut members = Members::default();
         json::read_object_bytes(bytes, |name, value| members.take(name, value))
             .map_err(|fault| invalid(format!("the header {fault}")))?;
-        if let Some(fault) = members.fault {
-            return Err(invalid(fault));
-        }
-        let algorithm = algorithm(members.alg)?;
         // token.md §3.5: presence alone refuses, an empty list included.
         if members.crit {
             return Err(Refusal::because(Code::CritUnsupported, "`crit` is present"));
         }
+        if let Some(fault) = members.fault {
+            return Err(invalid(fault));
+        }
         Ok(Header {
-            algorithm,
+            algorithm: algorithm(members.alg)?,
             key_id: optional_string(members.kid, "`kid` is not a string")?,
             typ: optional_string(members.typ, "`typ` is not a string")?,
         })

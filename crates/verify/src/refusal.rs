@@ -88,7 +88,8 @@ codes! {
         "Import the newest bundle.";
     ClockFault "clock_fault", "This machine's clock is behind a time that is proven to have passed.",
         "Set the clock of this machine.";
-    HolderProofRequired "holder_proof_required", "The token is bound to a key, and no proof of that key came with it.",
+    HolderProofRequired "holder_proof_required",
+        "The token is bound to a key, and no proof of that key came with it.",
         "Send the proof of possession that the token's `cnf` claim asks for.";
     NotLogged "not_logged", "The token is not proven to be in the issuance log.",
         "Import the bundle that carries the token's log leaf.";
@@ -160,10 +161,10 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// A key id as it may be shown: ids come from strangers, so odd characters and length are not repeated.
+/// A key id as it may be shown: ids come from strangers, so odd characters and long ones are not repeated.
 pub(crate) fn shown_id(id: &str) -> Cow<'_, str> {
     const SHOWN_BYTES_MAX: usize = 64;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/~".contains(&b);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/~@".contains(&b);
     if id.is_empty() {
         Cow::Borrowed("with the empty id")
     } else if id.len() <= SHOWN_BYTES_MAX && id.bytes().all(plain) {

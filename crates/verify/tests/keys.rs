@@ -204,12 +204,12 @@ fn svid_keys_verify_svids_alone() {
 #[test]
 fn thumbprints_are_those_of_the_rfcs() {
     // RFC 7638 §3.1
-    let rsa = br#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#;
+    let rsa = include_bytes!("../../../vectors/jwk/rfc7638_3_1.json");
     let rsa = thumbprint(rsa).unwrap();
     assert_eq!(base64url(rsa), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     assert_eq!(key_id(&rsa), "NzbLsXh8");
     // RFC 8037 §A.3
-    let okp = br#"{"crv":"Ed25519","kty":"OKP","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let okp = include_bytes!("../../../vectors/jwk/rfc8037_a_2.json");
     assert_eq!(base64url(thumbprint(okp).unwrap()), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     assert!(thumbprint(br#"{"kty":"oct","k":"AAAA"}"#).is_err());
     assert!(thumbprint(br#"{"kty":"EC","crv":"P-256"}"#).is_err());

@@ -75,8 +75,8 @@ fn a_line_torn_anywhere_is_set_aside_and_the_chain_goes_on() {
 fn damage_before_a_later_batch_is_refused_at_opening() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(dir.path(), 3);
-    let damaged = fs::read_to_string(&path).unwrap().replacen("ana", "eve", 2);
-    let damaged = damaged.replacen("eve", "ana", 1);
+    let damaged = fs::read_to_string(&path).unwrap().replacen("ana", "eva", 2);
+    let damaged = damaged.replacen("eva", "ana", 1);
     fs::write(&path, &damaged).unwrap();
     let refused = Journal::open(dir.path(), "gate").unwrap_err();
     assert!(matches!(refused, OpenFault::Damaged { line: 1, reason: LineFault::Hash, .. }), "{refused}");

@@ -1,0 +1,32 @@
+//! The admin address: `/metrics` for Prometheus, `/healthz` for whoever restarts programs. No tokens, no secrets.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::metrics::Handle;
+
+/// The admin pages. `healthy` answers what is wrong, in words without secrets.
+pub fn admin_router(
+    metrics: Handle,
+    healthy: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+) -> Router {
+    let healthy = Arc::new(healthy);
+    let health = move || {
+        let healthy = Arc::clone(&healthy);
+        async move {
+            match healthy() {
+                Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+                Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+            }
+        }
+    };
+    let exposition = move || {
+        let text = metrics.render();
+        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response() }
+    };
+    Router::new().route("/healthz", get(health)).route("/metrics", get(exposition))
+}
