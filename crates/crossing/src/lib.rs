@@ -1,1 +1,59 @@
-//! To come.
+//! What crosses the gap, written and checked in one place: signed notes, the charter, bundles and their acceptance.
+//!
+//! ```text
+//!   note ── signer ── role ──────── charter            who may say what
+//!                       │
+//!         keys  policy  fence  pardon                  what release people sign
+//!         status  leaves  parcels (seal)               what the online key signs, through the manifest
+//!                       │
+//!         manifest ── bundle ── acceptance             one numbered file, and whether it may be applied
+//! ```
+//!
+//! For the mint, which packs, and the gate, which opens. It does no I/O, reads no clock, throws no dice and holds no
+//! private signing key: signing takes a [`Signer`], randomness and time are arguments. `spec/bundle.md` has the rules.
+
+pub mod acceptance;
+pub mod bundle;
+pub mod charter;
+pub mod digest;
+pub mod document;
+pub mod fence;
+pub mod fingerprint;
+pub mod inspect;
+pub mod keys;
+pub mod leaves;
+pub mod manifest;
+pub mod note;
+pub mod pack;
+pub mod parcels;
+pub mod pardon;
+pub mod policy;
+pub mod receipt;
+pub mod refusal;
+pub mod role;
+pub mod seal;
+pub mod signer;
+pub mod status;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use acceptance::{Acceptance, Clock, Stream, judge};
+pub use bundle::Opened;
+pub use charter::{Charter, CharterDraft};
+pub use digest::Digest;
+pub use fingerprint::{ExpectedFingerprint, Fingerprint};
+pub use keys::KeysDocument;
+pub use manifest::{Base, ComponentEntry, ComponentType, Kind, Manifest};
+pub use note::{Note, NoteFault};
+pub use pack::{Draft, PackFault, Packed, Writer};
+pub use parcels::{Claim, Parcel};
+pub use policy::{AudiencePolicy, PolicyDocument};
+pub use receipt::ReceiptCode;
+pub use refusal::{Code, Refusal};
+pub use role::{Believed, Role, RoleName};
+pub use seal::{RecipientPublic, RecipientSecret, SealContext};
+pub use signer::{LogKey, MlDsaLevel, PairSignature, SignFailed, Signer, SignerPublic};
+pub use status::StatusDocument;
+pub use text::RawJson;

@@ -1,0 +1,321 @@
+//! The charter: who may sign what in this realm. It is believed once by its fingerprint, compared by eye, and from
+//! then on follows itself: each next one needs the signatures of the old and of the new root.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::document::{first_line, from_json, split, to_json};
+use crate::fingerprint::{ExpectedFingerprint, Fingerprint};
+use crate::note::Note;
+use crate::refusal::{Code, Refusal};
+use crate::role::{Role, RoleName, RoleText};
+use crate::signer::LogKey;
+use crate::text::{check_integer, check_name, decimal};
+
+/// Most charters that one bundle brings.
+pub const CHAIN_CHARTERS_MAX: usize = 64;
+
+/// Most log keys of a realm: one for each mint replica.
+const LOG_KEYS_MAX: usize = 64;
+
+/// First word of a charter's first line.
+const KIND: &str = "farside-charter";
+
+/// Accepts a realm's charter for the first time, by the fingerprint that people compared.
+///
+/// # Errors
+/// `fingerprint_mismatch` before anything else is read; then what [`follow`] refuses.
+pub fn open_first(bytes: &[u8], expected: &ExpectedFingerprint) -> Result<Charter, Refusal> {
+    let note = Note::parse(bytes)?;
+    // bundle.md §4.8
+    let seen = Fingerprint::from(Digest::of(note.text().as_bytes()));
+    if !expected.matches(&seen) {
+        return Err(Refusal::new(Code::FingerprintMismatch, format!("it has {}", seen.hex())));
+    }
+    let draft = CharterDraft::parse(note.text())?;
+    draft.root.verify(&note)?;
+    Ok(Charter { draft, digest: Digest::of(note.text().as_bytes()), bytes: bytes.to_vec() })
+}
+
+/// Accepts the charter that comes next after a trusted one.
+///
+/// # Errors
+/// `wrong_realm`, `charter_broken`, `charter_unsafe`, `signature_invalid`, `threshold_unmet`, `malformed`.
+pub fn follow(trusted: &Charter, next: &[u8]) -> Result<Charter, Refusal> {
+    let note = Note::parse(next)?;
+    let (realm, version) = announced(note.text())?;
+    if realm != trusted.realm() {
+        return Err(Refusal::new(Code::WrongRealm, "a charter of another realm"));
+    }
+    if version != trusted.version() + 1 {
+        let detail = format!("version {version} after version {}", trusted.version());
+        return Err(Refusal::new(Code::CharterBroken, detail));
+    }
+    // bundle.md §4.9: the old threshold before anything is read, then the new one by its own list.
+    trusted.root().verify(&note)?;
+    let draft = CharterDraft::parse(note.text())?;
+    draft.root.verify(&note)?;
+    if draft.prev != Some(trusted.digest()) || draft.issued_at < trusted.issued_at() {
+        return Err(Refusal::new(Code::CharterBroken, "it names another predecessor or an earlier time"));
+    }
+    Ok(Charter { draft, digest: Digest::of(note.text().as_bytes()), bytes: next.to_vec() })
+}
+
+/// What a charter or its draft says, for people who are to sign it. Nothing of it is verified.
+///
+/// # Errors
+/// `malformed`, `charter_unsafe`; `signature_invalid` where one of its own root signers' signatures does not hold.
+pub fn review(bytes: &[u8]) -> Result<Review, Refusal> {
+    let note = Note::parse(bytes)?;
+    let draft = CharterDraft::parse(note.text())?;
+    let signed = draft.root.signed_by(&note)?.into_iter().map(str::to_owned).collect();
+    Ok(Review { fingerprint: Fingerprint::from(Digest::of(note.text().as_bytes())), signed, draft })
+}
+
+/// A charter as [`review`] read it.
+#[derive(Debug, Clone)]
+pub struct Review {
+    /// What it says.
+    pub draft: CharterDraft,
+    /// What it would be known by.
+    pub fingerprint: Fingerprint,
+    /// Its own root signers who have signed so far.
+    pub signed: Vec<String>,
+}
+
+/// A charter that is trusted. Made by [`open_first`] and [`follow`] alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charter {
+    draft: CharterDraft,
+    digest: Digest,
+    bytes: Vec<u8>,
+}
+
+impl Charter {
+    /// The realm it founds.
+    pub fn realm(&self) -> &str {
+        &self.draft.realm
+    }
+
+    /// Its number, from 1.
+    pub fn version(&self) -> u64 {
+        self.draft.version
+    }
+
+    /// When it was drafted, Unix seconds.
+    pub fn issued_at(&self) -> u64 {
+        self.draft.issued_at
+    }
+
+    /// SHA-256 of its text.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The same, for eyes.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::from(self.digest)
+    }
+
+    /// Who signs charters.
+    pub fn root(&self) -> &Role {
+        &self.draft.root
+    }
+
+    /// Who signs what loosens.
+    pub fn release(&self) -> &Role {
+        &self.draft.release
+    }
+
+    /// Who signs what tightens or refreshes.
+    pub fn online(&self) -> &Role {
+        &self.draft.online
+    }
+
+    /// Who signs log checkpoints.
+    pub fn log(&self) -> &[LogKey] {
+        &self.draft.log
+    }
+
+    /// The note as it was read, to be kept and carried on.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// A draft of the next charter, with everything as it is now.
+    pub fn successor(&self, issued_at: u64) -> CharterDraft {
+        CharterDraft { version: self.version() + 1, issued_at, prev: Some(self.digest), ..self.draft.clone() }
+    }
+}
+
+/// What a charter says, before anyone has signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CharterDraft {
+    /// The realm it founds.
+    pub realm: String,
+    /// Its number, from 1.
+    pub version: u64,
+    /// When it was drafted, Unix seconds.
+    pub issued_at: u64,
+    /// Digest of the charter before; absent for version 1 alone.
+    pub prev: Option<Digest>,
+    /// Who signs charters.
+    pub root: Role,
+    /// Who signs what loosens.
+    pub release: Role,
+    /// Who signs what tightens or refreshes.
+    pub online: Role,
+    /// Who signs log checkpoints.
+    pub log: Vec<LogKey>,
+}
+
+impl CharterDraft {
+    /// The text that root signers sign.
+    ///
+    /// # Errors
+    /// `malformed`, `charter_unsafe`.
+    pub fn text(&self) -> Result<String, Refusal> {
+        self.check()?;
+        let json = to_json(&CharterText::of(self))?;
+        Ok(format!("{KIND}/1 {} {}\n{json}\n", self.realm, self.version))
+    }
+
+    fn parse(text: &str) -> Result<CharterDraft, Refusal> {
+        let (realm, version) = announced(text)?;
+        let draft = from_json::<CharterText>(split(text)?.1)?.into_draft()?;
+        if draft.realm != realm || draft.version != version {
+            return Err(Refusal::new(Code::Malformed, "a charter whose first line says otherwise"));
+        }
+        draft.check()?;
+        Ok(draft)
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_name("realm", &self.realm)?;
+        check_integer("version", self.version)?;
+        check_integer("time of issue", self.issued_at)?;
+        if self.version == 0 || (self.version == 1) != self.prev.is_none() {
+            return Err(Refusal::new(Code::Malformed, "versions begin at 1, which alone has no predecessor"));
+        }
+        let unsafe_charter = |what: &str| Err(Refusal::new(Code::CharterUnsafe, what));
+        let roles = [(&self.root, RoleName::Root), (&self.release, RoleName::Release)];
+        if roles.iter().any(|(role, name)| role.name() != *name) || self.online.name() != RoleName::Online {
+            return unsafe_charter("a role stands in another's place");
+        }
+        // bundle.md §4.7: the unattended key must not be one that loosens.
+        for online in self.online.signers() {
+            if roles.iter().any(|(role, _)| role.signers().iter().any(|s| s.shares_key_with(online))) {
+                return unsafe_charter("an online key stands in root or release too");
+            }
+        }
+        if self.log.len() > LOG_KEYS_MAX {
+            return unsafe_charter("too many log keys");
+        }
+        Ok(())
+    }
+}
+
+/// bundle.md §4.1: realm and version on the first line, so that order is known before anything is parsed.
+fn announced(text: &str) -> Result<(&str, u64), Refusal> {
+    let [realm, version] = first_line(split(text)?.0, KIND)?;
+    let version = decimal(version).ok_or_else(|| Refusal::new(Code::Malformed, "a charter's version"))?;
+    Ok((realm, version))
+}
+
+/// The JSON of a charter.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CharterText {
+    realm: String,
+    version: u64,
+    issued_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prev: Option<Digest>,
+    root: RoleText,
+    release: RoleText,
+    online: RoleText,
+    log: LogText,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogText {
+    signers: Vec<LogKey>,
+}
+
+impl CharterText {
+    fn of(draft: &CharterDraft) -> CharterText {
+        CharterText {
+            realm: draft.realm.clone(),
+            version: draft.version,
+            issued_at: draft.issued_at,
+            prev: draft.prev,
+            root: RoleText::of(&draft.root),
+            release: RoleText::of(&draft.release),
+            online: RoleText::of(&draft.online),
+            log: LogText { signers: draft.log.clone() },
+        }
+    }
+
+    fn into_draft(self) -> Result<CharterDraft, Refusal> {
+        Ok(CharterDraft {
+            realm: self.realm,
+            version: self.version,
+            issued_at: self.issued_at,
+            prev: self.prev,
+            root: self.root.into_role(RoleName::Root)?,
+            release: self.release.into_role(RoleName::Release)?,
+            online: self.online.into_role(RoleName::Online)?,
+            log: self.log.signers,
+        })
+    }
+}
+
+/// Joins charters, oldest first, into the component that a bundle carries.
+pub(crate) fn join_chain(charters: &[&[u8]]) -> Vec<u8> {
+    let mut chain = Vec::new();
+    for charter in charters {
+        chain.extend_from_slice(format!("{}\n", charter.len()).as_bytes());
+        chain.extend_from_slice(charter);
+    }
+    chain
+}
+
+/// Cuts a chain into its charters, unread.
+pub(crate) fn split_chain(mut chain: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+    let malformed = || Refusal::new(Code::Malformed, "the chain of charters");
+    let mut charters = Vec::new();
+    while !chain.is_empty() {
+        // bundle.md §4.10
+        if charters.len() == CHAIN_CHARTERS_MAX {
+            return Err(Refusal::new(Code::TooLarge, format!("more than {CHAIN_CHARTERS_MAX} charters")));
+        }
+        let cut = chain.iter().take(16).position(|b| *b == b'\n').ok_or_else(malformed)?;
+        let length = str::from_utf8(&chain[..cut]).ok().and_then(decimal).ok_or_else(malformed)?;
+        let length = usize::try_from(length).map_err(|_| malformed())?;
+        let (charter, rest) = chain[cut + 1..].split_at_checked(length).ok_or_else(malformed)?;
+        charters.push(charter);
+        chain = rest;
+    }
+    Ok(charters)
+}
+
+/// Follows a chain from a trusted charter, leaving out what is known already. Returns the new ones, oldest first.
+pub(crate) fn follow_chain(trusted: &Charter, chain: &[u8]) -> Result<Vec<Charter>, Refusal> {
+    let mut new: Vec<Charter> = Vec::new();
+    for bytes in split_chain(chain)? {
+        let newest = new.last().unwrap_or(trusted);
+        let note = Note::parse(bytes)?;
+        let (_, version) = announced(note.text())?;
+        // bundle.md §4.11
+        if version == newest.version() && Digest::of(note.text().as_bytes()) != newest.digest() {
+            let detail = format!("another charter of version {version} than the one trusted here");
+            return Err(Refusal::new(Code::CharterBroken, detail));
+        }
+        if version > newest.version() {
+            let next = follow(newest, bytes)?;
+            new.push(next);
+        }
+    }
+    Ok(new)
+}

@@ -1,0 +1,131 @@
+//! The policy component: what a site's gates demand of a token. Release people sign it, so a stolen online key
+//! loosens nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::{self, Binding, Document};
+use crate::refusal::{Code, Refusal};
+use crate::text::check_line;
+
+/// Most audiences of one site.
+pub const AUDIENCES_MAX: usize = 1_024;
+
+/// Longest issuer, audience, `typ` or algorithm name, in bytes.
+const LINE_BYTES_MAX: usize = 1_024;
+
+/// Longest leeway for clocks that a policy may grant.
+pub const LEEWAY_SECONDS_MAX: u64 = 600;
+
+/// Longest token lifetime that a policy may grant: 400 days.
+pub const LIFETIME_SECONDS_MAX: u64 = 400 * 24 * 3_600;
+
+/// Largest Cedar policy set, in bytes.
+const CEDAR_BYTES_MAX: usize = 1 << 20;
+
+/// What the gates of one site demand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDocument {
+    /// Realm it binds.
+    pub realm: String,
+    /// Site it binds.
+    pub site: String,
+    /// Rises with every release, from 1.
+    pub version: u64,
+    /// When it was drafted, Unix seconds.
+    pub issued_at: u64,
+    /// The site's issuer, as tokens carry it in `iss`.
+    pub issuer: String,
+    /// The audiences of the site; a token names one of them in `aud`.
+    pub audiences: Vec<AudiencePolicy>,
+    /// Longest lifetime of a token.
+    pub lifetime_seconds_max: u64,
+    /// Tolerance between clocks.
+    pub leeway_seconds: u64,
+    /// Accepted `typ` values; absent means `at+jwt` alone.
+    #[serde(default = "typ_default")]
+    pub typ: Vec<String>,
+    /// Accepted algorithms; absent means whatever the keys say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithms: Option<Vec<String>>,
+    /// Cedar policies, where the site uses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cedar: Option<String>,
+}
+
+/// What is demanded for one audience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AudiencePolicy {
+    /// The audience, as tokens carry it in `aud`.
+    pub name: String,
+    /// Freshness tier: the oldest state on which this audience is still admitted, in seconds since the newest applied
+    /// bundle was issued. Absent: until that bundle's `not_after`. It never reaches beyond `not_after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_seconds_max: Option<u64>,
+    /// Whether the token's log leaf must have crossed.
+    #[serde(default)]
+    pub logged: bool,
+    /// Whether only tokens bound to a holder's key are accepted.
+    #[serde(default)]
+    pub holder_bound: bool,
+}
+
+impl PolicyDocument {
+    /// The text that release people sign.
+    ///
+    /// # Errors
+    /// `malformed` or `too_large`, saying what does not fit.
+    pub fn text(&self) -> Result<String, Refusal> {
+        document::write(self)
+    }
+
+    /// The policy of one audience.
+    pub fn audience(&self, name: &str) -> Option<&AudiencePolicy> {
+        self.audiences.iter().find(|audience| audience.name == name)
+    }
+}
+
+impl Document for PolicyDocument {
+    const KIND: &'static str = "farside-policy";
+
+    fn binding(&self) -> Binding<'_> {
+        Binding { realm: &self.realm, site: &self.site, version: self.version, issued_at: self.issued_at }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        let malformed = |what: &str| Err(Refusal::new(Code::Malformed, what));
+        // bundle.md §6.3
+        check_line("issuer", &self.issuer, LINE_BYTES_MAX)?;
+        if self.audiences.is_empty() || self.audiences.len() > AUDIENCES_MAX {
+            return malformed("a policy without audiences, or with too many");
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for audience in &self.audiences {
+            check_line("audience", &audience.name, LINE_BYTES_MAX)?;
+            if !names.insert(&audience.name) {
+                return malformed("an audience named twice");
+            }
+        }
+        if self.typ.is_empty() || self.algorithms.as_ref().is_some_and(Vec::is_empty) {
+            return malformed("an empty list of typ or algorithms");
+        }
+        for word in self.typ.iter().chain(self.algorithms.iter().flatten()) {
+            check_line("typ or algorithm", word, LINE_BYTES_MAX)?;
+        }
+        if self.leeway_seconds > LEEWAY_SECONDS_MAX {
+            return malformed("a leeway of more than 600 seconds");
+        }
+        if self.lifetime_seconds_max == 0 || self.lifetime_seconds_max > LIFETIME_SECONDS_MAX {
+            return malformed("a longest lifetime of nothing, or of more than 400 days");
+        }
+        if self.cedar.as_ref().is_some_and(|cedar| cedar.len() > CEDAR_BYTES_MAX) {
+            return Err(Refusal::new(Code::TooLarge, "the Cedar policies"));
+        }
+        Ok(())
+    }
+}
+
+fn typ_default() -> Vec<String> {
+    vec!["at+jwt".to_owned()]
+}
