@@ -15,3 +15,11 @@ pub mod config;
 pub mod keys;
 pub mod names;
 pub mod store;
+
+pub mod claims;
+pub mod control;
+pub mod issue;
+pub mod judge;
+pub mod log;
+pub mod oauth;
+pub mod token_signer;

@@ -1,0 +1,326 @@
+//! From a draft to a token that may leave: position, signature, our own verification, log, release.
+//!
+//! ```text
+//! IssueRequest ─judge─▶ Draft ─reserve─▶ position ─sign─▶ verified ─commit─▶ fsync ─▶ SignedToken
+//!                       refused            └────────── void leaf on any failure      (needs Durable)
+//! ```
+//! For the token endpoint, the command line and standing orders alike. No log, no token: a [`SignedToken`] is
+//! made from a [`Durable`] and in no other way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use farside_verify::KeySetError;
+use farside_verify::leaf::TokenPosition;
+
+use crate::config::Mint;
+use crate::judge::{Draft, IssueRequest, Refused, Signers, Undrafted, judge};
+use crate::keys::{self, KeyFault, Passphrase, TokenKey};
+use crate::log::{Committed, Durable, IssuanceLog, LogFault, Recovered};
+use crate::store::{Directory, Site, Store, StoreFault, TokenKeyRecord};
+use crate::token_signer::{SignFault, TokenSigner};
+
+/// How long a spent client assertion has to be remembered: its longest lifetime and both clocks' leeway.
+pub const ASSERTION_MEMORY_SECONDS: u64 = 720;
+
+/// The one that issues: directory, keys and log of this mint, held together.
+pub struct Issuer {
+    store: Arc<Store>,
+    log: Arc<IssuanceLog>,
+    replica: String,
+    keyring: Keyring,
+}
+
+/// Private keys, opened once, and the signers made of them for the sites as they are now.
+struct Keyring {
+    home: std::path::PathBuf,
+    passphrase: Passphrase,
+    /// Owns the opened keys, so that each file is decrypted once (it takes most of a second).
+    opened: Mutex<HashMap<String, Arc<TokenKey>>>,
+    /// Owns the signers, which hold a site's policy; emptied when the directory has changed.
+    signers: RwLock<(Option<Arc<Directory>>, HashMap<String, Arc<TokenSigner>>)>,
+}
+
+/// A token that may leave the mint. Only a [`Durable`] record makes one.
+pub struct SignedToken {
+    text: String,
+    position: TokenPosition,
+    draft: Draft,
+}
+
+/// A token whose record is on its way to the disk: it shows nothing yet.
+#[must_use]
+pub struct Pending {
+    token: SignedToken,
+    committed: Committed,
+}
+
+/// Why no token was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueFault {
+    /// The request is refused: nothing was signed.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    /// The directory could not be read.
+    #[error("{0}")]
+    Store(#[from] StoreFault),
+    /// A private key could not be opened.
+    #[error("token key {kid} could not be opened: {fault}")]
+    Key {
+        /// The key.
+        kid: String,
+        /// Why not.
+        fault: KeyFault,
+    },
+    /// A public key of the calendar is not one that a verifier loads.
+    #[error("token key {kid} is not one that a gate would load: {fault}")]
+    PublicKey {
+        /// The key.
+        kid: String,
+        /// Why not.
+        fault: KeySetError,
+    },
+    /// The signature failed.
+    #[error("{0}")]
+    Sign(#[from] SignFault),
+    /// The log failed: nothing more is issued until the mint has been started again.
+    #[error("{0}")]
+    Log(#[from] LogFault),
+}
+
+impl Issuer {
+    /// Takes the log of this mint for writing and makes ready to issue. `passphrase` opens the token keys.
+    pub fn open(
+        mint: &Mint,
+        store: Arc<Store>,
+        passphrase: Passphrase,
+        now: u64,
+    ) -> Result<(Issuer, Recovered), IssueFault> {
+        let since = now.saturating_sub(ASSERTION_MEMORY_SECONDS);
+        let (log, recovered) = IssuanceLog::open(&mint.home.log(), now, since)?;
+        refuse_rollback(&store, &log, &mint.config.replica)?;
+        let keyring = Keyring::new(mint.home.0.clone(), passphrase);
+        Ok((Issuer { store, log, replica: mint.config.replica.clone(), keyring }, recovered))
+    }
+
+    /// Issues one token; blocks until its record is durable.
+    pub fn issue(&self, request: &IssueRequest, now: u64) -> Result<SignedToken, IssueFault> {
+        self.begin(&self.store.directory()?, request, now)?.wait()
+    }
+
+    /// Issues many tokens with as few waits for the disk as can be. Each has its own outcome, in order.
+    pub fn issue_many(
+        &self,
+        requests: &[IssueRequest],
+        now: u64,
+    ) -> Result<Vec<Result<SignedToken, IssueFault>>, IssueFault> {
+        let directory = self.store.directory()?;
+        let begun: Vec<_> = requests.iter().map(|request| self.begin(&directory, request, now)).collect();
+        Ok(begun.into_iter().map(|pending| pending?.wait()).collect())
+    }
+
+    /// Judges, signs and hands the record to the disk, without waiting for it.
+    pub fn begin(
+        &self,
+        directory: &Arc<Directory>,
+        request: &IssueRequest,
+        now: u64,
+    ) -> Result<Pending, IssueFault> {
+        let signers = self.keyring.at(directory);
+        self.sign(judge(directory, &signers, &self.replica, request, now)?)
+    }
+
+    /// Whether signing this would hold up an event loop: RSA takes milliseconds, opening a key most of a
+    /// second.
+    pub fn is_slow(&self, directory: &Arc<Directory>, request: &IssueRequest, now: u64) -> bool {
+        let site = directory.site_of_audience(&request.audience);
+        let key = site.and_then(|site| site.signing_key(request.profile.purpose(), now));
+        key.is_some_and(|key| !self.keyring.at(directory).is_ready(&key.kid))
+    }
+
+    /// Opens the keys that the calendar will want soon, so that no request has to wait for it.
+    pub fn warm_up(&self, now: u64) -> Result<(), IssueFault> {
+        let directory = self.store.directory()?;
+        let signers = self.keyring.at(&directory);
+        for site in directory.sites().iter().filter(|site| site.enabled) {
+            for key in site.keys.iter().filter(|key| !key.revoked && now < key.sign_until) {
+                signers.signer(site, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The log, for the bundler and the metrics.
+    pub fn log(&self) -> &Arc<IssuanceLog> {
+        &self.log
+    }
+
+    /// The directory that requests are judged by.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// This mint's name among the replicas of its realm; empty for the first.
+    pub fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    // The reservation voids its position when it is dropped: on every `?` below.
+    fn sign(&self, draft: Draft) -> Result<Pending, IssueFault> {
+        let reservation = self.log.reserve(draft.shard(), draft.issued_at())?;
+        let position = reservation.position().clone();
+        let input = draft.signer().signing_input(draft.profile(), &draft.claims().at(&position));
+        let (text, hash) = draft.signer().complete(draft.profile(), input, draft.issued_at())?;
+        let committed = reservation.commit(draft.entry(hash))?;
+        Ok(Pending { token: SignedToken { text, position, draft }, committed })
+    }
+}
+
+// A log that is shorter than what has crossed is an old copy: going on would give one position two tokens.
+fn refuse_rollback(store: &Store, log: &IssuanceLog, replica: &str) -> Result<(), IssueFault> {
+    for site in store.directory()?.sites() {
+        let shard = site.shard(replica);
+        let carried = store.read(|transaction| {
+            let newest = "SELECT coalesce(max(until), 0) FROM bundle_leaves WHERE shard = ?1";
+            let carried: i64 = transaction.query_row(newest, [&shard], |row| row.get(0))?;
+            Ok::<_, StoreFault>(u64::try_from(carried).unwrap_or(u64::MAX))
+        })?;
+        log.refuse_rollback(&shard, carried)?;
+    }
+    Ok(())
+}
+
+impl Pending {
+    /// Blocks until the record is durable, and releases the token.
+    pub fn wait(self) -> Result<SignedToken, IssueFault> {
+        let durable = self.committed.wait()?;
+        Ok(self.token.release(durable))
+    }
+
+    /// Waits until the record is durable, and releases the token.
+    pub async fn released(self) -> Result<SignedToken, IssueFault> {
+        let durable = self.committed.durable().await?;
+        Ok(self.token.release(durable))
+    }
+}
+
+impl SignedToken {
+    // The proof is all that is needed: which record it is for was settled by `Pending`.
+    fn release(self, _proof: Durable) -> SignedToken {
+        self
+    }
+
+    /// The token. It is a secret: whoever holds it is its subject.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// Its id, which is its position in the log.
+    pub fn position(&self) -> &TokenPosition {
+        &self.position
+    }
+
+    /// What it says.
+    pub fn draft(&self) -> &Draft {
+        &self.draft
+    }
+}
+
+impl std::fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issuer").field("replica", &self.replica).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for SignedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignedToken").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring").finish_non_exhaustive()
+    }
+}
+
+impl From<Undrafted<IssueFault>> for IssueFault {
+    fn from(undrafted: Undrafted<IssueFault>) -> Self {
+        match undrafted {
+            Undrafted::Refused(refused) => IssueFault::Refused(refused),
+            Undrafted::Broken(fault) => fault,
+        }
+    }
+}
+
+impl Keyring {
+    fn new(home: std::path::PathBuf, passphrase: Passphrase) -> Keyring {
+        Keyring { home, passphrase, opened: Mutex::default(), signers: RwLock::default() }
+    }
+
+    fn at<'k>(&'k self, directory: &'k Arc<Directory>) -> KeyringAt<'k> {
+        KeyringAt { keyring: self, directory }
+    }
+
+    fn open(&self, key: &TokenKeyRecord) -> Result<Arc<TokenKey>, IssueFault> {
+        let mut opened = self.opened();
+        if let Some(held) = opened.get(&key.kid) {
+            return Ok(Arc::clone(held));
+        }
+        let fault = |fault| IssueFault::Key { kid: key.kid.clone(), fault };
+        let fresh = Arc::new(keys::open_token(&self.home.join(&key.path), &self.passphrase).map_err(fault)?);
+        opened.insert(key.kid.clone(), Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, HashMap<String, Arc<TokenKey>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The keyring beside one picture of the directory.
+struct KeyringAt<'k> {
+    keyring: &'k Keyring,
+    directory: &'k Arc<Directory>,
+}
+
+impl KeyringAt<'_> {
+    /// Whether a signature by this key takes microseconds, the key being open.
+    fn is_ready(&self, kid: &str) -> bool {
+        self.held(kid).is_some_and(|signer| !signer.is_slow())
+    }
+
+    fn held(&self, kid: &str) -> Option<Arc<TokenSigner>> {
+        let signers = self.keyring.signers.read().unwrap_or_else(PoisonError::into_inner);
+        let current = signers.0.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, self.directory));
+        if current { signers.1.get(kid).cloned() } else { None }
+    }
+
+    fn hold(&self, kid: &str, signer: &Arc<TokenSigner>) {
+        let mut signers = self.keyring.signers.write().unwrap_or_else(PoisonError::into_inner);
+        if !signers.0.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, self.directory)) {
+            *signers = (Some(Arc::clone(self.directory)), HashMap::new());
+        }
+        signers.1.insert(kid.to_owned(), Arc::clone(signer));
+    }
+}
+
+impl Signers for KeyringAt<'_> {
+    type Fault = IssueFault;
+
+    fn signer(&self, site: &Site, key: &TokenKeyRecord) -> Result<Arc<TokenSigner>, IssueFault> {
+        if let Some(held) = self.held(&key.kid) {
+            return Ok(held);
+        }
+        let fault = |fault| IssueFault::PublicKey { kid: key.kid.clone(), fault };
+        let signer = Arc::new(TokenSigner::new(self.keyring.open(key)?, &key.jwk, site).map_err(fault)?);
+        self.hold(&key.kid, &signer);
+        Ok(signer)
+    }
+}

@@ -1,0 +1,409 @@
+//! May this token be made? A request, the directory and the site's policy give a [`Draft`] or a reason why not.
+//!
+//! Pure: no clock, no disk, no key. For [`issue`](crate::issue), which signs drafts and nothing else. What the
+//! far side would refuse is refused here: unknown audiences, roles not held, lifetimes and sizes over the limit.
+
+use std::sync::Arc;
+
+use farside_verify::encode::base64url;
+use farside_verify::leaf::HASH_BYTES;
+
+use crate::claims::{ClaimsDraft, Confirmation, OpenClaims, Profile};
+use crate::log::TokenEntry;
+use crate::store::{Directory, Kind, Site, Subject, TokenKeyRecord};
+use crate::token_signer::TokenSigner;
+
+/// Shortest lifetime that can be asked for.
+pub const LIFETIME_SECONDS_MIN: u64 = 1;
+
+/// What someone asks for.
+#[derive(Clone, Debug)]
+pub struct IssueRequest {
+    /// Who asks.
+    pub requester: Requester,
+    /// Whom the token is for: `sub`.
+    pub subject: String,
+    /// Which audience; it also tells the site.
+    pub audience: String,
+    /// The roles asked for; `None`: all that the subject holds and the site allows.
+    pub roles: Option<Vec<String>>,
+    /// Groups to be named in the token; none by default, for size.
+    pub groups: Vec<String>,
+    /// The `scope` to be written, where the client asked in those terms (RFC 9068 §2.2.3).
+    pub scope: Option<String>,
+    /// Lifetime in seconds; `None`: the site's default.
+    pub lifetime_seconds: Option<u64>,
+    /// The token's shape.
+    pub profile: Profile,
+    /// The key that its holder must prove to have.
+    pub confirmation: Option<Confirmation>,
+    /// Short hash of the client assertion spent on it, to be remembered by the log.
+    pub assertion: Option<String>,
+}
+
+/// Who asks for a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// An authenticated OAuth client: it may ask for itself.
+    Client(String),
+    /// Someone who may run commands on the mint's machine.
+    Operator(String),
+    /// A standing order.
+    Order(i64),
+}
+
+/// A token that may be made. Only [`judge`] makes one.
+#[derive(Debug)]
+pub struct Draft {
+    signer: Arc<TokenSigner>,
+    profile: Profile,
+    site: String,
+    shard: String,
+    subject: String,
+    audience: String,
+    scope: Option<String>,
+    issued_at: u64,
+    expires_at: u64,
+    claims: OpenClaims,
+    requester: String,
+    assertion: Option<String>,
+}
+
+/// Why a token may not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such subject in the directory.
+    #[error("there is no subject {subject:?} in the directory")]
+    SubjectUnknown {
+        /// The name asked for.
+        subject: String,
+    },
+    /// The subject is disabled.
+    #[error("subject {subject:?} is disabled")]
+    SubjectDisabled {
+        /// Its name.
+        subject: String,
+    },
+    /// A client asked for a token for someone else.
+    #[error("client {client:?} may ask for itself only")]
+    NotForOthers {
+        /// The client.
+        client: String,
+    },
+    /// No site has that audience.
+    #[error("no site has the audience {audience:?}")]
+    AudienceUnknown {
+        /// The audience asked for.
+        audience: String,
+    },
+    /// The site is disabled.
+    #[error("site {site:?} is disabled")]
+    SiteDisabled {
+        /// Its name.
+        site: String,
+    },
+    /// A role that the subject does not hold.
+    #[error("subject {subject:?} does not hold role {role:?}")]
+    RoleNotHeld {
+        /// The subject.
+        subject: String,
+        /// The role.
+        role: String,
+    },
+    /// A role that is not issued for this site.
+    #[error("role {role:?} is not issued for site {site:?}")]
+    RoleNotAllowed {
+        /// The site.
+        site: String,
+        /// The role.
+        role: String,
+    },
+    /// A group that the subject is not in.
+    #[error("subject {subject:?} is not in group {group:?}")]
+    GroupNotHeld {
+        /// The subject.
+        subject: String,
+        /// The group.
+        group: String,
+    },
+    /// The lifetime is not one that the site allows.
+    #[error("a lifetime of {asked} s is not within 1 s to {max} s, which site {site:?} allows")]
+    Lifetime {
+        /// What was asked.
+        asked: u64,
+        /// What is allowed.
+        max: u64,
+        /// The site.
+        site: String,
+    },
+    /// A profile cannot say what was asked.
+    #[error("the {profile} profile cannot carry {what}")]
+    Profile {
+        /// The profile's name.
+        profile: &'static str,
+        /// What it cannot carry.
+        what: &'static str,
+    },
+    /// The token would be larger than the site's budget.
+    #[error("the token would take {bytes} bytes; site {site:?} has a budget of {max}")]
+    TooLarge {
+        /// What it would take, at most.
+        bytes: usize,
+        /// The budget.
+        max: usize,
+        /// The site.
+        site: String,
+    },
+    /// No key of the site may sign now.
+    #[error("site {site:?} has no key that may sign {profile} tokens now")]
+    NoKey {
+        /// The site.
+        site: String,
+        /// The profile's name.
+        profile: &'static str,
+    },
+}
+
+/// Where a key's signer is had from.
+pub trait Signers {
+    /// Why there is none.
+    type Fault;
+
+    /// The signer for this key of this site.
+    fn signer(&self, site: &Site, key: &TokenKeyRecord) -> Result<Arc<TokenSigner>, Self::Fault>;
+}
+
+/// What came of a request that could not be drafted.
+#[derive(Debug)]
+pub enum Undrafted<F> {
+    /// It is refused, for a reason to tell.
+    Refused(Refused),
+    /// It could not be judged: the key cannot be had.
+    Broken(F),
+}
+
+impl<F> From<Refused> for Undrafted<F> {
+    fn from(refused: Refused) -> Self {
+        Undrafted::Refused(refused)
+    }
+}
+
+/// Judges a request at the instant `now`. `replica` names this mint among others of its realm.
+pub fn judge<S: Signers>(
+    directory: &Directory,
+    signers: &S,
+    replica: &str,
+    request: &IssueRequest,
+    now: u64,
+) -> Result<Draft, Undrafted<S::Fault>> {
+    let subject = subject(directory, request)?;
+    let site = site(directory, &request.audience)?;
+    profile_can_say(request)?;
+    let roles = roles(request, subject, site)?;
+    groups(request, subject)?;
+    let key = key(request.profile, site, now)?;
+    let expires_at = expires_at(request, site, key, now)?;
+    let signer = signers.signer(site, key).map_err(Undrafted::Broken)?;
+    let spiffe_id = format!("spiffe://{}/{}/{}", directory.realm(), subject.kind.as_str(), subject.name);
+    let svid = request.profile == Profile::JwtSvid;
+    let claims = ClaimsDraft {
+        issuer: (!svid).then_some(site.issuer.as_str()),
+        subject: if svid { &spiffe_id } else { &subject.name },
+        audience: &request.audience,
+        client_id: (request.profile == Profile::Access).then_some(subject.client_id.as_str()),
+        issued_at: now,
+        expires_at,
+        floor: if svid { 0 } else { site.last_seq() },
+        roles: &roles,
+        groups: &request.groups,
+        scope: request.scope.as_deref(),
+        confirmation: request.confirmation.as_ref(),
+    }
+    .write();
+    let shard = site.shard(replica);
+    within_budget(site, signer.token_bytes(request.profile, claims.bytes_max(&shard)))?;
+    Ok(Draft {
+        signer,
+        profile: request.profile,
+        site: site.name.clone(),
+        shard,
+        subject: subject.name.clone(),
+        audience: request.audience.clone(),
+        scope: request.scope.clone(),
+        issued_at: now,
+        expires_at,
+        claims,
+        requester: request.requester.for_the_log(),
+        assertion: request.assertion.clone(),
+    })
+}
+
+impl Draft {
+    /// The site that the token is for.
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// The log shard that its position is taken from.
+    pub fn shard(&self) -> &str {
+        &self.shard
+    }
+
+    /// `sub` as the directory has it.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// `aud`.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// `scope`, where one is written.
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// `iat`.
+    pub fn issued_at(&self) -> u64 {
+        self.issued_at
+    }
+
+    /// `exp`.
+    pub fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+
+    /// Who signs it.
+    pub fn signer(&self) -> &TokenSigner {
+        &self.signer
+    }
+
+    /// The token's shape.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    pub(crate) fn claims(&self) -> &OpenClaims {
+        &self.claims
+    }
+
+    /// What the log says of it, once signed.
+    pub(crate) fn entry(&self, signing_input_sha256: [u8; HASH_BYTES]) -> TokenEntry {
+        TokenEntry {
+            requester: self.requester.clone(),
+            subject: self.subject.clone(),
+            audience: self.audience.clone(),
+            expires_at: self.expires_at,
+            kid: self.signer.kid().to_owned(),
+            profile: self.profile.name().to_owned(),
+            signing_input_sha256: base64url(signing_input_sha256),
+            assertion: self.assertion.clone(),
+        }
+    }
+}
+
+impl Requester {
+    fn for_the_log(&self) -> String {
+        match self {
+            Requester::Client(id) => format!("client:{id}"),
+            Requester::Operator(name) => format!("operator:{name}"),
+            Requester::Order(id) => format!("order:{id}"),
+        }
+    }
+}
+
+fn subject<'d>(directory: &'d Directory, request: &IssueRequest) -> Result<&'d Subject, Refused> {
+    let name = || request.subject.clone();
+    let subject =
+        directory.subject(&request.subject).ok_or_else(|| Refused::SubjectUnknown { subject: name() })?;
+    if !subject.enabled {
+        return Err(Refused::SubjectDisabled { subject: name() });
+    }
+    match &request.requester {
+        Requester::Client(id) if *id != subject.client_id || subject.kind == Kind::Person => {
+            Err(Refused::NotForOthers { client: id.clone() })
+        }
+        _ => Ok(subject),
+    }
+}
+
+fn site<'d>(directory: &'d Directory, audience: &str) -> Result<&'d Site, Refused> {
+    let site = directory
+        .site_of_audience(audience)
+        .ok_or_else(|| Refused::AudienceUnknown { audience: audience.to_owned() })?;
+    if !site.enabled {
+        return Err(Refused::SiteDisabled { site: site.name.clone() });
+    }
+    Ok(site)
+}
+
+// token.md §8: what a profile does not know is refused, not left out in silence.
+fn profile_can_say(request: &IssueRequest) -> Result<(), Refused> {
+    if request.profile != Profile::JwtSvid {
+        return Ok(());
+    }
+    let asked = [
+        (request.roles.as_ref().is_some_and(|roles| !roles.is_empty()), "roles"),
+        (!request.groups.is_empty(), "groups"),
+        (request.scope.is_some(), "scope"),
+        (request.confirmation.is_some(), "a proof of possession"),
+    ];
+    match asked.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Refused::Profile { profile: request.profile.name(), what }),
+        None => Ok(()),
+    }
+}
+
+fn roles(request: &IssueRequest, subject: &Subject, site: &Site) -> Result<Vec<String>, Refused> {
+    let allowed = |role: &String| site.roles_allowed.as_ref().is_none_or(|allowed| allowed.contains(role));
+    if request.profile == Profile::JwtSvid {
+        return Ok(Vec::new());
+    }
+    let Some(asked) = &request.roles else {
+        return Ok(subject.roles.iter().filter(|role| allowed(role)).cloned().collect());
+    };
+    for role in asked {
+        if !subject.roles.contains(role) {
+            return Err(Refused::RoleNotHeld { subject: subject.name.clone(), role: role.clone() });
+        }
+        if !allowed(role) {
+            return Err(Refused::RoleNotAllowed { site: site.name.clone(), role: role.clone() });
+        }
+    }
+    Ok(asked.clone())
+}
+
+fn groups(request: &IssueRequest, subject: &Subject) -> Result<(), Refused> {
+    match request.groups.iter().find(|group| !subject.groups.contains(group)) {
+        Some(group) => Err(Refused::GroupNotHeld { subject: subject.name.clone(), group: group.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn key(profile: Profile, site: &Site, now: u64) -> Result<&TokenKeyRecord, Refused> {
+    site.signing_key(profile.purpose(), now)
+        .ok_or_else(|| Refused::NoKey { site: site.name.clone(), profile: profile.name() })
+}
+
+// design: no token outlives its key. A token asked for in a key's last hours lives shorter, and says so.
+fn expires_at(request: &IssueRequest, site: &Site, key: &TokenKeyRecord, now: u64) -> Result<u64, Refused> {
+    let (asked, max) = (request.lifetime_seconds, site.lifetime_seconds_max);
+    let lifetime = asked.unwrap_or(site.lifetime_seconds_default);
+    if !(LIFETIME_SECONDS_MIN..=max).contains(&lifetime) {
+        return Err(Refused::Lifetime { asked: lifetime, max, site: site.name.clone() });
+    }
+    let expires_at = now.saturating_add(lifetime).min(key.accept_until);
+    if expires_at < now.saturating_add(LIFETIME_SECONDS_MIN) {
+        return Err(Refused::NoKey { site: site.name.clone(), profile: request.profile.name() });
+    }
+    Ok(expires_at)
+}
+
+fn within_budget(site: &Site, bytes: usize) -> Result<(), Refused> {
+    let max = site.token_bytes_max;
+    if bytes > max {
+        return Err(Refused::TooLarge { bytes, max, site: site.name.clone() });
+    }
+    Ok(())
+}

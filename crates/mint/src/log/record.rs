@@ -1,0 +1,120 @@
+//! One record of the issuance log: who got which token for what, and the hash that its leaf commits to.
+//!
+//! For auditors as much as for recovery: JSON, one object a record. A record never holds the token's text,
+//! only the hash of what was signed.
+
+use farside_verify::encode::base64url_decode;
+use farside_verify::leaf::{self, HASH_BYTES, PositionError, TokenPosition};
+use serde::{Deserialize, Serialize};
+
+/// Largest record that is read back.
+pub const RECORD_BYTES_MAX: usize = 8 * 1024;
+
+/// A position and what stands there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The log shard.
+    pub shard: String,
+    /// The index in the shard, from 0.
+    pub index: u64,
+    /// When it was written, Unix seconds.
+    pub at: u64,
+    /// What stands there.
+    pub entry: Entry,
+}
+
+/// What stands at a position.
+// token.md §7.2
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// A token was signed.
+    Token(TokenEntry),
+    /// The position was taken and no token came of it.
+    Void {
+        /// Why, in one word.
+        reason: VoidReason,
+    },
+}
+
+/// A signed token, without its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenEntry {
+    /// Who asked: `client:<id>`, `operator:<name>` or `order:<number>`.
+    pub requester: String,
+    /// `sub`.
+    pub subject: String,
+    /// `aud`.
+    pub audience: String,
+    /// `exp`.
+    pub expires_at: u64,
+    /// The key that signed.
+    pub kid: String,
+    /// The token's profile.
+    pub profile: String,
+    /// SHA-256 of the JWS signing input, base64url.
+    pub signing_input_sha256: String,
+    /// The client assertion that was spent on it, as a short hash: so that it stays spent over a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assertion: Option<String>,
+}
+
+/// Why a position holds no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoidReason {
+    /// Signing failed, or what was signed did not verify.
+    Unsigned,
+    /// The mint stopped between taking the position and writing its record.
+    Lost,
+}
+
+/// Why a record cannot be believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// It is not the JSON of a record.
+    #[error("it is not a record: {reason}")]
+    NotARecord {
+        /// What the parser said.
+        reason: String,
+    },
+    /// Its position is none.
+    #[error("its position is not one: {0}")]
+    Position(PositionError),
+    /// Its hash is not 32 bytes of base64url.
+    #[error("its hash is not 32 bytes of base64url")]
+    Hash,
+}
+
+impl Record {
+    /// The record as it is written.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, RecordFault> {
+        serde_json::to_vec(self).map_err(|fault| RecordFault::NotARecord { reason: fault.to_string() })
+    }
+
+    /// Reads a record back.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Record, RecordFault> {
+        if bytes.len() > RECORD_BYTES_MAX {
+            return Err(RecordFault::NotARecord { reason: format!("{} bytes", bytes.len()) });
+        }
+        serde_json::from_slice(bytes).map_err(|fault| RecordFault::NotARecord { reason: fault.to_string() })
+    }
+
+    /// The Merkle leaf hash of this record: what a bundle carries and a gate computes from the token.
+    pub(crate) fn leaf_hash(&self) -> Result<[u8; HASH_BYTES], RecordFault> {
+        let position = TokenPosition::new(&self.shard, self.index).map_err(RecordFault::Position)?;
+        match &self.entry {
+            Entry::Void { .. } => Ok(leaf::void_hash(&position)),
+            Entry::Token(token) => Ok(leaf::hash(&position, &token.hash()?)),
+        }
+    }
+}
+
+impl TokenEntry {
+    fn hash(&self) -> Result<[u8; HASH_BYTES], RecordFault> {
+        let bytes = base64url_decode(&self.signing_input_sha256).ok_or(RecordFault::Hash)?;
+        bytes.try_into().map_err(|_| RecordFault::Hash)
+    }
+}

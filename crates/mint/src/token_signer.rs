@@ -1,0 +1,238 @@
+//! Signs tokens: a key held parsed, the headers it writes, and the verifier that checks its own output.
+//!
+//! For [`issue`](crate::issue). Refuses to hand out a signature that `farside_verify`, the library that gates
+//! use, does not accept for the very policy that the token is meant for.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding,
+};
+use farside_verify::{Algorithm, Claims, KeySet, KeySetError, Policy, Refusal, Verified, Verifier, encode};
+
+use crate::claims::Profile;
+use crate::keys::{KeyPair, TokenKey};
+use crate::store::Site;
+
+/// `typ` of an access token (RFC 9068 §2.1).
+const ACCESS_TOKEN_TYP: &str = "at+jwt";
+
+/// `typ` of the other profiles (RFC 7519 §5.1).
+const PLAIN_TYP: &str = "JWT";
+
+/// Characters of the largest signature there is here: ML-DSA-87, 4,627 bytes.
+const SIGNATURE_CHARS_MAX: usize = 6_170;
+
+/// One private key that signs tokens of one site.
+pub struct TokenSigner {
+    key: Arc<TokenKey>,
+    rng: SystemRandom,
+    headers: Headers,
+    signature_chars: usize,
+    self_check: SelfCheck,
+}
+
+/// The encoded header and its dot, one for each `typ` that a profile writes.
+struct Headers {
+    access_token: String,
+    plain: String,
+}
+
+/// What a gate would demand of this key's tokens, one verifier for each profile.
+struct SelfCheck {
+    access: Verifier,
+    lean: Verifier,
+    jwt_svid: Verifier,
+}
+
+/// Why no signature was made.
+#[derive(Debug, thiserror::Error)]
+pub enum SignFault {
+    /// The key cannot be used with its algorithm, or the library failed.
+    #[error("key {kid} could not sign with {algorithm}")]
+    Unsigned {
+        /// The key's id.
+        kid: String,
+        /// The algorithm asked of it.
+        algorithm: Algorithm,
+    },
+    /// What was signed does not verify: a fault of the machine or of this program.
+    #[error("a token signed with key {kid} does not verify: {refusal}")]
+    Unbelievable {
+        /// The key's id.
+        kid: String,
+        /// What the verifier said.
+        refusal: Refusal,
+    },
+}
+
+impl TokenSigner {
+    /// Holds `key`, ready to sign for `site`, which knows it by `published`. Fails where that public half is
+    /// one that no verifier would load.
+    pub fn new(key: Arc<TokenKey>, published: &str, site: &Site) -> Result<TokenSigner, KeySetError> {
+        let signature_chars = signature_chars(&key);
+        let headers =
+            Headers { access_token: header(&key, ACCESS_TOKEN_TYP), plain: header(&key, PLAIN_TYP) };
+        let self_check = SelfCheck {
+            access: self_check(&key, published, site, Profile::Access)?,
+            lean: self_check(&key, published, site, Profile::Lean)?,
+            jwt_svid: self_check(&key, published, site, Profile::JwtSvid)?,
+        };
+        Ok(TokenSigner { key, rng: SystemRandom::new(), headers, signature_chars, self_check })
+    }
+
+    /// The key's id.
+    pub fn kid(&self) -> &str {
+        &self.key.kid
+    }
+
+    /// Whether signing takes so long that it should not hold up a server's event loop.
+    pub fn is_slow(&self) -> bool {
+        matches!(self.key.pair, KeyPair::Rsa(_))
+    }
+
+    /// How long a token with these claims becomes.
+    pub fn token_bytes(&self, profile: Profile, claims_bytes: usize) -> usize {
+        self.header(profile).len() + base64url_chars(claims_bytes) + 1 + self.signature_chars
+    }
+
+    /// The JWS signing input: what the signature covers and what the log's leaf commits to.
+    // RFC 7515 §5.1
+    pub(crate) fn signing_input(&self, profile: Profile, claims: &str) -> String {
+        let header = self.header(profile);
+        let mut input = String::with_capacity(self.token_bytes(profile, claims.len()));
+        input.push_str(header);
+        input.push_str(&encode::base64url(claims));
+        input
+    }
+
+    /// Completes a signing input to a token, and believes it only as a gate would.
+    pub(crate) fn complete(
+        &self,
+        profile: Profile,
+        signing_input: String,
+        now: u64,
+    ) -> Result<(String, [u8; 32]), SignFault> {
+        let signature = self.sign(signing_input.as_bytes())?;
+        let mut token = signing_input;
+        token.push('.');
+        token.push_str(&encode::base64url(signature));
+        let hash = self.believe(profile, &token, now)?.signing_input_sha256();
+        Ok((token, hash))
+    }
+
+    fn believe(&self, profile: Profile, token: &str, now: u64) -> Result<Verified<Claims>, SignFault> {
+        let verifier = match profile {
+            Profile::Access => &self.self_check.access,
+            Profile::Lean => &self.self_check.lean,
+            Profile::JwtSvid => &self.self_check.jwt_svid,
+        };
+        verifier
+            .verify(token, now)
+            .map_err(|refusal| SignFault::Unbelievable { kid: self.key.kid.clone(), refusal })
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignFault> {
+        let unsigned = |_| SignFault::Unsigned { kid: self.key.kid.clone(), algorithm: self.key.algorithm };
+        match &self.key.pair {
+            KeyPair::Ecdsa(pair) => {
+                pair.sign(&self.rng, message).map(|s| s.as_ref().to_vec()).map_err(unsigned)
+            }
+            KeyPair::Ed25519(pair) => pair.try_sign(message).map(|s| s.as_ref().to_vec()).map_err(unsigned),
+            KeyPair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let padding = rsa_padding(self.key.algorithm).ok_or(aws_lc_rs::error::Unspecified);
+                padding
+                    .and_then(|padding| pair.sign(padding, &self.rng, message, &mut signature))
+                    .map_err(unsigned)?;
+                Ok(signature)
+            }
+            KeyPair::MlDsa(pair) => {
+                let mut signature = vec![0; pair.algorithm().signature_len()];
+                let written = pair.sign(message, &mut signature).map_err(unsigned)?;
+                signature.truncate(written);
+                Ok(signature)
+            }
+        }
+    }
+
+    fn header(&self, profile: Profile) -> &str {
+        match profile {
+            Profile::Access => &self.headers.access_token,
+            Profile::Lean | Profile::JwtSvid => &self.headers.plain,
+        }
+    }
+}
+
+impl std::fmt::Debug for TokenSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenSigner").field("kid", &self.key.kid).finish_non_exhaustive()
+    }
+}
+
+// What the site's gate demands, without leeway: both instants come from our own clock.
+fn self_check(
+    key: &TokenKey,
+    published: &str,
+    site: &Site,
+    profile: Profile,
+) -> Result<Verifier, KeySetError> {
+    let keys = KeySet::from_jwks(format!("{{\"keys\":[{published}]}}").as_bytes())?;
+    let policy = Policy::undemanding()
+        .audiences(site.audiences.iter().map(|audience| &audience.name))
+        .typ(typ(profile))
+        .algorithms([key.algorithm])
+        .lifetime_seconds_max(site.lifetime_seconds_max);
+    Ok(Verifier::new(keys, if profile == Profile::JwtSvid { policy } else { policy.issuer(&site.issuer) }))
+}
+
+// token.md §8
+fn typ(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Access => ACCESS_TOKEN_TYP,
+        Profile::Lean | Profile::JwtSvid => PLAIN_TYP,
+    }
+}
+
+// token.md §8: `alg`, `kid` and `typ`, nothing else.
+fn header(key: &TokenKey, typ: &str) -> String {
+    let mut json = String::from("{\"alg\":");
+    encode::json_string(&mut json, key.algorithm.name());
+    json.push_str(",\"kid\":");
+    encode::json_string(&mut json, &key.kid);
+    json.push_str(",\"typ\":");
+    encode::json_string(&mut json, typ);
+    json.push('}');
+    let mut encoded = encode::base64url(json);
+    encoded.push('.');
+    encoded
+}
+
+fn rsa_padding(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
+    match algorithm {
+        Algorithm::Rs256 => Some(&RSA_PKCS1_SHA256),
+        Algorithm::Rs384 => Some(&RSA_PKCS1_SHA384),
+        Algorithm::Rs512 => Some(&RSA_PKCS1_SHA512),
+        Algorithm::Ps256 => Some(&RSA_PSS_SHA256),
+        Algorithm::Ps384 => Some(&RSA_PSS_SHA384),
+        Algorithm::Ps512 => Some(&RSA_PSS_SHA512),
+        _ => None,
+    }
+}
+
+fn signature_chars(key: &TokenKey) -> usize {
+    let bytes = match (&key.pair, key.algorithm) {
+        (KeyPair::Ed25519(_), _) | (KeyPair::Ecdsa(_), Algorithm::Es256) => 64,
+        (KeyPair::Ecdsa(_), Algorithm::Es384) => 96,
+        (KeyPair::Ecdsa(_), _) => 132,
+        (KeyPair::Rsa(pair), _) => pair.public_modulus_len(),
+        (KeyPair::MlDsa(pair), _) => pair.algorithm().signature_len(),
+    };
+    base64url_chars(bytes).min(SIGNATURE_CHARS_MAX)
+}
+
+fn base64url_chars(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
+}
