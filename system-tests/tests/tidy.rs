@@ -70,7 +70,9 @@ fn opens_function(line: &str) -> bool {
 
 #[test]
 fn markdown_has_one_h1_and_it_stands_first() {
-    let faults = files(".md").into_iter().filter_map(|source| {
+    // Vectors hold other people's texts, as they wrote them.
+    let ours = files(".md").into_iter().filter(|source| !source.path.starts_with("vectors/"));
+    let faults = ours.filter_map(|source| {
         let mut fenced = false;
         let outside = source.text.lines().filter(|line| {
             let fence = line.starts_with("```");
@@ -151,7 +153,7 @@ fn cited_sections_of_the_spec_exist() {
     judge(faults.collect());
 }
 
-/// `token.md §3.2` → ("token.md", "3.2").
+/// The file's name, a space and a section sign before the number: (file, number).
 fn citations(line: &str) -> Vec<(String, String)> {
     let found = ["token.md", "bundle.md", "log.md", "frame.md"].into_iter().flat_map(|spec| {
         let after = line.match_indices(spec).map(move |(at, _)| &line[at + spec.len()..]);
@@ -164,14 +166,23 @@ fn citations(line: &str) -> Vec<(String, String)> {
     found.collect()
 }
 
-/// A section is a heading or a numbered rule that begins with its number.
+/// `3.2` is a heading that begins so, or the second item of the list below heading 3.
 fn has_section(specs: &[Source], spec: &str, section: &str) -> bool {
     let Some(spec) = specs.iter().find(|source| source.path == format!("spec/{spec}")) else { return false };
-    spec.text.lines().any(|line| {
-        let line = line.trim_start_matches(['#', '*', '-', '|', ' ', '§']);
-        let number: String = line.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-        number.trim_end_matches('.') == section
-    })
+    let (mut chapter, mut found) = (String::new(), false);
+    for line in spec.text.lines() {
+        let number = |text: &str| {
+            let digits: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            digits.trim_end_matches('.').to_owned()
+        };
+        if line.starts_with("##") {
+            chapter = number(line.trim_start_matches(['#', ' ', '§']));
+            found |= chapter == section;
+        } else if line.starts_with(|first: char| first.is_ascii_digit()) {
+            found |= format!("{chapter}.{}", number(line)) == section || number(line) == section;
+        }
+    }
+    found
 }
 
 #[test]
