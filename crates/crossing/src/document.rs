@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::refusal::{Code, Refusal};
-use crate::role::Believed;
+use crate::role::{Believed, RoleName};
 use crate::text::{check_integer, check_name};
 
 /// What the documents addressed to one site have in common.
@@ -53,6 +53,19 @@ pub(crate) fn read<D: Document>(believed: &Believed<'_>, realm: &str, site: &str
     let bound = document.binding();
     check_binding(bound.realm, bound.site, realm, site)?;
     Ok(document)
+}
+
+/// Reads a document that only release may sign.
+pub(crate) fn read_released<D: Document>(
+    believed: &Believed<'_>,
+    realm: &str,
+    site: &str,
+) -> Result<D, Refusal> {
+    if believed.role() != RoleName::Release {
+        let detail = format!("{} signed by {}", D::KIND, believed.role().as_str());
+        return Err(Refusal::new(Code::RoleForbidden, detail));
+    }
+    read(believed, realm, site)
 }
 
 /// The first line and the rest.

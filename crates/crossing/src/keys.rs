@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{self, Binding, Document};
 use crate::refusal::Refusal;
+use crate::role::Believed;
 use crate::text::RawJson;
 
 /// Token keys of one site. `jwks` stays text: the room that verifies tokens reads it, with `sign_from`, `sign_until`
@@ -31,6 +32,14 @@ impl KeysDocument {
     /// `malformed`, saying what does not fit.
     pub fn text(&self) -> Result<String, Refusal> {
         document::write(self)
+    }
+
+    /// Reads what release has signed, for one realm and site.
+    ///
+    /// # Errors
+    /// `malformed`, `wrong_realm`, `wrong_site`, `role_forbidden` where another role than release signed it.
+    pub fn read(believed: &Believed<'_>, realm: &str, site: &str) -> Result<KeysDocument, Refusal> {
+        document::read_released(believed, realm, site)
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{self, Binding, Document};
 use crate::refusal::{Code, Refusal};
+use crate::role::Believed;
 use crate::text::check_line;
 
 /// Most audiences of one site.
@@ -78,6 +79,14 @@ impl PolicyDocument {
     /// `malformed` or `too_large`, saying what does not fit.
     pub fn text(&self) -> Result<String, Refusal> {
         document::write(self)
+    }
+
+    /// Reads what release has signed, for one realm and site.
+    ///
+    /// # Errors
+    /// `malformed`, `wrong_realm`, `wrong_site`, `role_forbidden` where another role than release signed it.
+    pub fn read(believed: &Believed<'_>, realm: &str, site: &str) -> Result<PolicyDocument, Refusal> {
+        document::read_released(believed, realm, site)
     }
 
     /// The policy of one audience.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use farside_service::cli::Failure;
 use farside_service::journal::Journal;
 use farside_service::secret_file::{self, Source};
-use farside_service::{config, time};
+use farside_service::{config, time, web};
 use serde::Deserialize;
 
 use crate::keys::Passphrase;
@@ -26,7 +26,23 @@ pub struct Config {
     /// The token endpoint's public URL, as clients see it: the `issuer` of its metadata and the audience of client
     /// assertions. Left out: made from the listening address.
     pub public_url: Option<String>,
+    /// Where `serve` listens.
+    #[serde(default = "listen_default")]
+    pub listen: web::Listen,
+    /// Where `serve` shows metrics and health. Left out: nowhere.
+    pub admin: Option<web::Listen>,
+    /// Bounds on what a client may send.
+    #[serde(default)]
+    pub limits: web::Limits,
 }
+
+fn listen_default() -> web::Listen {
+    web::Listen { address: LISTEN_DEFAULT, tls: None, clear_beyond_loopback: None }
+}
+
+/// Where the token endpoint listens when the file does not say.
+const LISTEN_DEFAULT: std::net::SocketAddr =
+    std::net::SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8700));
 
 /// A founded mint: its configuration and its folder.
 #[derive(Debug, Clone)]

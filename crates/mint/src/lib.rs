@@ -11,9 +11,13 @@
 //! It refuses to sign what it could not log, to give one bundle number two contents, and to add a key or loosen a policy
 //! without the release signers of the charter.
 
+pub mod bundler;
+pub mod ceremony;
 pub mod config;
 pub mod keys;
 pub mod names;
+pub mod release;
+pub mod site;
 pub mod store;
 
 pub mod claims;

@@ -2,11 +2,13 @@
 //! Three kinds: signers of the charter's roles (pairs), the log's key, and the token keys of the sites.
 
 mod file;
+mod pair;
 mod token;
 
 use farside_service::secret_file::Secret;
 
 pub use file::{Header, KeyKind, inspect};
+pub use pair::{LogSigner, PairSigner, create_log, create_signer, open_log, open_signer};
 pub use token::{KeyPair, MadeKey, Period, TokenKey, open_token};
 
 /// Fewest bytes of a passphrase under which a new key is written.

@@ -1,0 +1,313 @@
+//! What the database has to say about the next bundle of a site, read in one consistent view, and the rows that remember
+//! a bundle once it is made.
+
+use std::collections::BTreeMap;
+
+use farside_crossing::status::{BitList, RevokedKey, RevokedSubject, ShardList};
+use farside_crossing::{Base, Digest, Kind, Packed, ReceiptCode, RecipientPublic, Refusal, StatusDocument};
+use farside_verify::leaf::TokenPosition;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{BundleFault, NONCE_BYTES};
+use crate::release::{self, Kind as DocumentKind};
+use crate::store::{Site, Store, StoreFault, signed, unsigned};
+
+/// Everything but tokens and leaves.
+pub(super) struct Content {
+    pub(super) seq: u64,
+    pub(super) prev: Option<Digest>,
+    pub(super) base: Option<BaseRow>,
+    pub(super) keys: (u64, Vec<u8>),
+    pub(super) policy: (u64, Vec<u8>),
+    site: String,
+    charter_version: u64,
+    revoked: Revoked,
+}
+
+/// The newest bundle that was no beacon, and what a gate holds once it has applied it.
+pub(super) struct BaseRow {
+    pub(super) mark: Base,
+    pub(super) charter_version: u64,
+    pub(super) keys_version: u64,
+    pub(super) policy_version: u64,
+}
+
+/// The leaves of one shard that a bundle brings.
+pub(super) struct LeafMark {
+    pub(super) shard: String,
+    pub(super) first: u64,
+    pub(super) until: u64,
+}
+
+#[derive(Default)]
+struct Revoked {
+    tokens: BTreeMap<String, BitList>,
+    subjects: BTreeMap<String, RevokedSubject>,
+    keys: Vec<RevokedKey>,
+}
+
+/// A packed bundle and what the database is to remember of it.
+pub struct Carried<'a> {
+    pub(super) content: &'a Content,
+    pub(super) packed: &'a Packed,
+    pub(super) nonce: Option<[u8; NONCE_BYTES]>,
+    pub(super) marks: &'a [LeafMark],
+}
+
+impl Content {
+    pub(super) fn read(connection: &Connection, site: &Site, kind: Kind) -> Result<Self, BundleFault> {
+        let last = last_bundle(connection, &site.name, false)?;
+        let base = last_bundle(connection, &site.name, true)?;
+        if kind != Kind::Full && base.is_none() {
+            return Err(BundleFault::NoBase(site.name.clone()));
+        }
+        let document = |kind: DocumentKind| -> Result<(u64, Vec<u8>), BundleFault> {
+            release::newest(connection, &site.name, kind)?
+                .ok_or_else(|| BundleFault::NoDocument { site: site.name.clone(), kind: kind.as_str() })
+        };
+        let charter_version: i64 =
+            connection.query_row("SELECT coalesce(max(version), 0) FROM charter", [], |row| row.get(0))?;
+        Ok(Self {
+            seq: last.as_ref().map_or(0, |last| last.mark.seq) + 1,
+            prev: last.map(|last| last.mark.digest),
+            base,
+            keys: document(DocumentKind::Keys)?,
+            policy: document(DocumentKind::Policy)?,
+            site: site.name.clone(),
+            charter_version: unsigned(charter_version),
+            revoked: Revoked::read(connection, &site.name)?,
+        })
+    }
+
+    /// The status component. Its version is the bundle's number: it only rises.
+    pub(super) fn status(&self, realm: &str, now: u64) -> Result<StatusDocument, Refusal> {
+        Ok(StatusDocument {
+            realm: realm.to_owned(),
+            site: self.site.clone(),
+            version: self.seq,
+            issued_at: now,
+            tokens: self
+                .revoked
+                .tokens
+                .iter()
+                .map(|(shard, list)| ShardList { shard: shard.clone(), lst: list.encode() })
+                .collect(),
+            subjects: self.revoked.subjects.values().cloned().collect(),
+            keys: self.revoked.keys.clone(),
+        })
+    }
+
+    pub(super) fn leaves_from(
+        &self,
+        connection: &Connection,
+        site: &str,
+        shard: &str,
+        kind: Kind,
+        settled_before: u64,
+    ) -> Result<u64, BundleFault> {
+        let from: Option<i64> = match (kind, &self.base) {
+            (Kind::Delta, Some(base)) => connection
+                .query_row(
+                    "SELECT until FROM bundle_leaves WHERE site = ?1 AND shard = ?2 AND seq = ?3",
+                    (site, shard, signed(base.mark.seq)),
+                    |row| row.get(0),
+                )
+                .optional()?,
+            _ => connection
+                .query_row(
+                    "SELECT l.until FROM bundle_leaves l JOIN bundle b ON b.site = l.site AND b.seq = l.seq
+                     WHERE l.site = ?1 AND l.shard = ?2 AND b.issued_at < ?3 ORDER BY l.seq DESC LIMIT 1",
+                    (site, shard, signed(settled_before)),
+                    |row| row.get(0),
+                )
+                .optional()?,
+        };
+        Ok(from.map_or(0, unsigned))
+    }
+}
+
+impl Revoked {
+    fn read(connection: &Connection, site: &str) -> Result<Self, BundleFault> {
+        let mut statement = connection
+            .prepare("SELECT kind, what, before, reason, at FROM revocation WHERE site = ?1 ORDER BY id")?;
+        let mut rows = statement.query([site])?;
+        let mut revoked = Self::default();
+        while let Some(row) = rows.next()? {
+            revoked.add(row)?;
+        }
+        Ok(revoked)
+    }
+
+    fn add(&mut self, row: &Row<'_>) -> Result<(), BundleFault> {
+        let (kind, what): (String, String) = (row.get(0)?, row.get(1)?);
+        let (before, reason, at) = (unsigned(row.get(2)?), row.get::<_, String>(3)?, unsigned(row.get(4)?));
+        match kind.as_str() {
+            "token" => {
+                let position: TokenPosition = what
+                    .parse()
+                    .map_err(|_| StoreFault::Unreadable { what: "revoked token", value: what })?;
+                self.tokens.entry(position.shard().to_owned()).or_default().set(position.index())?;
+            }
+            "subject" => {
+                let entry = RevokedSubject { sub: what.clone(), before, reason, at };
+                // A later revocation of the same subject reaches further: the furthest one counts.
+                let held = self.subjects.entry(what).or_insert_with(|| entry.clone());
+                if held.before < before {
+                    *held = entry;
+                }
+            }
+            _ => self.keys.push(RevokedKey { kid: what, reason, at }),
+        }
+        Ok(())
+    }
+}
+
+impl Carried<'_> {
+    /// Where the finished file is to lie: names are hints, digests decide.
+    pub(super) fn file(&self) -> String {
+        format!("{}-{:08}.fbundle", self.packed.manifest.site, self.packed.manifest.seq)
+    }
+
+    /// Remembers the bundle. The primary key refuses a number that is taken.
+    pub(super) fn insert(&self, connection: &Connection, file_sha256: &str) -> Result<(), BundleFault> {
+        let manifest = &self.packed.manifest;
+        let inserted = connection.execute(
+            "INSERT OR IGNORE INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, nonce, issued_at,
+                 not_after, next_by, charter_version, keys_version, policy_version)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+             WHERE ?2 = 1 + (SELECT coalesce(max(seq), 0) FROM bundle WHERE site = ?1)",
+            rusqlite::params![
+                manifest.site,
+                signed(manifest.seq),
+                manifest.kind.as_str(),
+                self.packed.digest.hex(),
+                file_sha256,
+                signed(self.packed.bytes.len() as u64),
+                self.file(),
+                self.nonce.filter(|_| manifest.kind != Kind::Beacon).map(|nonce| nonce.to_vec()),
+                signed(manifest.issued_at),
+                signed(manifest.not_after),
+                signed(manifest.next_by),
+                signed(self.content.charter_version),
+                signed(self.content.keys.0),
+                signed(self.content.policy.0),
+            ],
+        )?;
+        if inserted != 1 {
+            return Err(BundleFault::NumberTaken(manifest.seq));
+        }
+        for mark in self.marks {
+            connection.execute(
+                "INSERT INTO bundle_leaves (site, seq, shard, until) VALUES (?1, ?2, ?3, ?4)",
+                (&manifest.site, signed(manifest.seq), &mark.shard, signed(mark.until)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The recipient key of a sealed site; `None` where nothing is sealed.
+pub(super) fn recipient(site: &Site) -> Result<Option<RecipientPublic>, BundleFault> {
+    if !site.sealed {
+        return Ok(None);
+    }
+    let line = site.recipient.as_deref().ok_or_else(|| BundleFault::NotEnrolled(site.name.clone()))?;
+    Ok(Some(line.parse()?))
+}
+
+fn last_bundle(connection: &Connection, site: &str, content: bool) -> Result<Option<BaseRow>, BundleFault> {
+    let row = connection
+        .query_row(
+            "SELECT seq, digest, charter_version, keys_version, policy_version FROM bundle
+             WHERE site = ?1 AND (kind <> 'beacon' OR NOT ?2) ORDER BY seq DESC LIMIT 1",
+            (site, content),
+            |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )
+        .optional()?;
+    row.map(|(seq, digest, charter, keys, policy)| {
+        Ok(BaseRow {
+            mark: Base { seq: unsigned(seq), digest: read_digest(digest)? },
+            charter_version: unsigned(charter),
+            keys_version: unsigned(keys),
+            policy_version: unsigned(policy),
+        })
+    })
+    .transpose()
+}
+
+fn read_digest(hex: String) -> Result<Digest, StoreFault> {
+    hex.parse().map_err(|_| StoreFault::Unreadable { what: "bundle digest", value: hex })
+}
+
+/// A bundle as `bundle list` shows it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Listed {
+    /// The site.
+    pub site: String,
+    /// The number.
+    pub seq: u64,
+    /// Its kind.
+    pub kind: String,
+    /// SHA-256 of the manifest's text.
+    pub digest: String,
+    /// Name of its file.
+    pub file: String,
+    /// Length of its file in bytes.
+    pub bytes: u64,
+    /// When it was made, in Unix seconds.
+    pub issued_at: u64,
+    /// When the site's receipt was entered, in Unix seconds.
+    pub receipted_at: Option<u64>,
+}
+
+/// Every bundle made, of one site or of all, oldest first.
+pub fn list(store: &Store, site: Option<&str>) -> Result<Vec<Listed>, StoreFault> {
+    store.read(|transaction| {
+        let mut statement = transaction.prepare(
+            "SELECT site, seq, kind, digest, file, file_bytes, issued_at, receipted_at FROM bundle
+             WHERE ?1 IS NULL OR site = ?1 ORDER BY site, seq",
+        )?;
+        let rows = statement.query_map([site], |row| {
+            Ok(Listed {
+                site: row.get(0)?,
+                seq: unsigned(row.get(1)?),
+                kind: row.get(2)?,
+                digest: row.get(3)?,
+                file: row.get(4)?,
+                bytes: unsigned(row.get(5)?),
+                issued_at: unsigned(row.get(6)?),
+                receipted_at: row.get::<_, Option<i64>>(7)?.map(unsigned),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    })
+}
+
+/// Takes a receipt: `Ok(true)` where only the site's gate can have made that code for that bundle, which is then marked as
+/// applied; `Ok(false)` where the code is another.
+pub fn receipt(
+    store: &Store,
+    site: &str,
+    seq: u64,
+    code: &ReceiptCode,
+    now: u64,
+) -> Result<bool, BundleFault> {
+    store.write(|transaction| {
+        let row = transaction
+            .query_row(
+                "SELECT nonce, digest FROM bundle WHERE site = ?1 AND seq = ?2",
+                (site, signed(seq)),
+                |row| Ok((row.get::<_, Option<[u8; NONCE_BYTES]>>(0)?, row.get::<_, String>(1)?)),
+            )
+            .optional()?;
+        let Some((Some(nonce), digest)) = row else { return Ok(false) };
+        if super::expected_receipt(&nonce, seq, &read_digest(digest)?) != *code {
+            return Ok(false);
+        }
+        transaction.execute(
+            "UPDATE bundle SET receipted_at = coalesce(receipted_at, ?3) WHERE site = ?1 AND seq = ?2",
+            (site, signed(seq), signed(now)),
+        )?;
+        Ok(true)
+    })
+}

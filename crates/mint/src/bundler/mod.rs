@@ -1,0 +1,334 @@
+//! Packs what a site needs under the next number, and lets nobody ever see one number with two contents.
+//!
+//! ```text
+//!   issue parcels ─▶ take leaves ─▶ pack ─▶ staging/ (durable) ─▶ commit number and digest ─▶ rename into outbox/<site>/
+//!                                                │ crash: no row, file thrown away │ crash: row, file published later
+//! ```
+//!
+//! The database row decides: a staged file without its row is thrown away, and one with its row is published as it is.
+
+mod content;
+mod stage;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use farside_crossing::{
+    Base, Digest, Draft, Kind, PackFault, Packed, Parcel, ReceiptCode, RecipientPublic, Refusal, SealContext,
+    Signer, Writer, parcels::Packer,
+};
+use farside_service::lock::{Exclusive, LockFault};
+use farside_service::random;
+
+use crate::ceremony::{self, CharterFault};
+use crate::config::Home;
+use crate::store::{Site, Store, StoreFault};
+
+pub use content::{Carried, list, receipt};
+use content::{Content, LeafMark};
+
+/// Courier rounds that may fail before a gate stops trusting what it holds.
+const COURIERS_MISSED_MAX: u64 = 3;
+/// How long one bundler waits for another of the same site.
+const TURN_WAIT: Duration = Duration::from_secs(60);
+/// Bytes of a bundle's receipt nonce.
+const NONCE_BYTES: usize = 16;
+
+/// Where fresh tokens and log leaves come from: the issuing side of the mint.
+pub trait Issuance {
+    /// A fresh token for every enabled standing order of `site`, each already logged. Called before the bundle takes its
+    /// number, so that no token waits for a bundle that was never made.
+    fn parcels(&self, site: &Site, now: u64) -> Result<Vec<Parcel>, IssuanceFault>;
+    /// The log shards that hold leaves of `site`.
+    fn shards(&self, site: &Site) -> Vec<String>;
+    /// How many leaves of `shard` are durable without a gap.
+    fn leaf_count(&self, shard: &str) -> Result<u64, IssuanceFault>;
+    /// The leaf hashes of that range.
+    fn leaf_hashes(&self, shard: &str, range: Range<u64>) -> Result<Vec<[u8; 32]>, IssuanceFault>;
+}
+
+/// Why tokens or leaves could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct IssuanceFault(pub String);
+
+/// What is to be packed, and by whom it is signed.
+pub struct Order<'a> {
+    /// The mint's folder.
+    pub home: &'a Home,
+    /// Its database.
+    pub store: &'a Store,
+    /// For which site.
+    pub site: &'a str,
+    /// What kind of bundle.
+    pub kind: Kind,
+    /// The online signer.
+    pub online: &'a dyn Signer,
+    /// Now, in Unix seconds.
+    pub now: u64,
+}
+
+/// A bundle that lies in the outbox.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Made {
+    /// The site.
+    pub site: String,
+    /// The number.
+    pub seq: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// SHA-256 of the manifest's text.
+    pub digest: Digest,
+    /// The file.
+    pub path: std::path::PathBuf,
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// Tokens carried.
+    pub parcels: usize,
+    /// Log leaves carried.
+    pub leaves: u64,
+}
+
+/// Why no bundle was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleFault {
+    /// The site is unknown.
+    #[error("there is no site {0}")]
+    NoSite(String),
+    /// The site is disabled.
+    #[error("site {0} is disabled")]
+    Disabled(String),
+    /// Its bundles are sealed, and nobody has entered its recipient key.
+    #[error("site {0} is not enrolled: its recipient key is not known here")]
+    NotEnrolled(String),
+    /// No calendar or policy has been adopted.
+    #[error("site {site} has no adopted {kind} document")]
+    NoDocument {
+        /// The site.
+        site: String,
+        /// Which one.
+        kind: &'static str,
+    },
+    /// A delta or beacon builds on a bundle, and there is none.
+    #[error("site {0} has had no bundle yet that a delta or beacon could build on")]
+    NoBase(String),
+    /// Somebody else took the number meanwhile, in spite of the lock.
+    #[error("bundle number {0} was taken by another program")]
+    NumberTaken(u64),
+    /// The charter does not hold.
+    #[error("{0}")]
+    Charter(#[from] CharterFault),
+    /// Tokens or leaves could not be had.
+    #[error("{0}")]
+    Issuance(#[from] IssuanceFault),
+    /// What was to be packed would be refused by the gate.
+    #[error("the bundle could not be packed: {0}")]
+    Pack(#[from] PackFault),
+    /// A component could not be written.
+    #[error("the bundle could not be packed: {0}")]
+    Component(#[from] Refusal),
+    /// Another bundler is at work for this site.
+    #[error("{0}")]
+    Turn(#[from] LockFault),
+    /// The disk failed.
+    #[error("{0}")]
+    Disk(#[from] farside_service::durable::Failed),
+    /// No randomness.
+    #[error("{0}")]
+    Random(#[from] random::Failed),
+    /// The database failed.
+    #[error("{0}")]
+    Store(#[from] StoreFault),
+}
+
+impl From<rusqlite::Error> for BundleFault {
+    fn from(fault: rusqlite::Error) -> Self {
+        Self::Store(fault.into())
+    }
+}
+
+impl From<BundleFault> for farside_service::cli::Failure {
+    fn from(fault: BundleFault) -> Self {
+        let sentence = fault.to_string();
+        match fault {
+            BundleFault::Charter(fault) => fault.into(),
+            BundleFault::Store(fault) => fault.into(),
+            BundleFault::NotEnrolled(site) => Self::refused(sentence)
+                .hint(format!("enter its gate's line with `mint site recipient {site} FILE`")),
+            BundleFault::NoDocument { site, .. } => Self::refused(sentence)
+                .hint(format!("make a key and release it with `mint keys new --site {site}`")),
+            BundleFault::NoBase(_) => Self::refused(sentence).hint("make a full bundle first"),
+            BundleFault::NoSite(_) | BundleFault::Disabled(_) => Self::refused(sentence),
+            _ => Self::could_not(sentence),
+        }
+    }
+}
+
+/// Makes the next bundle for a site and puts it into the site's outbox.
+pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFault> {
+    let _turn = stage::take_turn(order.home, order.site, TURN_WAIT)?;
+    stage::settle(order.home, order.store, order.site)?;
+    let directory = order.store.directory()?;
+    let site = directory.site(order.site).ok_or_else(|| BundleFault::NoSite(order.site.to_owned()))?;
+    if !site.enabled {
+        return Err(BundleFault::Disabled(site.name.clone()));
+    }
+    let content = order.store.read(|transaction| Content::read(transaction, site, order.kind))?;
+    let parcels = if order.kind == Kind::Beacon || !site.sealed {
+        Vec::new()
+    } else {
+        issuance.parcels(site, order.now)?
+    };
+    let marks = leaf_marks(order, site, &content, issuance)?;
+    let nonce = random::bytes::<NONCE_BYTES>()?;
+    let draft = draft(order, directory.realm(), site, &content);
+    let packed = pack(
+        order,
+        draft,
+        &content,
+        &Cargo { site, parcels: &parcels, marks: &marks, nonce: &nonce },
+        issuance,
+    )?;
+    let leaves = marks.iter().map(|mark| mark.until - mark.first).sum();
+    let carried =
+        Carried { content: &content, packed: &packed, nonce: site.sealed.then_some(nonce), marks: &marks };
+    let path = stage::publish(order.home, order.store, &carried)?;
+    Ok(Made {
+        site: site.name.clone(),
+        seq: packed.manifest.seq,
+        kind: order.kind,
+        digest: packed.digest,
+        path,
+        bytes: packed.bytes.len(),
+        parcels: parcels.len(),
+        leaves,
+    })
+}
+
+/// The receipt code that the gate shows once it has applied that bundle.
+pub fn expected_receipt(nonce: &[u8; NONCE_BYTES], seq: u64, digest: &Digest) -> ReceiptCode {
+    ReceiptCode::new(nonce, seq, digest)
+}
+
+/// Finishes, for every site, what an interrupted bundler left behind. Harmless when there is nothing.
+pub fn settle_all(home: &Home, store: &Store) -> Result<(), BundleFault> {
+    for site in store.directory()?.sites() {
+        let _turn: Exclusive = stage::take_turn(home, &site.name, TURN_WAIT)?;
+        stage::settle(home, store, &site.name)?;
+    }
+    Ok(())
+}
+
+struct Cargo<'a> {
+    site: &'a Site,
+    parcels: &'a [Parcel],
+    marks: &'a [LeafMark],
+    nonce: &'a [u8; NONCE_BYTES],
+}
+
+fn draft(order: &Order<'_>, realm: &str, site: &Site, content: &Content) -> Draft {
+    // The next bundle is made after `every` and applied at most one courier interval later.
+    let next_by = order.now + site.every_seconds + site.courier_seconds;
+    Draft {
+        realm: realm.to_owned(),
+        site: site.name.clone(),
+        seq: content.seq,
+        prev: content.prev,
+        kind: order.kind,
+        base: content.base.as_ref().filter(|_| order.kind != Kind::Full).map(|base| Base { ..base.mark }),
+        issued_at: order.now,
+        not_after: next_by + COURIERS_MISSED_MAX * site.courier_seconds,
+        next_by,
+    }
+}
+
+fn pack(
+    order: &Order<'_>,
+    draft: Draft,
+    content: &Content,
+    cargo: &Cargo<'_>,
+    issuance: &dyn Issuance,
+) -> Result<Packed, BundleFault> {
+    if order.kind == Kind::Beacon {
+        return Ok(Writer::new(draft).finish(&[order.online])?);
+    }
+    let (realm, seq) = (draft.realm.clone(), draft.seq);
+    let chain = order.store.read(|transaction| ceremony::read_chain(transaction))?;
+    let newest = chain.last().ok_or(CharterFault::None)?;
+    let changed = |version: u64, base: fn(&content::BaseRow) -> u64| {
+        order.kind == Kind::Full || content.base.as_ref().is_none_or(|held| base(held) != version)
+    };
+    let status = content.status(&realm, order.now)?;
+    let mut writer = Writer::new(draft).status(&status)?;
+    if changed(newest.version(), |base| base.charter_version) {
+        let notes: Vec<&[u8]> = chain.iter().map(|charter| charter.bytes()).collect();
+        let recent = notes.len().saturating_sub(farside_crossing::charter::CHAIN_CHARTERS_MAX);
+        writer = writer.charters(newest.version(), notes.get(recent..).unwrap_or_default());
+    }
+    if changed(content.keys.0, |base| base.keys_version) {
+        writer = writer.keys(&content.keys.1)?;
+    }
+    if changed(content.policy.0, |base| base.policy_version) {
+        writer = writer.policy(&content.policy.1)?;
+    }
+    writer = writer.leaves(leaves_component(cargo.marks, issuance)?);
+    if let Some(recipient) = content::recipient(cargo.site)? {
+        writer = writer.parcels(seal(
+            &recipient,
+            SealContext { realm: &realm, site: &cargo.site.name, seq },
+            cargo,
+        )?);
+    }
+    Ok(writer.finish(&[order.online])?)
+}
+
+fn seal(
+    recipient: &RecipientPublic,
+    context: SealContext<'_>,
+    cargo: &Cargo<'_>,
+) -> Result<Vec<u8>, BundleFault> {
+    let mut packer = Packer::new(recipient, context, cargo.nonce, &random::bytes::<32>()?)?;
+    for parcel in cargo.parcels {
+        packer.push(parcel)?;
+    }
+    Ok(packer.finish()?)
+}
+
+/// Which leaves each shard is to bring: since the base for a delta; for a full bundle since the newest bundle so old that no
+/// token of its time can still be accepted.
+fn leaf_marks(
+    order: &Order<'_>,
+    site: &Site,
+    content: &Content,
+    issuance: &dyn Issuance,
+) -> Result<Vec<LeafMark>, BundleFault> {
+    if order.kind == Kind::Beacon {
+        return Ok(Vec::new());
+    }
+    let settled_before = order.now.saturating_sub(site.lifetime_seconds_max + 2 * site.leeway_seconds);
+    let mut marks = Vec::new();
+    for shard in issuance.shards(site) {
+        let until = issuance.leaf_count(&shard)?;
+        let first = order.store.read(|transaction| {
+            content.leaves_from(transaction, &site.name, &shard, order.kind, settled_before)
+        })?;
+        marks.push(LeafMark { shard, first: first.min(until), until });
+    }
+    Ok(marks)
+}
+
+fn leaves_component(marks: &[LeafMark], issuance: &dyn Issuance) -> Result<Vec<u8>, BundleFault> {
+    let mut component = Vec::new();
+    for mark in marks {
+        let hashes = issuance.leaf_hashes(&mark.shard, mark.first..mark.until)?;
+        let run = farside_crossing::leaves::Run {
+            shard: &mark.shard,
+            first: mark.first,
+            proof: &[],
+            hashes: &hashes,
+        };
+        farside_crossing::leaves::push_run(&mut component, &run)?;
+    }
+    Ok(component)
+}

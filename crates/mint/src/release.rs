@@ -1,0 +1,295 @@
+//! Release documents: the calendar of a site's keys and its policy. What they say loosens, so people sign them: a draft
+//! gathers signatures until the charter's release threshold holds, and only then is it adopted and does it cross.
+
+use farside_crossing::charter::Charter;
+use farside_crossing::keys::KeysDocument;
+use farside_crossing::note::{self, Note};
+use farside_crossing::policy::{AudiencePolicy, PolicyDocument};
+use farside_crossing::{RawJson, Refusal, Signer};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::ceremony::{self, CharterFault};
+use crate::store::{Site, Store, StoreFault, TokenKeyRecord, signed, unsigned};
+
+/// Which document of a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The key calendar.
+    Keys,
+    /// Issuer, audiences, lifetimes, freshness.
+    Policy,
+}
+
+impl Kind {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// A document that nobody has signed yet.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Which of the site's documents.
+    pub kind: Kind,
+    /// Its number: one above the newest adopted.
+    pub version: u64,
+    /// What people sign.
+    pub text: String,
+}
+
+/// Why a document was not drafted or adopted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseFault {
+    /// The document does not hold: not enough signatures, another site, a malformed member.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// A signature could not be made.
+    #[error("{0}")]
+    Sign(#[from] farside_crossing::NoteFault),
+    /// The site is unknown.
+    #[error("there is no site {0}")]
+    NoSite(String),
+    /// A calendar without keys would lock every holder out.
+    #[error("site {0} has no token key: make one with `mint keys new --site {0}`")]
+    NoKeys(String),
+    /// Another document was adopted since this one was drafted.
+    #[error("this is version {found} of the {kind} document of {site}, and version {expected} comes next")]
+    Overtaken {
+        /// The site.
+        site: String,
+        /// Which document.
+        kind: &'static str,
+        /// What was drafted.
+        found: u64,
+        /// What would be next.
+        expected: u64,
+    },
+    /// The note is no release document of any site here.
+    #[error("this is no keys or policy document of a site of this realm")]
+    Foreign,
+    /// The signed calendar holds a key that this mint did not make.
+    #[error("the calendar holds key {0}, which this mint did not make for that site")]
+    ForeignKey(String),
+    /// No charter says who releases.
+    #[error("{0}")]
+    Charter(#[from] CharterFault),
+    /// The database failed.
+    #[error("{0}")]
+    Store(#[from] StoreFault),
+}
+
+impl From<ReleaseFault> for farside_service::cli::Failure {
+    fn from(fault: ReleaseFault) -> Self {
+        match fault {
+            ReleaseFault::Store(fault) => fault.into(),
+            ReleaseFault::Charter(fault) => fault.into(),
+            ReleaseFault::Refused(ref refusal) => {
+                let cure = refusal.cure().to_owned();
+                Self::refused(fault.to_string()).hint(cure)
+            }
+            fault => Self::refused(fault.to_string()),
+        }
+    }
+}
+
+/// Drafts the next version of a site's document from what the directory holds.
+pub fn draft(store: &Store, site: &str, kind: Kind, now: u64) -> Result<Draft, ReleaseFault> {
+    let directory = store.directory()?;
+    let site = directory.site(site).ok_or_else(|| ReleaseFault::NoSite(site.to_owned()))?;
+    let version = store.read(|transaction| adopted_version(transaction, &site.name, kind))? + 1;
+    let text = match kind {
+        Kind::Keys => keys_document(directory.realm(), site, version, now)?.text()?,
+        Kind::Policy => policy_document(directory.realm(), site, version, now).text()?,
+    };
+    Ok(Draft { kind, version, text })
+}
+
+fn keys_document(realm: &str, site: &Site, version: u64, now: u64) -> Result<KeysDocument, ReleaseFault> {
+    let live = |key: &&TokenKeyRecord| key.accept_until > now && !key.revoked;
+    let keys: Vec<&str> = site.keys.iter().filter(live).map(|key| key.jwk.as_str()).collect();
+    if keys.is_empty() {
+        return Err(ReleaseFault::NoKeys(site.name.clone()));
+    }
+    Ok(KeysDocument {
+        realm: realm.to_owned(),
+        site: site.name.clone(),
+        version,
+        issued_at: now,
+        jwks: RawJson::new(&format!("{{\"keys\":[{}]}}", keys.join(",")))?,
+    })
+}
+
+fn policy_document(realm: &str, site: &Site, version: u64, now: u64) -> PolicyDocument {
+    PolicyDocument {
+        realm: realm.to_owned(),
+        site: site.name.clone(),
+        version,
+        issued_at: now,
+        issuer: site.issuer.clone(),
+        audiences: site
+            .audiences
+            .iter()
+            .map(|audience| AudiencePolicy {
+                name: audience.name.clone(),
+                stale_seconds_max: audience.stale_seconds_max,
+                logged: audience.logged,
+                holder_bound: false,
+            })
+            .collect(),
+        lifetime_seconds_max: site.lifetime_seconds_max,
+        leeway_seconds: site.leeway_seconds,
+        typ: site.token_types(),
+        algorithms: None,
+        cedar: None,
+    }
+}
+
+/// A document whose release signatures hold and which is now in force.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Adopted {
+    /// The site.
+    pub site: String,
+    /// Which of its documents.
+    pub kind: Kind,
+    /// Its number.
+    pub version: u64,
+    /// Whose signatures counted.
+    pub signers: Vec<String>,
+}
+
+/// Signs a draft with every signer at hand and adopts it, where that is enough.
+pub fn sign_and_adopt(
+    store: &Store,
+    draft: &Draft,
+    signers: &[&dyn Signer],
+    now: u64,
+) -> Result<Adopted, ReleaseFault> {
+    adopt(store, &note::sign(&draft.text, signers)?, now)
+}
+
+/// Adopts a signed document: the release threshold of the charter in force must hold, the version must be the next, and a
+/// calendar may hold only keys that this mint has made for that site.
+pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFault> {
+    let realm = store.directory()?.realm().to_owned();
+    store.write(|transaction| {
+        let charter =
+            ceremony::read_chain(transaction)?.pop().ok_or(ReleaseFault::Charter(CharterFault::None))?;
+        let note = Note::parse(bytes)?;
+        let signed_by = charter.release().verify(&note)?;
+        let signers = signed_by.signers().to_vec();
+        let (kind, site, version, keys) = match addressed_to(note.text(), &realm) {
+            Some((Kind::Keys, site)) => {
+                let document = KeysDocument::read(&signed_by, &realm, site)?;
+                let keys = key_ids(document.jwks.as_str())?;
+                (Kind::Keys, document.site, document.version, keys)
+            }
+            Some((Kind::Policy, site)) => {
+                let document = PolicyDocument::read(&signed_by, &realm, site)?;
+                (Kind::Policy, document.site, document.version, Vec::new())
+            }
+            None => return Err(ReleaseFault::Foreign),
+        };
+        let expected = adopted_version(transaction, &site, kind)? + 1;
+        if version != expected {
+            return Err(ReleaseFault::Overtaken { site, kind: kind.as_str(), found: version, expected });
+        }
+        insert(transaction, &Row { site: &site, kind, version, note: bytes, keys: &keys, now })?;
+        Ok(Adopted { site, kind, version, signers })
+    })
+}
+
+struct Row<'a> {
+    site: &'a str,
+    kind: Kind,
+    version: u64,
+    note: &'a [u8],
+    keys: &'a [String],
+    now: u64,
+}
+
+fn insert(transaction: &Connection, row: &Row<'_>) -> Result<(), ReleaseFault> {
+    let known: Option<i64> = transaction
+        .query_row("SELECT 1 FROM site WHERE name = ?1", [row.site], |row| row.get(0))
+        .optional()
+        .map_err(StoreFault::from)?;
+    known.ok_or_else(|| ReleaseFault::NoSite(row.site.to_owned()))?;
+    transaction
+        .execute(
+            "INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (row.site, row.kind.as_str(), signed(row.version), row.note, signed(row.now)),
+        )
+        .map_err(StoreFault::from)?;
+    for kid in row.keys {
+        let carried = transaction
+            .execute(
+                "INSERT INTO release_key (site, version, kid)
+                 SELECT site, ?2, kid FROM token_key WHERE site = ?1 AND kid = ?3",
+                (row.site, signed(row.version), kid),
+            )
+            .map_err(StoreFault::from)?;
+        if carried != 1 {
+            return Err(ReleaseFault::ForeignKey(kid.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Kind and site from the first line, `farside-keys/1 <realm> <site>`; the document's own reader checks it in full.
+fn addressed_to<'t>(text: &'t str, realm: &str) -> Option<(Kind, &'t str)> {
+    let mut words = text.lines().next()?.split(' ');
+    let kind = match words.next()? {
+        "farside-keys/1" => Kind::Keys,
+        "farside-policy/1" => Kind::Policy,
+        _ => return None,
+    };
+    (words.next()? == realm).then_some((kind, words.next()?))
+}
+
+fn key_ids(jwks: &str) -> Result<Vec<String>, ReleaseFault> {
+    #[derive(serde::Deserialize)]
+    struct Set {
+        keys: Vec<Key>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Key {
+        kid: String,
+    }
+    let set: Set = serde_json::from_str(jwks).map_err(|_| ReleaseFault::Foreign)?;
+    Ok(set.keys.into_iter().map(|key| key.kid).collect())
+}
+
+/// The newest adopted version of a document; 0 where there is none.
+pub fn adopted_version(connection: &Connection, site: &str, kind: Kind) -> Result<u64, ReleaseFault> {
+    let version: i64 = connection
+        .query_row(
+            "SELECT coalesce(max(version), 0) FROM release_document WHERE site = ?1 AND kind = ?2",
+            (site, kind.as_str()),
+            |row| row.get(0),
+        )
+        .map_err(StoreFault::from)?;
+    Ok(unsigned(version))
+}
+
+/// The newest adopted document as it was signed.
+pub fn newest(connection: &Connection, site: &str, kind: Kind) -> Result<Option<(u64, Vec<u8>)>, StoreFault> {
+    Ok(connection
+        .query_row(
+            "SELECT version, note FROM release_document WHERE site = ?1 AND kind = ?2 ORDER BY version DESC LIMIT 1",
+            (site, kind.as_str()),
+            |row| Ok((unsigned(row.get(0)?), row.get(1)?)),
+        )
+        .optional()?)
+}
+
+/// Who of the charter's release signers has signed a draft so far, and how many it takes.
+pub fn progress(charter: &Charter, bytes: &[u8]) -> Result<(Vec<String>, usize), Refusal> {
+    let note = Note::parse(bytes)?;
+    let signed = charter.release().signed_by(&note)?.into_iter().map(str::to_owned).collect();
+    Ok((signed, charter.release().threshold()))
+}

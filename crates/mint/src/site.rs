@@ -1,0 +1,236 @@
+//! Sites: added with what their tokens must look like, enrolled with the recipient key that their gate shows. Audiences
+//! and issuers are unique in the realm, so that a token can be meant for one site only.
+
+use farside_crossing::RecipientPublic;
+use farside_verify::Algorithm;
+
+use crate::names::{self, NameFault};
+use crate::store::{Audience, Store, StoreFault, signed};
+
+/// Longest lifetime a site may allow: 31 days.
+const LIFETIME_SECONDS_CEILING: u64 = 31 * 86_400;
+/// Largest size budget: what a verifier reads at all.
+const TOKEN_BYTES_CEILING: usize = 16 * 1024;
+/// Largest forgiven clock difference.
+const LEEWAY_SECONDS_CEILING: u64 = 600;
+const PROFILES: [&str; 3] = ["access", "lean", "jwt-svid"];
+
+/// A site to be added.
+#[derive(Debug, Clone)]
+pub struct NewSite {
+    /// Its name, also that of its log shard and folder.
+    pub name: String,
+    /// Written as `iss`.
+    pub issuer: String,
+    /// At least one.
+    pub audiences: Vec<Audience>,
+    /// With which token keys are made.
+    pub algorithm: Algorithm,
+    /// Lifetime of a token that asks for none, in seconds.
+    pub lifetime_seconds_default: u64,
+    /// Longest lifetime, in seconds.
+    pub lifetime_seconds_max: u64,
+    /// Size budget of a token, in bytes.
+    pub token_bytes_max: usize,
+    /// Forgiven clock difference, in seconds.
+    pub leeway_seconds: u64,
+    /// Declared courier interval, in seconds.
+    pub courier_seconds: u64,
+    /// How often a bundle is made, in seconds.
+    pub every_seconds: u64,
+    /// Roles that may be issued; `None`: any.
+    pub roles_allowed: Option<Vec<String>>,
+    /// Token profiles that may be issued.
+    pub profiles: Vec<String>,
+    /// Whether bundles are sealed.
+    pub sealed: bool,
+}
+
+/// Why a site was not added or enrolled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SiteFault {
+    /// A name cannot be used.
+    #[error("{0}")]
+    Name(#[from] NameFault),
+    /// The site exists.
+    #[error("there is a site {0} already")]
+    Exists(String),
+    /// There is no such site.
+    #[error("there is no site {0}")]
+    Unknown(String),
+    /// The issuer is another site's.
+    #[error("the issuer {issuer} is that of site {site}")]
+    IssuerTaken {
+        /// The issuer.
+        issuer: String,
+        /// Whose it is.
+        site: String,
+    },
+    /// The audience is another site's.
+    #[error("the audience {audience} belongs to site {site}; audiences are unique in the realm")]
+    AudienceTaken {
+        /// The audience.
+        audience: String,
+        /// Whose it is.
+        site: String,
+    },
+    /// Tokens are for somebody.
+    #[error("a site needs at least one audience")]
+    NoAudience,
+    /// The issuer is no web address.
+    #[error("the issuer must be an https (or http) URL without query or fragment")]
+    Issuer,
+    /// A number is out of its range.
+    #[error("{what} must lie between {min} and {max}")]
+    Range {
+        /// Which number.
+        what: &'static str,
+        /// Smallest value.
+        min: u64,
+        /// Largest value.
+        max: u64,
+    },
+    /// No such token profile.
+    #[error("there is no token profile {0}; there are access, lean and jwt-svid")]
+    Profile(String),
+    /// The recipient line belongs to another site, or is none.
+    #[error("this recipient key cannot be taken: {0}")]
+    Recipient(String),
+    /// Nothing is sealed to this site.
+    #[error("site {0} was added unsealed and takes no recipient key")]
+    Unsealed(String),
+    /// The database failed.
+    #[error("{0}")]
+    Store(#[from] StoreFault),
+}
+
+impl From<rusqlite::Error> for SiteFault {
+    fn from(fault: rusqlite::Error) -> Self {
+        Self::Store(fault.into())
+    }
+}
+
+impl From<SiteFault> for farside_service::cli::Failure {
+    fn from(fault: SiteFault) -> Self {
+        match fault {
+            SiteFault::Store(fault) => fault.into(),
+            fault => Self::refused(fault.to_string()),
+        }
+    }
+}
+
+impl NewSite {
+    fn check(&self) -> Result<(), SiteFault> {
+        names::site(&self.name)?;
+        check_issuer(&self.issuer)?;
+        if self.audiences.is_empty() {
+            return Err(SiteFault::NoAudience);
+        }
+        for audience in &self.audiences {
+            names::claim("audience", &audience.name)?;
+        }
+        for role in self.roles_allowed.iter().flatten() {
+            names::claim("role", role)?;
+        }
+        if let Some(unknown) = self.profiles.iter().find(|profile| !PROFILES.contains(&profile.as_str())) {
+            return Err(SiteFault::Profile(unknown.clone()));
+        }
+        let day = 86_400;
+        within("the longest lifetime in seconds", self.lifetime_seconds_max, 1, LIFETIME_SECONDS_CEILING)?;
+        within("the usual lifetime in seconds", self.lifetime_seconds_default, 1, self.lifetime_seconds_max)?;
+        within("the size budget in bytes", self.token_bytes_max as u64, 256, TOKEN_BYTES_CEILING as u64)?;
+        within("the leeway in seconds", self.leeway_seconds, 0, LEEWAY_SECONDS_CEILING)?;
+        within("the courier interval in seconds", self.courier_seconds, 1, 366 * day)?;
+        within("the time between bundles in seconds", self.every_seconds, 1, 366 * day)
+    }
+}
+
+fn within(what: &'static str, value: u64, min: u64, max: u64) -> Result<(), SiteFault> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(SiteFault::Range { what, min, max }) }
+}
+
+// RFC 8414 §2: an issuer is a URL without query or fragment; far-side networks without TLS may use http.
+fn check_issuer(issuer: &str) -> Result<(), SiteFault> {
+    names::claim("issuer", issuer)?;
+    let host = issuer.strip_prefix("https://").or_else(|| issuer.strip_prefix("http://"));
+    let sound = host
+        .is_some_and(|host| !host.is_empty() && !host.starts_with('/') && !host.contains(['?', '#', ' ']));
+    if sound { Ok(()) } else { Err(SiteFault::Issuer) }
+}
+
+/// Adds a site with its audiences.
+pub fn add(store: &Store, new: &NewSite, now: u64) -> Result<(), SiteFault> {
+    new.check()?;
+    let directory = store.directory()?;
+    if directory.site(&new.name).is_some() {
+        return Err(SiteFault::Exists(new.name.clone()));
+    }
+    if let Some(other) = directory.sites().iter().find(|site| site.issuer == new.issuer) {
+        return Err(SiteFault::IssuerTaken { issuer: new.issuer.clone(), site: other.name.clone() });
+    }
+    for audience in &new.audiences {
+        if let Some(other) = directory.site_of_audience(&audience.name) {
+            return Err(SiteFault::AudienceTaken {
+                audience: audience.name.clone(),
+                site: other.name.clone(),
+            });
+        }
+    }
+    store.write(|transaction| {
+        transaction.execute(
+            "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max,
+                 token_bytes_max, leeway_seconds, courier_seconds, every_seconds, roles_allowed, profiles, sealed,
+                 created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            rusqlite::params![
+                new.name,
+                new.issuer,
+                new.algorithm.name(),
+                signed(new.lifetime_seconds_default),
+                signed(new.lifetime_seconds_max),
+                signed(new.token_bytes_max as u64),
+                signed(new.leeway_seconds),
+                signed(new.courier_seconds),
+                signed(new.every_seconds),
+                new.roles_allowed.as_ref().map(|roles| names::list(roles)),
+                names::list(&new.profiles),
+                new.sealed,
+                signed(now),
+            ],
+        )?;
+        for audience in &new.audiences {
+            transaction.execute(
+                "INSERT INTO audience (name, site, stale_seconds_max, logged) VALUES (?1, ?2, ?3, ?4)",
+                (&audience.name, &new.name, audience.stale_seconds_max.map(signed), audience.logged),
+            )?;
+        }
+        Ok(())
+    })
+}
+
+/// Reads the line that a gate showed, and refuses one that is another site's.
+pub fn read_recipient(site: &str, line: &str) -> Result<RecipientPublic, SiteFault> {
+    let recipient: RecipientPublic = line
+        .trim()
+        .parse()
+        .map_err(|refusal: farside_crossing::Refusal| SiteFault::Recipient(refusal.to_string()))?;
+    if recipient.site() != site {
+        return Err(SiteFault::Recipient(format!("it is of site {}", recipient.site())));
+    }
+    Ok(recipient)
+}
+
+/// Enrols a site: from now on its bundles are sealed to this key.
+pub fn enrol(store: &Store, site: &str, recipient: &RecipientPublic) -> Result<(), SiteFault> {
+    let directory = store.directory()?;
+    let known = directory.site(site).ok_or_else(|| SiteFault::Unknown(site.to_owned()))?;
+    if !known.sealed {
+        return Err(SiteFault::Unsealed(site.to_owned()));
+    }
+    store.write(|transaction| {
+        transaction
+            .execute("UPDATE site SET recipient = ?2 WHERE name = ?1", (site, recipient.to_string()))?;
+        Ok(())
+    })
+}
