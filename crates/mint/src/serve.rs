@@ -1,0 +1,153 @@
+//! `farside mint serve`: token endpoint, admin pages, command socket and the sites' bundles, in one process.
+//!
+//! ```text
+//!   clients ──TLS──▶ oauth ─┐                 admin ──▶ /metrics /healthz
+//!   commands ─socket─▶ desk ┼─▶ Issuer ─▶ log
+//!   each site's cadence ────┘
+//! ```
+//! Refuses to start without the log's lock, and to listen in clear beyond loopback (see `service::web`).
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use farside_service::cli::Failure;
+use farside_service::durable::{self, Mode};
+use farside_service::time::now_unix;
+use farside_service::web::{Limits, Listen, Server, Shutdown, WebFault, admin_router};
+use farside_service::{logging, metrics};
+
+use crate::config::Mint;
+use crate::control::{ANSWER_SECONDS_MAX, COMMAND_PATH, Command, MESSAGE_BYTES_MAX, Reply};
+use crate::desk::Desk;
+use crate::issue::Issuer;
+use crate::log::Recovered;
+use crate::oauth::{Endpoints, SpentAssertions};
+
+/// Serves until it is told to stop (SIGTERM, SIGINT).
+pub fn run(mint: &Mint) -> Result<(), Failure> {
+    // A second set-up in one process is a test's; the first one stands.
+    let _set_up_before = logging::init(logging::Options::default());
+    let metrics = metrics::install()?;
+    let now = now_unix();
+    let store = Arc::new(mint.store()?);
+    let (issuer, recovered) = Issuer::open(mint, store, mint.passphrase()?, now)?;
+    issuer.warm_up(now)?;
+    tell(&recovered);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|fault| Failure::could_not(format!("no threads could be had: {fault}")))?;
+    let serving = Serving { mint: mint.clone(), issuer: Arc::new(issuer), metrics, recovered };
+    runtime.block_on(serving.until_told_to_stop())
+}
+
+/// What runs.
+struct Serving {
+    mint: Mint,
+    issuer: Arc<Issuer>,
+    metrics: metrics::Handle,
+    recovered: Recovered,
+}
+
+impl Serving {
+    async fn until_told_to_stop(self) -> Result<(), Failure> {
+        let stopped = |fault| Failure::could_not(format!("signals cannot be heard: {fault}"));
+        let shutdown = Shutdown::on_signals().map_err(stopped)?;
+        let desk = Arc::new(Desk::new(self.mint.clone(), Arc::clone(&self.issuer))?);
+        let listen = self.beside_the_configuration(&self.mint.config.listen);
+        let public = Server::bind(&listen, &self.mint.config.limits).await?;
+        let url = self.url(&listen, &public);
+        let spent = SpentAssertions::recovered(self.recovered.assertions.clone(), now_unix());
+        let endpoints = Endpoints::new(Arc::clone(&self.issuer), &url, spent);
+        let control = self.control().await?;
+        let admin = self.admin().await?;
+        tracing::info!(%url, socket = %self.mint.home.socket().display(), "the mint is open");
+        tokio::try_join!(
+            public.serve_router(endpoints.router(), shutdown.clone()),
+            control.serve_router(control_router(&desk), shutdown.clone()),
+            serve_admin(admin, self.admin_pages(), shutdown.clone()),
+            desk.keep_cadence(shutdown.clone()),
+        )?;
+        tracing::info!("the mint is closed");
+        Ok(())
+    }
+
+    async fn control(&self) -> Result<Server, Failure> {
+        let socket = self.mint.home.socket();
+        if let Some(folder) = socket.parent() {
+            durable::create_dir_all(folder, Mode::Private)?;
+        }
+        let limits = Limits {
+            body_bytes_max: MESSAGE_BYTES_MAX,
+            request_seconds_max: ANSWER_SECONDS_MAX,
+            ..Limits::default()
+        };
+        Ok(Server::bind_unix(&socket, &limits).await?)
+    }
+
+    async fn admin(&self) -> Result<Option<Server>, Failure> {
+        let Some(listen) = &self.mint.config.admin else { return Ok(None) };
+        let server = Server::bind(&self.beside_the_configuration(listen), &self.mint.config.limits).await?;
+        if let Some(address) = server.local_addr() {
+            tracing::info!(%address, "metrics and health are shown");
+        }
+        Ok(Some(server))
+    }
+
+    fn admin_pages(&self) -> Router {
+        let issuer = Arc::clone(&self.issuer);
+        let healthy = move || {
+            issuer.log().healthy().map_err(|fault| fault.to_string())?;
+            issuer.store().directory().map(drop).map_err(|fault| fault.to_string())
+        };
+        admin_router(self.metrics.clone(), healthy)
+    }
+
+    fn url(&self, listen: &Listen, server: &Server) -> String {
+        let scheme = if listen.tls.is_some() { "https" } else { "http" };
+        let address = server.local_addr().unwrap_or(listen.address);
+        self.mint.config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"))
+    }
+
+    // Paths in mint.toml are relative to its folder.
+    fn beside_the_configuration(&self, listen: &Listen) -> Listen {
+        let mut listen = listen.clone();
+        if let Some(tls) = &mut listen.tls {
+            tls.certificates = self.mint.home.0.join(&tls.certificates);
+            tls.key = self.mint.home.0.join(&tls.key);
+        }
+        listen
+    }
+}
+
+async fn serve_admin(server: Option<Server>, pages: Router, shutdown: Shutdown) -> Result<(), WebFault> {
+    match server {
+        Some(server) => server.serve_router(pages, shutdown).await,
+        None => Ok(()),
+    }
+}
+
+fn control_router(desk: &Arc<Desk>) -> Router {
+    Router::new()
+        .route(COMMAND_PATH, post(command))
+        .layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX))
+        .with_state(Arc::clone(desk))
+}
+
+async fn command(State(desk): State<Arc<Desk>>, Json(command): Json<Command>) -> Json<Reply> {
+    let done = tokio::task::spawn_blocking(move || desk.carry_out(&command, now_unix())).await;
+    Json(match done {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(failure)) => Reply::failed(&failure),
+        Err(_) => Reply::failed(&Failure::could_not("the mint failed at this command; its log says more")),
+    })
+}
+
+fn tell(recovered: &Recovered) {
+    let Recovered { records, torn_bytes, voided, .. } = recovered;
+    if *torn_bytes > 0 || *voided > 0 {
+        tracing::warn!(records, torn_bytes, voided, "the log was mended after a crash");
+    } else {
+        tracing::info!(records, "the log is whole");
+    }
+}
