@@ -28,13 +28,6 @@ pub const ANSWER_SECONDS_MAX: u64 = 600;
 pub enum Command {
     /// Issue a token.
     IssueToken(TokenOrder),
-    /// Renew the standing orders of a site and make its next bundle.
-    MakeBundle {
-        /// The site.
-        site: String,
-        /// `full`, `delta` or `beacon`; left out: what the site needs.
-        kind: Option<String>,
-    },
 }
 
 /// A token as the command line asks for it.
@@ -67,11 +60,6 @@ pub struct TokenOrder {
 pub enum Reply {
     /// The token asked for.
     Token(IssuedToken),
-    /// The bundle asked for, as the bundler describes it.
-    Bundle {
-        /// Its description.
-        made: serde_json::Value,
-    },
     /// Nothing was done.
     Failed {
         /// Whether it was refused (exit 1) rather than impossible (exit 2).

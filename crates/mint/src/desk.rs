@@ -2,13 +2,19 @@
 //! command that holds the log itself: one code path for both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use farside_service::cli::Failure;
+use farside_service::time::now_unix;
+use farside_service::web::{Shutdown, WebFault};
 
 use crate::config::Mint;
 use crate::control::{self, Command, IssuedToken, Reply, TokenOrder};
 use crate::issue::{IssueFault, Issuer, SignedToken};
 use crate::judge::{IssueRequest, Requester};
+
+/// How often the cadence looks for what is due.
+const CADENCE_TICK: Duration = Duration::from_secs(1);
 
 /// Where commands are carried out.
 #[derive(Debug)]
@@ -37,6 +43,26 @@ impl Desk {
     pub fn carry_out(&self, command: &Command, now: u64) -> Result<Reply, Failure> {
         match command {
             Command::IssueToken(order) => self.issue(order, now),
+        }
+    }
+
+    /// Keeps the site's keys open and, on each site's cadence, its bundles made; until shut down.
+    pub async fn keep_cadence(self: Arc<Self>, shutdown: Shutdown) -> Result<(), WebFault> {
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => return Ok(()),
+                () = tokio::time::sleep(CADENCE_TICK) => {}
+            }
+            let desk = Arc::clone(&self);
+            if tokio::task::spawn_blocking(move || desk.round(now_unix())).await.is_err() {
+                tracing::error!("a round of the cadence failed");
+            }
+        }
+    }
+
+    fn round(&self, now: u64) {
+        if let Err(fault) = self.issuer.warm_up(now) {
+            tracing::error!(%fault, "a token key is not ready");
         }
     }
 

@@ -164,6 +164,29 @@ pub enum Refused {
     },
 }
 
+impl Refused {
+    /// What the person who asked can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Refused::SubjectUnknown { .. } => Some("see `farside mint directory list`"),
+            Refused::SubjectDisabled { .. } => Some("enable the subject first"),
+            Refused::AudienceUnknown { .. } => Some("see `farside mint site list` for each site's audiences"),
+            Refused::RoleNotHeld { .. } | Refused::GroupNotHeld { .. } => {
+                Some("roles and groups come from the directory: change them there")
+            }
+            Refused::TooLarge { .. } => Some("ask for fewer roles or groups, or use the lean profile"),
+            Refused::NoKey { .. } => {
+                Some("see `farside mint keys list`: a key signs once a bundle with it has reached the site")
+            }
+            Refused::NotForOthers { .. }
+            | Refused::SiteDisabled { .. }
+            | Refused::RoleNotAllowed { .. }
+            | Refused::Lifetime { .. }
+            | Refused::Profile { .. } => None,
+        }
+    }
+}
+
 /// Where a key's signer is had from.
 pub trait Signers {
     /// Why there is none.

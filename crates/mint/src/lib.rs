@@ -22,8 +22,10 @@ pub mod store;
 
 pub mod claims;
 pub mod control;
+pub mod desk;
 pub mod issue;
 pub mod judge;
 pub mod log;
 pub mod oauth;
+pub mod serve;
 pub mod token_signer;

@@ -66,7 +66,7 @@ impl Serving {
             public.serve_router(endpoints.router(), shutdown.clone()),
             control.serve_router(control_router(&desk), shutdown.clone()),
             serve_admin(admin, self.admin_pages(), shutdown.clone()),
-            desk.keep_cadence(shutdown.clone()),
+            Arc::clone(&desk).keep_cadence(shutdown.clone()),
         )?;
         tracing::info!("the mint is closed");
         Ok(())
