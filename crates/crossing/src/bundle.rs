@@ -58,6 +58,7 @@ pub fn open<'b>(bytes: &'b [u8], trusted: &Charter, site: &str) -> Result<Opened
         charter,
         charters,
         manifest,
+        note: frame.manifest,
         blobs,
         keys: None,
         policy: None,
@@ -74,6 +75,7 @@ pub fn open<'b>(bytes: &'b [u8], trusted: &Charter, site: &str) -> Result<Opened
 #[derive(Debug)]
 pub struct Opened<'b> {
     manifest: Manifest,
+    note: &'b [u8],
     digest: Digest,
     signers: Vec<String>,
     charter: Charter,
@@ -91,6 +93,11 @@ impl<'b> Opened<'b> {
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The signed manifest as it crossed, to be kept as evidence.
+    pub fn manifest_note(&self) -> &'b [u8] {
+        self.note
     }
 
     /// The bundle's identity: SHA-256 of the manifest's text.

@@ -1,1 +1,24 @@
-//! To come.
+//! The gate: believes tokens on the isolated side with nothing but what has crossed.
+//!
+//! ```text
+//!   inbox/ or stick ──▶ import ──▶ store ──▶ trust ──▶ judge ──▶ Grant ──▶ a door (http)
+//!                          │                               └──▶ Refusal
+//!                          └──▶ quarantine/
+//! ```
+//!
+//! It holds public keys and one recipient secret, and no code that could sign a token. Whatever it cannot
+//! judge, it refuses.
+
+pub mod cli;
+pub mod config;
+pub mod enrol;
+pub mod import;
+pub mod judge;
+pub mod pickup;
+pub mod published;
+pub mod quarantine;
+pub mod recipient;
+pub mod revocations;
+pub mod status;
+pub mod store;
+pub mod trust;

@@ -403,8 +403,8 @@ fn name_only(string: Str<'_>, claim: &str) -> Result<(), Refusal> {
 /// Controls, line and paragraph separators, and the marks, embeddings, overrides and isolates of the
 /// Unicode bidirectional algorithm (UAX #9 §2).
 fn is_unfit_for_names(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let breaks_or_turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}');
+    c.is_control() || breaks_or_turns(c) || ('\u{2066}'..='\u{2069}').contains(&c)
 }
 
 // token.md §5.3

@@ -51,7 +51,8 @@ pub(crate) fn check(encoded: &[u8; 32]) -> Result<(), PointFault> {
     if is_square(&multiply(&numerator, &denominator)) { Ok(()) } else { Err(PointFault::OffCurve) }
 }
 
-/// Euler's criterion: a^((p-1)/2) is 1, or a is 0. The exponent, 2^254 - 10, is all ones but for bits 0 and 3.
+/// Euler's criterion: a^((p-1)/2) is 1, or a is 0. The exponent, 2^254 - 10, is all ones but for bits
+/// 0 and 3.
 fn is_square(a: &Element) -> bool {
     let mut power = ONE;
     for bit in (0..254).rev() {

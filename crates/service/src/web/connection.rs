@@ -8,10 +8,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::IntoResponse as _;
 use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -57,10 +57,11 @@ impl Fresh {
     }
 }
 
-/// Carries connections: hyper's builder with our limits.
+/// Carries connections: hyper's builders with our limits.
 #[derive(Clone)]
 pub(super) struct Carrier {
-    builder: Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
     patience: Duration,
 }
 
@@ -68,21 +69,20 @@ impl Carrier {
     pub(super) fn new(limits: &Limits) -> Self {
         let patience = Duration::from_secs(limits.header_seconds_max.max(1));
         let header_bytes = limits.header_bytes_max.max(HEADER_BYTES_MIN);
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
+        let mut http1 = http1::Builder::new();
+        http1
             .timer(TokioTimer::new())
             .header_read_timeout(patience)
             .max_headers(limits.header_lines_max)
-            .max_buf_size(header_bytes as usize);
-        builder
-            .http2()
+            .max_header_size(header_bytes as usize);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
             .timer(TokioTimer::new())
             .keep_alive_interval(patience)
             .keep_alive_timeout(patience)
             .max_header_list_size(header_bytes)
             .max_concurrent_streams(STREAMS_MAX);
-        Self { builder, patience }
+        Self { http1, http2, patience }
     }
 
     pub(super) async fn carry<S, B>(self, fresh: Fresh, service: S, watcher: Watcher)
@@ -156,12 +156,12 @@ impl Carrier {
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let builder = match version {
-            Version::Http1 => self.builder.clone().http1_only(),
-            Version::Http2 => self.builder.clone().http2_only(),
-        };
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        watcher.watch(connection).await
+        let stream = TokioIo::new(stream);
+        match version {
+            Version::Http1 => watcher.watch(self.http1.serve_connection(stream, service)).await?,
+            Version::Http2 => watcher.watch(self.http2.serve_connection(stream, service)).await?,
+        }
+        Ok(())
     }
 }
 

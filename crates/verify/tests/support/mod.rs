@@ -140,6 +140,14 @@ impl Signer {
         self.sign(self.header("at+jwt"), payload)
     }
 
+    /// An RSA private key as PKCS#1: what PKCS#8 wraps after its version and algorithm.
+    pub(crate) fn pkcs1(&self) -> Vec<u8> {
+        let pkcs8 = self.pkcs8();
+        let (_version, rest) = der_value(der_value(&pkcs8).0);
+        let (_algorithm, rest) = der_value(rest);
+        der_value(rest).0.to_vec()
+    }
+
     /// The private key as PKCS#8, for oracles.
     pub(crate) fn pkcs8(&self) -> Vec<u8> {
         match &self.pair {

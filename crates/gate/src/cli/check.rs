@@ -1,0 +1,88 @@
+//! `gate check`: a door's judgement at the command line, for people who want to know why. It admits nobody and
+//! writes no journal.
+
+use std::io::{BufRead as _, Read as _};
+
+use farside_service::cli::{Exit, Failure, OrFailure as _, Output, Style, printable};
+use farside_service::time::{self, rfc3339};
+use farside_verify::Refusal;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::config::Config;
+use crate::judge::{self, Inspection};
+use crate::trust::Gate;
+
+/// Most bytes read from standard input.
+const INPUT_BYTES_MAX: u64 = 64 << 20;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    /// Tokens; none or `-` reads one a line from standard input, which keeps them out of the list of processes.
+    tokens: Vec<String>,
+    /// The audience to judge for; without it any audience of the site will do.
+    #[arg(long)]
+    audience: Option<String>,
+    /// Judge as of this Unix time.
+    #[arg(long, value_name = "UNIX")]
+    now: Option<u64>,
+}
+
+impl Check {
+    pub(super) fn run(self, config: &Config, output: Output) -> Result<(), Failure> {
+        let gate = Gate::open(config)?;
+        let mut refused = false;
+        let mut one = |token: &str| -> Result<(), Failure> {
+            let now = self.now.unwrap_or_else(time::now_unix);
+            let audience = self.audience.as_deref();
+            let verdict = gate.trust().and_then(|trust| judge::inspect(&trust, token, audience, now));
+            refused |= verdict.is_err();
+            tell(verdict, output)
+        };
+        if self.tokens.is_empty() || self.tokens == ["-"] {
+            for line in std::io::stdin().lock().take(INPUT_BYTES_MAX).lines() {
+                let line = line.or_could_not(|| "read standard input".to_owned())?;
+                if !line.trim().is_empty() {
+                    one(line.trim())?;
+                }
+            }
+        } else {
+            self.tokens.iter().try_for_each(|token| one(token))?;
+        }
+        if refused { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
+    }
+}
+
+fn tell(verdict: Result<Inspection, Refusal>, output: Output) -> Result<(), Failure> {
+    match verdict {
+        Ok(inspection) => {
+            let claims: Option<&RawValue> = serde_json::from_str(inspection.json()).ok();
+            let bound = inspection.confirmation().is_some();
+            let value = json!({"verdict": "accept", "bearer": !bound, "claims": claims});
+            output.say(|| accepted(&inspection), &value)
+        }
+        Err(refusal) => {
+            let value = json!({"verdict": "refuse", "code": refusal.code().as_str(), "detail": refusal.detail(),
+                               "cure": refusal.cure()});
+            output.say(|| refused(&refusal), &value)
+        }
+    }
+}
+
+fn accepted(inspection: &Inspection) -> String {
+    let style = Style::stdout();
+    let until = inspection.expires_at().map_or_else(|| "-".to_owned(), rfc3339);
+    let bound =
+        if inspection.confirmation().is_some() { ", but only with proof of the key it names" } else { "" };
+    format!(
+        "{} {} until {until} (token {}){bound}",
+        style.green("accept"),
+        style.bold(&printable(inspection.subject().unwrap_or("-"))),
+        printable(inspection.token_id().unwrap_or("-")),
+    )
+}
+
+fn refused(refusal: &Refusal) -> String {
+    let style = Style::stdout();
+    format!("{} {}: {refusal}\n  {}", style.red("refuse"), refusal.code(), refusal.cure())
+}

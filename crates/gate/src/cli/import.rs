@@ -1,0 +1,84 @@
+//! `gate import`: what became of each file.
+
+use std::path::PathBuf;
+
+use farside_service::cli::{Exit, Failure, Output, Style};
+use farside_service::time::{self, rfc3339};
+
+use crate::config::Config;
+use crate::import::{self, Applied, Mode, Outcome, Report};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Import {
+    /// A bundle, a folder of bundles, or a stick that a ferry has written.
+    path: PathBuf,
+    /// Say what would happen, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Import {
+    pub(super) fn run(self, config: &Config, output: Output) -> Result<(), Failure> {
+        let mode = if self.dry_run { Mode::DryRun } else { Mode::Apply };
+        let reports = import::path(config, &self.path, mode, time::now_unix())?;
+        if reports.is_empty() {
+            return Err(Failure::refused(format!("no bundle lies in {}", self.path.display())));
+        }
+        for report in &reports {
+            output.say(|| line(report, mode), report)?;
+        }
+        // Each refusal has been told in its line.
+        if reports.iter().any(Report::refused) { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
+    }
+}
+
+fn line(report: &Report, mode: Mode) -> String {
+    let style = Style::stdout();
+    let told = match &report.outcome {
+        Outcome::Applied(applied) => applied_line(applied, mode),
+        Outcome::AlreadyApplied { seq } => format!("bundle {seq} is applied already: nothing to do"),
+        Outcome::Superseded { held, offered } => {
+            format!("bundle {offered} is older than {held}, which is applied: passed over")
+        }
+        Outcome::Refused { refusal, kept } => {
+            let kept =
+                kept.as_ref().map(|kept| format!("\n  kept in {}", kept.display())).unwrap_or_default();
+            let code = style.red(refusal.code().as_str());
+            format!("refused, {code}: {refusal}\n  hint: {}{kept}", refusal.cure())
+        }
+        Outcome::Ignored(why) => format!("left alone: {why}"),
+    };
+    format!("{}: {told}", report.file)
+}
+
+fn applied_line(applied: &Applied, mode: Mode) -> String {
+    let style = Style::stdout();
+    let verb = if mode == Mode::DryRun { "would apply" } else { "applied" };
+    let mut line = format!(
+        "{} bundle {} ({}), good until {}",
+        style.green(verb),
+        applied.seq,
+        applied.kind,
+        rfc3339(applied.not_after),
+    );
+    if let Some((first, last)) = applied.missing {
+        line.push_str(&style.yellow(&format!("\n  missing: {first} to {last} never came")));
+    }
+    if applied.thawed {
+        line.push_str("\n  the stream was frozen by a fork and goes on");
+    }
+    let parcels = applied.parcels;
+    if parcels.stored + parcels.expired + parcels.refused > 0 {
+        line.push_str(&format!("\n  parcels: {} stored", parcels.stored));
+    }
+    if parcels.expired + parcels.refused > 0 {
+        line.push_str(&format!(", {} expired on the way, {} refused", parcels.expired, parcels.refused));
+    }
+    if applied.leaves > 0 {
+        line.push_str(&format!("\n  log: {} new leaves", applied.leaves));
+    }
+    if let Some(code) = &applied.receipt {
+        line.push_str(&format!("\n  receipt: {}", style.bold(code)));
+    }
+    line
+}

@@ -1,0 +1,84 @@
+//! `farside gate …`: enrolment, import, service and a look at what is held.
+
+mod audit;
+mod check;
+mod enrol;
+mod import;
+mod receipt;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use farside_service::cli::{Failure, Output, Style};
+use farside_service::time;
+
+use crate::config::Config;
+use crate::status;
+
+/// The verifier on the isolated side.
+#[derive(Debug, clap::Parser)]
+#[command(name = "farside-gate", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The gate's configuration.
+    #[arg(long, global = true, default_value = "./gate.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make a gate for a site: its folder, its store and the recipient key that never leaves it.
+    Init(enrol::Init),
+    /// Believe a realm's charter, once its fingerprint has been compared.
+    Trust(enrol::Trust),
+    /// Import a bundle, or every bundle of a folder.
+    Import(import::Import),
+    /// Show what this gate holds, how fresh it is and what is missing.
+    Status,
+    /// Judge tokens as a door would, admitting nobody.
+    Check(check::Check),
+    /// Show the receipt code of the bundle applied last.
+    Receipt,
+    /// Check this gate's records.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Audit {
+    /// Check every journal's chain from its first line to its last.
+    Verify,
+}
+
+/// The program: parses the arguments, runs, answers the exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    farside_service::cli::run(args, run)
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What was asked is refused, or could not be done.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let output = Output { json: cli.json };
+    let config = || Config::load(&cli.config);
+    match cli.command {
+        Command::Init(init) => init.run(output),
+        Command::Trust(trust) => trust.run(&config()?, output),
+        Command::Import(import) => import.run(&config()?, output),
+        Command::Status => show_status(&config()?, output),
+        Command::Check(check) => check.run(&config()?, output),
+        Command::Receipt => receipt::show(&config()?, output),
+        Command::Audit(Audit::Verify) => audit::verify(&config()?, output),
+    }
+}
+
+fn show_status(config: &Config, output: Output) -> Result<(), Failure> {
+    let seen = status::look(config, time::now_unix())?;
+    output.say(|| seen.human(Style::stdout()), &seen)
+}

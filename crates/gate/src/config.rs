@@ -1,0 +1,166 @@
+//! `gate.toml`: what a site's operator may choose, and where the gate keeps its things.
+//!
+//! Nothing in it loosens a judgement: issuer, audiences, leeway and freshness come from the signed policy.
+
+use std::path::{Path, PathBuf};
+
+use farside_service::cli::Failure;
+use farside_service::config::load;
+use farside_service::duration::Seconds;
+use farside_service::web::{Limits, Listen};
+use serde::Deserialize;
+
+use crate::enrol::Doors;
+
+/// Name of the configuration file in the gate's folder.
+pub const FILE_NAME: &str = "gate.toml";
+
+/// How often `serve` looks into the inbox, where the configuration does not say.
+const INBOX_POLL_SECONDS_DEFAULT: u64 = 2;
+
+/// Most bytes the quarantine keeps, where the configuration does not say.
+const QUARANTINE_BYTES_MAX_DEFAULT: u64 = 1 << 30;
+
+/// The gate's configuration, read and bound to the folder it was read from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The site this gate stands in; bundles for any other site are refused.
+    pub site: String,
+    /// Where the doors listen.
+    pub listen: Listen,
+    /// Where metrics and health are shown; nowhere if absent.
+    pub admin: Option<Listen>,
+    /// Bounds on connections and requests.
+    pub limits: Limits,
+    /// How often `serve` looks into the inbox.
+    pub inbox_poll: Seconds,
+    /// Most bytes that refused bundles may take on disk.
+    pub quarantine_bytes_max: u64,
+    /// Who may ask `/introspect`.
+    pub introspection_clients: Vec<IntrospectionClient>,
+    home: PathBuf,
+}
+
+/// One client of `/introspect`: a resource server of this site.
+#[derive(Clone, Debug)]
+pub struct IntrospectionClient {
+    /// Its name, as sent in HTTP Basic authentication.
+    pub id: String,
+    /// The audience it stands for; without one it may ask about tokens of any audience of the site.
+    pub audience: Option<String>,
+    /// SHA-256 of its secret, which is 256 random bits, so that no slower hash is needed.
+    pub secret_sha256: [u8; 32],
+}
+
+/// The file as spelled.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    site: String,
+    listen: Listen,
+    admin: Option<Listen>,
+    #[serde(default)]
+    limits: Limits,
+    inbox_poll: Option<Seconds>,
+    quarantine_bytes_max: Option<u64>,
+    #[serde(default)]
+    introspection_client: Vec<ClientEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientEntry {
+    id: String,
+    audience: Option<String>,
+    secret_sha256: String,
+}
+
+impl Config {
+    /// Reads `gate.toml`; unknown keys are refused. The gate's folders lie beside it.
+    pub fn load(path: &Path) -> Result<Config, Failure> {
+        let file: File = load(path)?;
+        let home = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        let clients = file.introspection_client.into_iter().map(client).collect::<Result<_, _>>()?;
+        Ok(Config {
+            site: file.site,
+            listen: file.listen,
+            admin: file.admin,
+            limits: file.limits,
+            inbox_poll: file.inbox_poll.unwrap_or(Seconds(INBOX_POLL_SECONDS_DEFAULT)),
+            quarantine_bytes_max: file.quarantine_bytes_max.unwrap_or(QUARANTINE_BYTES_MAX_DEFAULT),
+            introspection_clients: clients,
+            home,
+        })
+    }
+
+    /// The folder everything else lies in.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The store of trust: charter, documents, high-water marks, parcels.
+    pub fn database(&self) -> PathBuf {
+        self.home.join("gate.db")
+    }
+
+    /// Where the ferry drops bundles.
+    pub fn inbox(&self) -> PathBuf {
+        self.home.join("inbox")
+    }
+
+    /// Where refused bundles lie with their reasons.
+    pub fn quarantine(&self) -> PathBuf {
+        self.home.join("quarantine")
+    }
+
+    /// The folder of the hash-chained journals.
+    pub fn journal(&self) -> PathBuf {
+        self.home.join("journal")
+    }
+
+    /// The secret half of the key that parcels are sealed to.
+    pub fn recipient_key(&self) -> PathBuf {
+        self.home.join("keys").join("recipient.key")
+    }
+
+    /// Its public half, for the mint.
+    pub fn recipient_public(&self) -> PathBuf {
+        self.home.join("recipient.pub")
+    }
+
+    /// Held by whoever changes trust, so that two imports never interleave.
+    pub fn import_lock(&self) -> PathBuf {
+        self.home.join("import.lock")
+    }
+}
+
+fn client(entry: ClientEntry) -> Result<IntrospectionClient, Failure> {
+    let secret_sha256 = farside_service::digest::unhex(&entry.secret_sha256).ok_or_else(|| {
+        Failure::could_not(format!(
+            "introspection client {}: secret_sha256 is not 64 hexadecimal digits",
+            entry.id
+        ))
+    })?;
+    Ok(IntrospectionClient { id: entry.id, audience: entry.audience, secret_sha256 })
+}
+
+/// The text of a new `gate.toml`.
+pub(crate) fn initial_text(site: &str, doors: &Doors) -> String {
+    let Doors { listen, admin } = doors;
+    format!(
+        "# The gate of site {site}. Issuer, audiences and freshness are not chosen here: they cross, signed.\n\
+         site = \"{site}\"\n\
+         inbox_poll = \"2s\"\n\
+         \n\
+         # The doors. Beyond loopback, name certificate and key: tls = {{ certificates = \"…\", key = \"…\" }}\n\
+         [listen]\n\
+         address = \"{listen}\"\n\
+         \n\
+         # Metrics and health, for this machine alone.\n\
+         [admin]\n\
+         address = \"{admin}\"\n"
+    )
+}

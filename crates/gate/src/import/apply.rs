@@ -1,0 +1,330 @@
+//! From a bundle's bytes to changed rows, inside one transaction: believe, judge, check each component, write.
+//!
+//! Nothing here looks at a clock or a folder. Whatever fails takes the whole transaction back.
+
+use farside_crossing::bundle::{self, Opened};
+use farside_crossing::{
+    Acceptance, Charter, Clock, Code, ExpectedFingerprint, PolicyDocument, RecipientSecret, Refusal,
+    StatusDocument, Stream, charter, status,
+};
+use farside_service::cli::Failure;
+use farside_verify::status_list::StatusList;
+use farside_verify::{Algorithm, KeySet};
+use rusqlite::Transaction;
+
+use super::parcels;
+use super::report::{Applied, Outcome, ParcelsIn};
+use crate::store::{self, AppliedRow, ForkRow, StoreFault};
+use crate::trust::{BUILT_AT, Believed, TrustFault};
+
+/// Tolerance between clocks before a policy has been applied.
+const LEEWAY_SECONDS_DEFAULT: u64 = 60;
+
+/// What the judgement is made with.
+pub(super) struct Scene<'a> {
+    pub(super) site: &'a str,
+    pub(super) secret: Option<&'a RecipientSecret>,
+    pub(super) now: u64,
+}
+
+/// What is to be committed.
+pub(super) enum Considered {
+    Applied(Applied),
+    AlreadyApplied {
+        seq: u64,
+    },
+    Superseded {
+        held: u64,
+        offered: u64,
+    },
+    /// A fork: the stream is frozen, which must be committed although the bundle is refused.
+    Forked(Refusal),
+}
+
+/// Why nothing is committed.
+pub(super) enum Trouble {
+    Refused(Refusal),
+    DryRun(Box<Outcome>),
+    Broken(Failure),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Trouble {
+        Trouble::Refused(refusal)
+    }
+}
+
+impl From<StoreFault> for Trouble {
+    fn from(fault: StoreFault) -> Trouble {
+        Trouble::Broken(fault.into())
+    }
+}
+
+impl From<TrustFault> for Trouble {
+    fn from(fault: TrustFault) -> Trouble {
+        Trouble::Broken(fault.into())
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Trouble {
+        Trouble::Broken(failure)
+    }
+}
+
+impl Considered {
+    pub(super) fn into_outcome(self) -> Outcome {
+        match self {
+            Considered::Applied(applied) => Outcome::Applied(applied),
+            Considered::AlreadyApplied { seq } => Outcome::AlreadyApplied { seq },
+            Considered::Superseded { held, offered } => Outcome::Superseded { held, offered },
+            Considered::Forked(refusal) => Outcome::Refused { refusal, kept: None },
+        }
+    }
+}
+
+/// Judges a bundle and writes what follows from it.
+// bundle.md §8: the acceptance rules
+pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) -> Result<Considered, Trouble> {
+    let trusted = newest_charter(tx)?;
+    let opened = bundle::open(bytes, &trusted, scene.site)?;
+    let held = Held::read(tx)?;
+    // A clock that was set back must not bring expired bundles back to life.
+    let clock = Clock { now: scene.now.max(held.time_floor), leeway_seconds: held.leeway_seconds() };
+    match farside_crossing::judge(&held.stream, &opened, clock)? {
+        Acceptance::AlreadyApplied => Ok(Considered::AlreadyApplied { seq: opened.manifest().seq }),
+        Acceptance::Superseded { held, offered } => {
+            store::count_superseded(tx)?;
+            Ok(Considered::Superseded { held, offered })
+        }
+        Acceptance::Forked { next, refusal } => {
+            freeze(tx, scene, &opened, &next)?;
+            Ok(Considered::Forked(refusal))
+        }
+        Acceptance::Apply { next, missing, thawed } => {
+            let judged = Judged { next, missing, thawed };
+            apply(tx, scene, &opened, &held, judged).map(Considered::Applied)
+        }
+    }
+}
+
+/// The newest charter this gate trusts.
+pub(crate) fn newest_charter(tx: &Transaction<'_>) -> Result<Charter, Trouble> {
+    let chain = store::charters(tx)?;
+    let Some(bytes) = chain.last() else {
+        return Err(Trouble::Broken(
+            Failure::could_not("this gate trusts no charter yet")
+                .hint("run `farside gate trust CHARTER` and compare its fingerprint first"),
+        ));
+    };
+    // It was believed when it was stored; reading it again checks its own signatures once more.
+    let damaged = |_| Trouble::from(StoreFault::Damaged("charter"));
+    let seen = charter::review(bytes).map_err(damaged)?.fingerprint;
+    charter::open_first(bytes, &ExpectedFingerprint::from(seen)).map_err(damaged)
+}
+
+struct Judged {
+    next: Stream,
+    missing: Option<(u64, u64)>,
+    thawed: bool,
+}
+
+/// What this gate held before.
+struct Held {
+    stream: Stream,
+    time_floor: u64,
+    keys: Option<Vec<u8>>,
+    policy: Option<PolicyDocument>,
+    status: Option<StatusDocument>,
+}
+
+impl Held {
+    fn read(tx: &Transaction<'_>) -> Result<Held, Trouble> {
+        let state = store::state(tx)?;
+        let stream = if state.stream.is_empty() {
+            Stream::new()
+        } else {
+            serde_json::from_str(&state.stream).map_err(|_| StoreFault::Damaged("high-water marks"))?
+        };
+        Ok(Held {
+            stream,
+            time_floor: state.time_floor.max(BUILT_AT),
+            keys: store::document(tx, "keys")?,
+            policy: document(tx, "policy")?,
+            status: document(tx, "status")?,
+        })
+    }
+
+    fn leeway_seconds(&self) -> u64 {
+        self.policy.as_ref().map_or(LEEWAY_SECONDS_DEFAULT, |policy| policy.leeway_seconds)
+    }
+}
+
+fn document<T: serde::de::DeserializeOwned>(
+    tx: &Transaction<'_>,
+    kind: &'static str,
+) -> Result<Option<T>, Trouble> {
+    let body = store::document(tx, kind)?;
+    let parsed = body.map(|body| serde_json::from_slice(&body)).transpose();
+    Ok(parsed.map_err(|_| StoreFault::Damaged(kind))?)
+}
+
+/// Two bundles claim one number: nothing is applied until release people sign a fence, and both are kept.
+// bundle.md §8, rule 4
+fn freeze(
+    tx: &Transaction<'_>,
+    scene: &Scene<'_>,
+    opened: &Opened<'_>,
+    next: &Stream,
+) -> Result<(), Trouble> {
+    let seq = opened.manifest().seq;
+    let held = store::bundle(tx, seq)?.map(|bundle| bundle.digest).unwrap_or_default();
+    let fork = ForkRow { seq, held, digest: opened.digest().hex(), noticed_at: scene.now };
+    store::add_fork(tx, &fork, opened.manifest_note())?;
+    store::set_stream(tx, &marks(next)?)?;
+    Ok(())
+}
+
+fn apply(
+    tx: &Transaction<'_>,
+    scene: &Scene<'_>,
+    opened: &Opened<'_>,
+    held: &Held,
+    judged: Judged,
+) -> Result<Applied, Trouble> {
+    let manifest = opened.manifest();
+    let seq = manifest.seq;
+    for charter in opened.charters_new() {
+        store::add_charter(tx, charter.version(), charter.bytes(), scene.now)?;
+    }
+    let believed = documents(tx, opened, held, seq)?;
+    let leaves = leaves(tx, opened)?;
+    let (parcels, nonce) = match &believed {
+        Some(believed) => parcels::take_in(tx, scene, opened, believed)?,
+        None => (ParcelsIn::default(), None),
+    };
+    let receipt =
+        nonce.map(|nonce| farside_crossing::ReceiptCode::new(&nonce, seq, &opened.digest()).to_string());
+    let row = AppliedRow {
+        seq,
+        digest: opened.digest().hex(),
+        kind: manifest.kind.as_str().to_owned(),
+        issued_at: manifest.issued_at,
+        next_by: manifest.next_by,
+        not_after: manifest.not_after,
+        applied_at: scene.now,
+        receipt: receipt.clone(),
+    };
+    store::add_bundle(tx, &row, opened.manifest_note())?;
+    if let Some((first, last)) = judged.missing {
+        store::add_missing(tx, first, last, scene.now)?;
+    }
+    // bundle.md §8, rule 9: the high-water marks move in the transaction that applies, with the time floor.
+    store::advance(tx, &marks(&judged.next)?, manifest.issued_at)?;
+    Ok(Applied {
+        seq,
+        digest: row.digest,
+        kind: row.kind,
+        issued_at: row.issued_at,
+        not_after: row.not_after,
+        missing: judged.missing,
+        thawed: judged.thawed,
+        charters: opened.charters_new().iter().map(Charter::version).collect(),
+        leaves,
+        parcels,
+        receipt,
+    })
+}
+
+/// Checks and stores keys, policy and status, and makes of them what tokens will be judged by.
+fn documents(
+    tx: &Transaction<'_>,
+    opened: &Opened<'_>,
+    held: &Held,
+    seq: u64,
+) -> Result<Option<Believed>, Trouble> {
+    if let Some(keys) = opened.keys() {
+        every_key_usable(keys.jwks.as_str())?;
+        store::set_document(tx, "keys", keys.version, seq, keys.jwks.as_str().as_bytes())?;
+    }
+    if let Some(policy) = opened.policy() {
+        sane(policy)?;
+        store::set_document(tx, "policy", policy.version, seq, &json(policy)?)?;
+    }
+    if let Some(new) = opened.status() {
+        if let Some(old) = &held.status {
+            status::judge_change(old, new, opened.pardon(), bits)?;
+        }
+        store::set_document(tx, "status", new.version, seq, &json(new)?)?;
+    }
+    let keys = opened.keys().map(|keys| keys.jwks.as_str().as_bytes()).or(held.keys.as_deref());
+    let policy = opened.policy().or(held.policy.as_ref());
+    let status = opened.status().or(held.status.as_ref());
+    let (Some(keys), Some(policy), Some(status)) = (keys, policy, status) else { return Ok(None) };
+    let believed = Believed::new(keys, policy.clone(), status).map_err(|fault| match fault {
+        TrustFault::Document { what, reason } => {
+            Trouble::from(Refusal::new(Code::Malformed, format!("its {what}: {reason}")))
+        }
+        fault => fault.into(),
+    })?;
+    Ok(Some(believed))
+}
+
+/// Every key must load, and none may be weak: release people who sign an unusable key did not mean to.
+fn every_key_usable(jwks: &str) -> Result<(), Refusal> {
+    let cure = "mend the key set at the mint and have it released again";
+    let set = KeySet::from_jwks(jwks.as_bytes())
+        .map_err(|error| Refusal::new(Code::Malformed, format!("its key set: {error}")).with_cure(cure))?;
+    let Some(unusable) = set.unusable().first() else { return Ok(()) };
+    let name = unusable.kid.as_deref().unwrap_or("without an id");
+    let detail = format!("key {name} of its key set cannot be used: {}", unusable.reason);
+    Err(Refusal::new(Code::Malformed, detail).with_cure(cure))
+}
+
+/// A policy that this gate cannot keep is refused, rather than kept in part.
+fn sane(policy: &PolicyDocument) -> Result<(), Refusal> {
+    let refuse = |detail: String| {
+        Err(Refusal::new(Code::Malformed, format!("its policy: {detail}"))
+            .with_cure("release a policy this gate can keep"))
+    };
+    if let Some(name) = policy.algorithms.iter().flatten().find(|name| Algorithm::from_name(name).is_none()) {
+        return refuse(format!("algorithm {name} is unknown here"));
+    }
+    if policy.cedar.is_some() {
+        return refuse("it demands Cedar policies, which this gate does not judge by".to_owned());
+    }
+    Ok(())
+}
+
+fn bits(list: &str) -> Option<Vec<u8>> {
+    let list = StatusList::decode(1, list).ok()?;
+    let bytes = (0..list.capacity() / 8).map(|byte| {
+        (0..8).fold(0, |bits, bit| bits | (u8::from(list.get(byte * 8 + bit) == Some(1)) << bit))
+    });
+    Some(bytes.collect())
+}
+
+fn leaves(tx: &Transaction<'_>, opened: &Opened<'_>) -> Result<u64, Trouble> {
+    let mut added = 0;
+    for run in opened.leaves().unwrap_or_default() {
+        added += match store::add_run(tx, run.shard, run.first, run.hashes)? {
+            Ok(new) => new,
+            Err(conflict) => {
+                let detail = format!(
+                    "leaf {} of log {} differs from the one that crossed before",
+                    conflict.index, conflict.shard
+                );
+                return Err(Refusal::new(Code::ComponentConflict, detail).into());
+            }
+        };
+    }
+    Ok(added)
+}
+
+fn marks(stream: &Stream) -> Result<String, Trouble> {
+    serde_json::to_string(stream).map_err(|_| StoreFault::Damaged("high-water marks").into())
+}
+
+fn json(document: &impl serde::Serialize) -> Result<Vec<u8>, Trouble> {
+    serde_json::to_vec(document).map_err(|_| StoreFault::Damaged("document").into())
+}

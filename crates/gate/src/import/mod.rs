@@ -1,0 +1,245 @@
+//! Lets bundles in: takes a file, believes it or not, applies it in one durable step or quarantines it with its
+//! reason, and tells the journal before and after.
+//!
+//! ```text
+//!   file ─▶ intake ─▶ bundle::open ─▶ acceptance ─▶ components ─▶ journal ─▶ commit ─▶ Applied
+//!            bounded    signatures      nine rules     checks                    └──── every door sees it
+//!              └───────────┴───────────────┴─────────────┴──▶ quarantine/ ─▶ Refused
+//! ```
+//!
+//! One import at a time, whichever process runs it. A refused bundle changes nothing but what a fork must change.
+
+mod apply;
+mod intake;
+mod parcels;
+mod report;
+
+use std::path::Path;
+use std::time::Duration;
+
+use farside_crossing::{Code, RecipientSecret, Refusal};
+use farside_service::cli::{Failure, OrFailure as _, printable};
+use farside_service::durable;
+use farside_service::journal::Journal;
+use farside_service::lock::Exclusive;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::quarantine;
+use crate::recipient;
+use crate::store::Store;
+
+pub use intake::{BUNDLE_BYTES_MAX, FILES_MAX};
+pub use report::{Applied, Outcome, ParcelsIn, Report};
+
+use apply::{Considered, Trouble};
+use intake::Taken;
+
+/// How long an import waits for another to end.
+const LOCK_WAIT_SECONDS_MAX: u64 = 120;
+
+/// A file cut short that was written this recently may still be arriving.
+const ARRIVING_SECONDS: u64 = 10;
+
+/// Name of the importer's own journal: `serve` keeps another, and each file has one writer.
+pub const JOURNAL_NAME: &str = "gate-import";
+
+/// Whether an import changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Apply or quarantine.
+    Apply,
+    /// Say what would happen, and leave everything as it is.
+    DryRun,
+}
+
+/// Imports a file, or every file of a folder in the order of their numbers. The files stay where they are.
+///
+/// # Errors
+/// The gate could not work at all. A refused bundle is no error here: see [`Outcome`].
+pub fn path(config: &Config, path: &Path, mode: Mode, now: u64) -> Result<Vec<Report>, Failure> {
+    let files = if path.is_dir() {
+        let folder = intake::folder_of_site(path, &config.site);
+        intake::list(&folder).or_could_not(|| format!("read {}", folder.display()))?
+    } else {
+        std::fs::symlink_metadata(path).or_could_not(|| format!("read {}", path.display()))?;
+        vec![path.to_path_buf()]
+    };
+    let importer = Importer::open(config, mode, now)?;
+    importer.rounds(&files, Whose::Theirs)
+}
+
+/// Imports what lies in the inbox and empties it: applied bundles are removed, refused ones go to quarantine.
+///
+/// # Errors
+/// The gate could not work at all.
+pub fn inbox(config: &Config, now: u64) -> Result<Vec<Report>, Failure> {
+    let folder = config.inbox();
+    let files = intake::list(&folder).or_could_not(|| format!("read {}", folder.display()))?;
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let importer = Importer::open(config, Mode::Apply, now)?;
+    importer.rounds(&files, Whose::Ours)
+}
+
+/// Whether the files are ours to remove.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Theirs,
+}
+
+/// One import under its lock.
+struct Importer<'a> {
+    config: &'a Config,
+    mode: Mode,
+    now: u64,
+    store: Store,
+    secret: Option<RecipientSecret>,
+    journal: Option<Journal>,
+    _lock: Exclusive,
+}
+
+impl<'a> Importer<'a> {
+    fn open(config: &'a Config, mode: Mode, now: u64) -> Result<Importer<'a>, Failure> {
+        let store = Store::open(&config.database())?;
+        let lock = Exclusive::take_within(&config.import_lock(), Duration::from_secs(LOCK_WAIT_SECONDS_MAX))?;
+        let key = config.recipient_key();
+        let secret = if key.exists() { Some(recipient::read(&key, &config.site)?) } else { None };
+        let journal = match mode {
+            Mode::Apply => Some(Journal::open(&config.journal(), JOURNAL_NAME)?.0),
+            Mode::DryRun => None,
+        };
+        Ok(Importer { config, mode, now, store, secret, journal, _lock: lock })
+    }
+
+    /// Goes through the files until a round brings nothing new: a bundle may wait for one whose name sorts later.
+    fn rounds(&self, files: &[std::path::PathBuf], whose: Whose) -> Result<Vec<Report>, Failure> {
+        let mut reports: Vec<Report> = Vec::new();
+        let mut waiting: Vec<&std::path::PathBuf> = files.iter().collect();
+        loop {
+            let (mut progress, mut still) = (false, Vec::new());
+            for file in waiting {
+                let report = self.file(file)?;
+                progress |= matches!(report.outcome, Outcome::Applied(_));
+                if report.waits() {
+                    still.push(file);
+                } else {
+                    reports.push(self.settle(file, report, whose)?);
+                }
+            }
+            if !progress || still.is_empty() {
+                for file in still {
+                    let report = self.file(file)?;
+                    reports.push(self.settle(file, report, whose)?);
+                }
+                return Ok(reports);
+            }
+            waiting = still;
+        }
+    }
+
+    /// Judges one file, and applies it if it may be.
+    fn file(&self, path: &Path) -> Result<Report, Failure> {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let name = printable(&name).into_owned();
+        let taken = match intake::take(path) {
+            Ok(taken) => taken,
+            Err(error) => {
+                let outcome = Outcome::Ignored(format!("it cannot be read: {error}"));
+                return Ok(Report { file: name, outcome, taken: None });
+            }
+        };
+        let outcome = match &taken {
+            Taken::Folder => Outcome::Ignored("a folder".to_owned()),
+            Taken::NoFile(what) => refused(Refusal::new(Code::Malformed, format!("not a file but {what}"))),
+            Taken::Huge { file_bytes, .. } => refused(Refusal::new(
+                Code::TooLarge,
+                format!("{file_bytes} bytes of at most {BUNDLE_BYTES_MAX}"),
+            )),
+            Taken::Whole(bytes) => match self.consider(bytes)? {
+                Outcome::Refused { refusal, .. } if refusal.code() == Code::Truncated && arriving(path) => {
+                    Outcome::Ignored("cut short, and may still be arriving".to_owned())
+                }
+                outcome => outcome,
+            },
+        };
+        Ok(Report { file: name, outcome, taken: Some(taken) })
+    }
+
+    /// All of a judgement and its consequences in one transaction.
+    fn consider(&self, bytes: &[u8]) -> Result<Outcome, Failure> {
+        let scene = apply::Scene { site: &self.config.site, secret: self.secret.as_ref(), now: self.now };
+        let done = self.store.write(|tx| {
+            let considered = apply::consider(tx, &scene, bytes)?;
+            if self.mode == Mode::DryRun {
+                return Err(Trouble::DryRun(Box::new(considered.into_outcome())));
+            }
+            // Whatever is about to be believed stands in the journal before it is.
+            if let Considered::Applied(applied) = &considered {
+                self.record("bundle_accepted", &json!(applied))?;
+            }
+            Ok(considered)
+        });
+        match done {
+            Ok(considered) => {
+                let outcome = considered.into_outcome();
+                if let Outcome::Applied(applied) = &outcome {
+                    self.record("bundle_applied", &json!({"seq": applied.seq, "digest": applied.digest}))?;
+                }
+                Ok(outcome)
+            }
+            Err(Trouble::DryRun(outcome)) => Ok(*outcome),
+            Err(Trouble::Refused(refusal)) => Ok(refused(refusal)),
+            Err(Trouble::Broken(failure)) => Err(failure),
+        }
+    }
+
+    /// Writes down what became of a file that was not applied, keeps the refused, and empties the inbox.
+    fn settle(&self, path: &Path, mut report: Report, whose: Whose) -> Result<Report, Failure> {
+        let taken = report.taken.take();
+        if self.mode == Mode::DryRun {
+            return Ok(report);
+        }
+        if let (Outcome::Refused { refusal, kept }, Some(taken)) = (&mut report.outcome, &taken) {
+            let (bytes, file_bytes) = match taken {
+                Taken::Whole(bytes) => (bytes.as_slice(), bytes.len() as u64),
+                Taken::Huge { head, file_bytes } => (head.as_slice(), *file_bytes),
+                Taken::NoFile(_) | Taken::Folder => (&[][..], 0),
+            };
+            let found = quarantine::Refused { name: &report.file, bytes, file_bytes, refusal };
+            *kept = quarantine::keep(self.config, &found, self.now)?;
+            let folder = kept.as_ref().and_then(|kept| kept.file_name()).map(|name| name.to_string_lossy());
+            self.record(
+                "bundle_refused",
+                &json!({"file": report.file, "code": refusal.code().as_str(), "detail": refusal.detail(),
+                        "quarantine": folder}),
+            )?;
+        }
+        if let Outcome::Superseded { held, offered } = &report.outcome {
+            self.record("bundle_superseded", &json!({"held": held, "offered": offered}))?;
+        }
+        if whose == Whose::Ours && !matches!(report.outcome, Outcome::Ignored(_)) {
+            durable::remove(path)?;
+        }
+        Ok(report)
+    }
+
+    /// Durable when this returns.
+    fn record(&self, event: &str, fields: &serde_json::Value) -> Result<(), Failure> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        journal.record(event, fields.clone())?.wait()?;
+        Ok(())
+    }
+}
+
+fn refused(refusal: Refusal) -> Outcome {
+    Outcome::Refused { refusal, kept: None }
+}
+
+/// Whether the file was written so recently that whoever copies it may not be done.
+fn arriving(path: &Path) -> bool {
+    let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    modified.ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age.as_secs() < ARRIVING_SECONDS)
+}

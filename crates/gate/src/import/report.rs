@@ -1,0 +1,124 @@
+//! What became of each file that was offered: for people, programs and the journal.
+
+use std::path::PathBuf;
+
+use farside_crossing::{Code, Refusal};
+use serde::Serialize;
+
+use super::intake::Taken;
+
+/// One file and its outcome.
+pub struct Report {
+    /// The file's name, safe to print.
+    pub file: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    pub(super) taken: Option<Taken>,
+}
+
+/// What became of an offered file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Applied whole; on a dry run: would be.
+    Applied(Applied),
+    /// This very bundle is held already.
+    AlreadyApplied {
+        /// Its number.
+        seq: u64,
+    },
+    /// A newer one is held.
+    Superseded {
+        /// The number held.
+        held: u64,
+        /// The number offered.
+        offered: u64,
+    },
+    /// Refused, and kept in quarantine unless that is full or this was a dry run.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// Where it is kept.
+        kept: Option<PathBuf>,
+    },
+    /// Left alone, for this reason.
+    Ignored(String),
+}
+
+/// What an applied bundle brought. It stands so in the journal.
+#[derive(Clone, Debug, Serialize)]
+pub struct Applied {
+    /// Its number.
+    pub seq: u64,
+    /// SHA-256 of its manifest.
+    pub digest: String,
+    /// `full`, `delta` or `beacon`.
+    pub kind: String,
+    /// When the mint made it.
+    pub issued_at: u64,
+    /// When it stops counting.
+    pub not_after: u64,
+    /// First and last of the numbers it leapt over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<(u64, u64)>,
+    /// Whether a fence thawed a frozen stream.
+    pub thawed: bool,
+    /// Versions of charters that came with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub charters: Vec<u64>,
+    /// Log leaves that were new.
+    pub leaves: u64,
+    /// Its parcels.
+    pub parcels: ParcelsIn,
+    /// The receipt's code, where the bundle was sealed.
+    #[serde(skip)]
+    pub receipt: Option<String>,
+}
+
+/// What became of a bundle's parcels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ParcelsIn {
+    /// New, and waiting for their holders.
+    pub stored: u64,
+    /// Held already.
+    pub repeated: u64,
+    /// Expired on the way.
+    pub expired: u64,
+    /// Refused: their tokens do not verify here.
+    pub refused: u64,
+}
+
+impl Report {
+    /// Whether another file of the same folder could still let this one in.
+    pub(super) fn waits(&self) -> bool {
+        let Outcome::Refused { refusal, .. } = &self.outcome else { return false };
+        matches!(refusal.code(), Code::Gap | Code::CharterBroken | Code::ThresholdUnmet | Code::Frozen)
+    }
+
+    /// Whether it was refused.
+    pub fn refused(&self) -> bool {
+        matches!(self.outcome, Outcome::Refused { .. })
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let file = &self.file;
+        let line = match &self.outcome {
+            Outcome::Applied(applied) => {
+                serde_json::json!({"file": file, "outcome": "applied", "bundle": applied, "receipt": applied.receipt})
+            }
+            Outcome::AlreadyApplied { seq } => {
+                serde_json::json!({"file": file, "outcome": "already_applied", "seq": seq})
+            }
+            Outcome::Superseded { held, offered } => {
+                serde_json::json!({"file": file, "outcome": "superseded", "held": held, "seq": offered})
+            }
+            Outcome::Refused { refusal, kept } => {
+                serde_json::json!({"file": file, "outcome": "refused", "refusal": refusal, "quarantine": kept})
+            }
+            Outcome::Ignored(why) => serde_json::json!({"file": file, "outcome": "ignored", "why": why}),
+        };
+        line.serialize(serializer)
+    }
+}

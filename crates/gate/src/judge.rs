@@ -1,0 +1,233 @@
+//! The one judgement behind every door: a token, an audience and the time in; a `Grant` or a reasoned refusal out.
+//!
+//! ```text
+//!   can this gate judge? ─▶ token holds ─▶ audience ─▶ fresh enough ─▶ floor ─▶ revoked? ─▶ logged ─▶ Inspection
+//!   trust, clock, expiry    verify                                                                       │
+//!                                                             bound to a key? refused as bearer ◀────────┴─▶ Grant
+//! ```
+//!
+//! No I/O but the look-up of a log leaf where the policy demands it; no clock.
+
+use std::ops::Deref;
+
+use farside_crossing::AudiencePolicy;
+use farside_verify::leaf::{self, TokenPosition};
+use farside_verify::{Claims, Code, Refusal, Verified};
+
+use crate::trust::{Believed, TrustState};
+
+/// Leave to enter: a token that every check has passed, shown as a bearer token. Only [`judge`] makes one.
+#[derive(Debug)]
+pub struct Grant {
+    inspection: Inspection,
+}
+
+/// A token that holds, for whoever asks about it (RFC 7662). It opens no door: a token bound to a key may stand here
+/// without its proof.
+#[derive(Debug)]
+pub struct Inspection {
+    claims: Verified<Claims>,
+    audience: Option<String>,
+}
+
+impl Deref for Grant {
+    type Target = Verified<Claims>;
+
+    fn deref(&self) -> &Verified<Claims> {
+        &self.inspection.claims
+    }
+}
+
+impl Deref for Inspection {
+    type Target = Verified<Claims>;
+
+    fn deref(&self) -> &Verified<Claims> {
+        &self.claims
+    }
+}
+
+impl Grant {
+    /// The audience it was judged for.
+    pub fn audience(&self) -> &str {
+        self.inspection.audience.as_deref().unwrap_or_default()
+    }
+}
+
+impl Inspection {
+    /// The audience it was judged for, if one was named.
+    pub fn audience(&self) -> Option<&str> {
+        self.audience.as_deref()
+    }
+}
+
+/// Judges a bearer token for one audience.
+///
+/// # Errors
+/// Every reason of `spec/token.md` §9. Those of [`cannot_judge`] say nothing about the token.
+pub fn judge(trust: &TrustState, token: &str, audience: &str, now: u64) -> Result<Grant, Refusal> {
+    let inspection = inspect(trust, token, Some(audience), now)?;
+    // RFC 7800 §3.1: a token that names a key is worth nothing to whoever merely holds its text.
+    if inspection.confirmation().is_some() {
+        return Err(Refusal::new(Code::HolderProofRequired, "it was shown as a bearer token", ""));
+    }
+    if trust.believed().and_then(|held| held.audience(audience)).is_some_and(|policy| policy.holder_bound) {
+        let detail = format!("audience {audience} admits only tokens that are bound to a key");
+        return Err(Refusal::new(
+            Code::HolderProofRequired,
+            detail,
+            "Ask for a token that is bound to your key.",
+        ));
+    }
+    Ok(Grant { inspection })
+}
+
+/// Judges a token without admitting anyone: for introspection and for what is handed to its holder.
+///
+/// # Errors
+/// As [`judge`], but a token bound to a key is not refused for that.
+pub fn inspect(
+    trust: &TrustState,
+    token: &str,
+    audience: Option<&str>,
+    now: u64,
+) -> Result<Inspection, Refusal> {
+    trust.ready(now)?;
+    let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
+    let claims = held.verifier().verify(token, now).map_err(|refusal| explain(trust, held, refusal))?;
+    meant_for(trust, held, &claims, audience, now)?;
+    floor_reached(trust, &claims)?;
+    let position = position(&claims)?;
+    not_revoked(held, &claims, &position)?;
+    logged(trust, held, &claims, &position, audience)?;
+    Ok(Inspection { claims, audience: audience.map(str::to_owned) })
+}
+
+/// Whether a refusal means that this gate cannot judge at all, whatever the token (an HTTP door answers 503).
+pub fn cannot_judge(code: Code) -> bool {
+    matches!(code, Code::ClockFault | Code::Stale | Code::JournalUnavailable)
+}
+
+/// A key this gate does not hold: say which it holds, and since which bundle.
+fn explain(trust: &TrustState, held: &Believed, refusal: Refusal) -> Refusal {
+    if refusal.code() != Code::KeyUnknown {
+        return refusal;
+    }
+    let keys: Vec<&str> = held.verifier().keys().ids().collect();
+    let cure = format!(
+        "This gate holds bundle {} with {}: import the bundle that carries the token's key.",
+        trust.seq(),
+        if keys.is_empty() { "no key".to_owned() } else { format!("the keys {}", keys.join(", ")) },
+    );
+    Refusal::new(Code::KeyUnknown, refusal.detail().to_owned(), cure)
+}
+
+/// The token names the audience asked for, and for that audience this gate's knowledge is fresh enough.
+fn meant_for(
+    trust: &TrustState,
+    held: &Believed,
+    claims: &Claims,
+    audience: Option<&str>,
+    now: u64,
+) -> Result<(), Refusal> {
+    let named = |policy: &&AudiencePolicy| claims.audiences().any(|aud| aud == policy.name.as_str());
+    let fresh = |policy: &AudiencePolicy| trust.fresh_for(policy, now);
+    match audience {
+        Some(audience) => {
+            let Some(policy) = held.audience(audience) else {
+                let cure = format!("The site's audiences are {}.", held.audience_names().join(", "));
+                return Err(Refusal::new(Code::AudienceMismatch, "the policy knows no such audience", cure));
+            };
+            if !named(&policy) {
+                return Err(Refusal::new(Code::AudienceMismatch, format!("this is {audience}"), ""));
+            }
+            fresh(policy)
+        }
+        // Whoever names no audience learns only that some audience of the token would still be served.
+        None => {
+            let mut outcome = Err(Refusal::new(Code::AudienceMismatch, "", ""));
+            for policy in held.policy().audiences.iter().filter(named) {
+                outcome = fresh(policy);
+                if outcome.is_ok() {
+                    break;
+                }
+            }
+            outcome
+        }
+    }
+}
+
+/// Nobody brings fresh tokens to a gate that is kept stale.
+// token.md §8: flr
+fn floor_reached(trust: &TrustState, claims: &Claims) -> Result<(), Refusal> {
+    match claims.floor() {
+        Some(floor) if floor > trust.seq() => {
+            let held = trust.seq();
+            let missing = match floor - held {
+                1 => format!("import {floor}"),
+                2 => format!("import {} and {floor}", held + 1),
+                _ => format!("import {} to {floor}", held + 1),
+            };
+            let detail = format!("it demands bundle {floor}; this gate holds {held}");
+            Err(Refusal::new(Code::FloorAhead, detail, format!("This gate holds bundle {held}: {missing}.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The token's place in the issuance log. A token without one could be neither revoked nor accounted for.
+fn position(claims: &Claims) -> Result<TokenPosition, Refusal> {
+    let Some(token_id) = claims.token_id() else {
+        return Err(Refusal::new(Code::ClaimMissing, "jti", ""));
+    };
+    token_id.parse().map_err(|error| Refusal::new(Code::ClaimsInvalid, format!("jti: {error}"), ""))
+}
+
+fn not_revoked(held: &Believed, claims: &Verified<Claims>, position: &TokenPosition) -> Result<(), Refusal> {
+    let revocations = held.revocations();
+    let refuse = |detail: String| Err(Refusal::new(Code::Revoked, detail, ""));
+    if revocations.token(position) {
+        return refuse(format!("token {position}"));
+    }
+    if let Some(reason) = revocations.key(claims.key_id()) {
+        return refuse(reason);
+    }
+    match claims.subject().and_then(|subject| revocations.subject(subject, claims.issued_at())) {
+        Some(reason) => refuse(reason),
+        None => Ok(()),
+    }
+}
+
+/// Where the policy demands proof of logging, the leaf that crossed must be this token's.
+fn logged(
+    trust: &TrustState,
+    held: &Believed,
+    claims: &Verified<Claims>,
+    position: &TokenPosition,
+    audience: Option<&str>,
+) -> Result<(), Refusal> {
+    let demanded = match audience {
+        Some(audience) => held.audience(audience).is_some_and(|policy| policy.logged),
+        None => held
+            .policy()
+            .audiences
+            .iter()
+            .any(|policy| policy.logged && claims.audiences().any(|aud| aud == policy.name.as_str())),
+    };
+    if !demanded {
+        return Ok(());
+    }
+    let leaf = trust.leaf(position)?;
+    match leaf {
+        Some(leaf) if leaf == leaf::hash(position, &claims.signing_input_sha256()) => Ok(()),
+        Some(_) => Err(Refusal::new(
+            Code::NotLogged,
+            format!("the log holds something else at {position}"),
+            "Treat the key that signed this token as stolen, and tell the realm's operators.",
+        )),
+        None => {
+            let detail =
+                format!("no leaf for {position} has crossed; this gate holds bundle {}", trust.seq());
+            Err(Refusal::new(Code::NotLogged, detail, ""))
+        }
+    }
+}

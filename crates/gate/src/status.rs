@@ -1,0 +1,351 @@
+//! What this gate holds and how fresh it is: one picture for people, the same one for programs.
+
+use farside_crossing::ExpectedFingerprint;
+use farside_crossing::charter;
+use farside_service::cli::{Failure, Style, table};
+use farside_service::time::rfc3339;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::published::PublishedKey;
+use crate::quarantine;
+use crate::revocations::Counts;
+use crate::store::{self, AppliedRow, ForkRow, MissingRow, StoreFault};
+use crate::trust::{Gate, TrustState};
+
+/// The whole picture, as `status --json` prints it. Times are Unix seconds.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The site.
+    pub site: String,
+    /// The realm, once a charter is trusted.
+    pub realm: Option<String>,
+    /// The newest charter.
+    pub charter: Option<CharterShown>,
+    /// Issuer of this site's tokens.
+    pub issuer: Option<String>,
+    /// Its audiences.
+    pub audiences: Vec<String>,
+    /// The bundle applied last.
+    pub bundle: Option<BundleShown>,
+    /// `untrusted`, `fresh`, `late` or `expired`.
+    pub freshness: &'static str,
+    /// Whether a door would judge at all now; if not, why.
+    pub ready: bool,
+    /// Code and detail of what stands in the way.
+    pub not_ready: Option<String>,
+    /// Numbers that never came.
+    pub missing: Vec<Hole>,
+    /// Numbers under which two bundles came.
+    pub forks: Vec<Forked>,
+    /// Whether the stream is frozen by a fork.
+    pub frozen: bool,
+    /// The keys and their windows.
+    pub keys: Vec<KeyShown>,
+    /// How much is revoked.
+    pub revoked: Counts,
+    /// Live parcels, and how many of them were collected.
+    pub parcels: Parcels,
+    /// Log leaves held.
+    pub leaves: u64,
+    /// Refused bundles kept in quarantine.
+    pub quarantine: usize,
+    /// Older bundles offered since.
+    pub superseded: u64,
+    /// This machine's clock against what is proven.
+    pub clock: Clock,
+}
+
+/// The newest charter.
+#[derive(Debug, Serialize)]
+pub struct CharterShown {
+    /// Its number.
+    pub version: u64,
+    /// In hexadecimal.
+    pub fingerprint: String,
+    /// As words.
+    pub words: String,
+}
+
+/// The bundle applied last.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the members are those of the manifest")]
+pub struct BundleShown {
+    pub seq: u64,
+    pub digest: String,
+    pub kind: String,
+    pub issued_at: u64,
+    pub next_by: u64,
+    pub not_after: u64,
+    pub applied_at: u64,
+    pub receipt: Option<String>,
+}
+
+/// A hole in the numbers.
+#[derive(Debug, Serialize)]
+pub struct Hole {
+    /// First missing number.
+    pub first: u64,
+    /// Last missing number.
+    pub last: u64,
+    /// When it was noticed.
+    pub noticed_at: u64,
+}
+
+/// Two bundles under one number.
+#[derive(Debug, Serialize)]
+pub struct Forked {
+    /// The number.
+    pub seq: u64,
+    /// Digest of the one applied.
+    pub held: String,
+    /// Digest of the other.
+    pub other: String,
+}
+
+/// One key.
+#[derive(Debug, Serialize)]
+pub struct KeyShown {
+    /// Its id.
+    pub kid: String,
+    /// Its algorithm.
+    pub alg: Option<String>,
+    /// From when tokens may be signed with it.
+    pub sign_from: Option<u64>,
+    /// Until when.
+    pub sign_until: Option<u64>,
+    /// Until when they are believed.
+    pub accept_until: Option<u64>,
+    /// `signing`, `coming`, `verifying`, `retired` or `revoked`.
+    pub state: &'static str,
+}
+
+/// Parcels waiting here.
+#[derive(Debug, Serialize)]
+pub struct Parcels {
+    /// Not expired.
+    pub held: u64,
+    /// Of these, collected at least once.
+    pub collected: u64,
+}
+
+/// The clock.
+#[derive(Debug, Serialize)]
+pub struct Clock {
+    /// What it says.
+    pub now: u64,
+    /// The time that is proven to have passed.
+    pub floor: u64,
+    /// By how much it is behind the floor; 0 if it is not.
+    pub behind_seconds: u64,
+}
+
+/// Looks at everything this gate holds.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
+    let gate = Gate::open(config)?;
+    let trust =
+        gate.trust().map_err(|refusal| Failure::could_not(refusal.to_string()).hint(refusal.cure()))?;
+    let held = gate.store().read(|tx| {
+        Ok((
+            store::charters(tx)?,
+            store::missing(tx)?,
+            store::forks(tx)?,
+            store::parcel_counts(tx, now)?,
+            store::leaf_count(tx)?,
+            store::state(tx)?.superseded,
+        ))
+    })?;
+    let (charters, missing, forks, parcels, leaves, superseded) = held;
+    let ready = trust.ready(now);
+    Ok(Status {
+        site: trust.site().to_owned(),
+        realm: trust.realm().map(str::to_owned),
+        charter: charters.last().map(|note| shown_charter(note)).transpose()?,
+        issuer: trust.issuer().map(str::to_owned),
+        audiences: trust.audiences().map(str::to_owned).collect(),
+        bundle: trust.applied().map(shown_bundle),
+        freshness: trust.freshness(now).name(),
+        ready: ready.is_ok(),
+        not_ready: ready.err().map(|refusal| format!("{}: {refusal}", refusal.code())),
+        missing: missing.into_iter().map(Hole::from).collect(),
+        forks: forks.into_iter().map(Forked::from).collect(),
+        frozen: trust.frozen(),
+        keys: keys(&trust, now),
+        revoked: trust.believed().map(|held| held.revocations().counts()).unwrap_or_default(),
+        parcels: Parcels { held: parcels.held, collected: parcels.collected },
+        leaves,
+        quarantine: quarantine::count(config),
+        superseded,
+        clock: Clock {
+            now,
+            floor: trust.time_floor(),
+            behind_seconds: trust.time_floor().saturating_sub(now),
+        },
+    })
+}
+
+fn shown_charter(note: &[u8]) -> Result<CharterShown, StoreFault> {
+    let damaged = |_| StoreFault::Damaged("charter");
+    let seen = charter::review(note).map_err(damaged)?.fingerprint;
+    let trusted = charter::open_first(note, &ExpectedFingerprint::from(seen)).map_err(damaged)?;
+    Ok(CharterShown { version: trusted.version(), fingerprint: seen.hex(), words: seen.words() })
+}
+
+fn shown_bundle(row: &AppliedRow) -> BundleShown {
+    let AppliedRow { seq, issued_at, next_by, not_after, applied_at, .. } = *row;
+    BundleShown {
+        seq,
+        digest: row.digest.clone(),
+        kind: row.kind.clone(),
+        issued_at,
+        next_by,
+        not_after,
+        applied_at,
+        receipt: row.receipt.clone(),
+    }
+}
+
+impl From<MissingRow> for Hole {
+    fn from(row: MissingRow) -> Hole {
+        Hole { first: row.first, last: row.last, noticed_at: row.noticed_at }
+    }
+}
+
+impl From<ForkRow> for Forked {
+    fn from(row: ForkRow) -> Forked {
+        Forked { seq: row.seq, held: row.held, other: row.digest }
+    }
+}
+
+fn keys(trust: &TrustState, now: u64) -> Vec<KeyShown> {
+    let Some(held) = trust.believed() else { return Vec::new() };
+    let shown = |key: &PublishedKey| KeyShown {
+        kid: key.kid.clone(),
+        alg: key.alg.clone(),
+        sign_from: key.sign_from,
+        sign_until: key.sign_until,
+        accept_until: key.accept_until,
+        state: match key {
+            key if held.revocations().key(&key.kid).is_some() => "revoked",
+            key if key.accept_until.is_some_and(|until| now > until) => "retired",
+            key if key.sign_from.is_some_and(|from| now < from) => "coming",
+            key if key.sign_until.is_some_and(|until| now > until) => "verifying",
+            _ => "signing",
+        },
+    };
+    held.keys().iter().map(shown).collect()
+}
+
+impl Status {
+    /// The picture for people.
+    pub fn human(&self, style: Style) -> String {
+        let mut lines = vec![format!(
+            "{} · site {} of {}",
+            self.headline(style),
+            style.bold(&self.site),
+            self.realm.as_deref().unwrap_or("no realm yet"),
+        )];
+        if let Some(why) = &self.not_ready {
+            lines.push(format!("  {}", style.red(why)));
+        }
+        self.trust_lines(style, &mut lines);
+        self.alarm_lines(style, &mut lines);
+        self.holding_lines(&mut lines);
+        if !self.keys.is_empty() {
+            lines.push(String::new());
+            lines.push(self.key_table());
+        }
+        lines.join("\n")
+    }
+
+    fn headline(&self, style: Style) -> String {
+        match self.freshness {
+            _ if !self.ready && self.freshness != "expired" => style.red("NOT READY"),
+            "fresh" => style.green("FRESH"),
+            "late" => style.yellow("LATE"),
+            other => style.red(&other.to_uppercase()),
+        }
+    }
+
+    fn trust_lines(&self, style: Style, lines: &mut Vec<String>) {
+        if let Some(charter) = &self.charter {
+            lines.push(format!("  charter   version {}, {}", charter.version, style.dim(&charter.words)));
+        }
+        if let Some(bundle) = &self.bundle {
+            lines.push(format!(
+                "  bundle    {} ({}), made {}, applied {}",
+                bundle.seq,
+                bundle.kind,
+                rfc3339(bundle.issued_at),
+                rfc3339(bundle.applied_at),
+            ));
+            lines.push(format!(
+                "  next      by {}; this one is good until {}",
+                rfc3339(bundle.next_by),
+                rfc3339(bundle.not_after),
+            ));
+        }
+        if let Some(issuer) = &self.issuer {
+            lines.push(format!("  issuer    {issuer} for {}", self.audiences.join(", ")));
+        }
+    }
+
+    fn alarm_lines(&self, style: Style, lines: &mut Vec<String>) {
+        if self.frozen {
+            lines.push(style.red("  FROZEN    two bundles came under one number; see the forks"));
+        }
+        for fork in &self.forks {
+            lines.push(format!("  fork      bundle {}: {} and {}", fork.seq, fork.held, fork.other));
+        }
+        if !self.missing.is_empty() {
+            let holes: Vec<String> = self.missing.iter().map(Hole::shown).collect();
+            lines.push(style.yellow(&format!("  missing   bundles {}", holes.join(", "))));
+        }
+        if self.clock.behind_seconds > 0 {
+            let (behind, floor) = (self.clock.behind_seconds, rfc3339(self.clock.floor));
+            lines.push(style.red(&format!("  clock     {behind} s behind {floor}, which has passed")));
+        }
+    }
+
+    fn holding_lines(&self, lines: &mut Vec<String>) {
+        let Counts { tokens, subjects, keys } = self.revoked;
+        lines.push(format!("  revoked   {tokens} tokens, {subjects} subjects, {keys} keys"));
+        lines
+            .push(format!("  parcels   {} waiting, {} collected", self.parcels.held, self.parcels.collected));
+        lines.push(format!("  log       {} leaves", self.leaves));
+        lines.push(format!(
+            "  refused   {} in quarantine, {} older ones passed over",
+            self.quarantine, self.superseded
+        ));
+    }
+
+    fn key_table(&self) -> String {
+        let day = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), rfc3339);
+        let row = |key: &KeyShown| {
+            let alg = key.alg.clone().unwrap_or_else(|| "-".to_owned());
+            vec![
+                key.kid.clone(),
+                alg,
+                key.state.to_owned(),
+                day(key.sign_from),
+                day(key.sign_until),
+                day(key.accept_until),
+            ]
+        };
+        let rows: Vec<Vec<String>> = self.keys.iter().map(row).collect();
+        table(&["key", "algorithm", "state", "signs from", "signs until", "believed until"], &rows)
+    }
+}
+
+impl Hole {
+    fn shown(&self) -> String {
+        if self.first == self.last {
+            self.first.to_string()
+        } else {
+            format!("{} to {}", self.first, self.last)
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! What this gate believes, in memory: an unchanging picture of the store, replaced whole when the store changes.
+//!
+//! ```text
+//!   any process: import ──commit──▶ store ──generation──▶ Gate::trust() ──▶ Arc<TrustState> ──▶ judge
+//! ```
+//!
+//! Every request asks for the picture anew, and asking looks at the store's change counter first. So a revocation
+//! holds at every door from the moment the import that brought it has returned, whichever process ran it. A store
+//! that cannot be read refuses everyone.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use farside_crossing::{AudiencePolicy, PolicyDocument, StatusDocument, Stream};
+use farside_service::time::rfc3339;
+use farside_verify::leaf::TokenPosition;
+use farside_verify::{Code, KeySet, Policy, Refusal, Verifier};
+
+use crate::config::Config;
+use crate::published::{self, PublishedKey};
+use crate::revocations::Revocations;
+use crate::store::{AppliedRow, Store, StoreFault, Watch};
+
+/// No clock is right that stands before this gate was made: 1 November 2026, raised with each release.
+pub const BUILT_AT: u64 = 1_793_491_200;
+
+/// What a gate that has no policy yet tolerates between its clock and the time floor.
+const LEEWAY_SECONDS_DEFAULT: u64 = 60;
+
+/// The running gate's hold on its store.
+pub struct Gate {
+    store: Arc<Store>,
+    current: ArcSwap<TrustState>,
+    /// Owns the connection that notices changes; held for one look at a counter.
+    watch: Mutex<Watch>,
+}
+
+impl Gate {
+    /// Opens the store and builds the first picture.
+    ///
+    /// # Errors
+    /// There is no store, or it cannot be read.
+    pub fn open(config: &Config) -> Result<Gate, TrustFault> {
+        let store = Arc::new(Store::open(&config.database())?);
+        let watch = Mutex::new(Watch::open(&config.database())?);
+        let current = ArcSwap::from_pointee(TrustState::load(&store)?);
+        Ok(Gate { store, current, watch })
+    }
+
+    /// What is believed now. To be called for every request; costs microseconds unless something changed.
+    ///
+    /// # Errors
+    /// The store cannot be read: then nothing can be judged.
+    pub fn trust(&self) -> Result<Arc<TrustState>, Refusal> {
+        self.look().map_err(|fault| {
+            tracing::error!(%fault, "trust cannot be read");
+            let cure = "Mend the disk under the gate's store, then restart the gate.";
+            Refusal::new(Code::Stale, "this gate cannot read what it believes", cure)
+        })
+    }
+
+    /// The store, for what holders collect.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn look(&self) -> Result<Arc<TrustState>, TrustFault> {
+        let current = self.current.load_full();
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.generation()? == current.generation {
+            return Ok(current);
+        }
+        // The lock is kept while the new picture is built, so that it is built once and no request overtakes it.
+        let renewed = Arc::new(TrustState::load(&self.store)?);
+        self.current.store(Arc::clone(&renewed));
+        Ok(renewed)
+    }
+}
+
+/// Why the picture cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustFault {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// A document in the store does not read: the file was changed by something else.
+    #[error("the store's {what} cannot be read: {reason}")]
+    Document {
+        /// Which document.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl From<TrustFault> for farside_service::cli::Failure {
+    fn from(fault: TrustFault) -> Self {
+        match fault {
+            TrustFault::Store(fault) => fault.into(),
+            fault => farside_service::cli::Failure::could_not(fault.to_string())
+                .hint("restore the store from a copy, or enrol the gate anew; never edit it by hand"),
+        }
+    }
+}
+
+/// How recent this gate's knowledge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Nothing has been applied yet.
+    Untrusted,
+    /// The next bundle is not due yet.
+    Fresh,
+    /// The next bundle is overdue since this Unix time.
+    Late {
+        /// When it was due.
+        since: u64,
+    },
+    /// Nothing is believed any more since this Unix time.
+    Expired {
+        /// When belief ended.
+        since: u64,
+    },
+}
+
+impl Freshness {
+    /// One word for people and programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Freshness::Untrusted => "untrusted",
+            Freshness::Fresh => "fresh",
+            Freshness::Late { .. } => "late",
+            Freshness::Expired { .. } => "expired",
+        }
+    }
+}
+
+/// Everything a judgement needs, as of one generation of the store.
+pub struct TrustState {
+    generation: u64,
+    site: String,
+    realm: Option<String>,
+    stream: Stream,
+    applied: Option<AppliedRow>,
+    time_floor: u64,
+    believed: Option<Believed>,
+    leaves: Arc<Store>,
+}
+
+/// What the applied bundles said.
+pub struct Believed {
+    verifier: Verifier,
+    policy: PolicyDocument,
+    revocations: Revocations,
+    keys: Vec<PublishedKey>,
+}
+
+impl TrustState {
+    /// Builds the picture from the store in one consistent view.
+    ///
+    /// # Errors
+    /// The store cannot be read, or does not read as this gate writes it.
+    pub fn load(store: &Arc<Store>) -> Result<TrustState, TrustFault> {
+        let rows = store.read(|tx| rows(tx))?;
+        let stream = match rows.state.stream.as_str() {
+            "" => Stream::new(),
+            text => serde_json::from_str(text).map_err(|error| unreadable("high-water marks", error))?,
+        };
+        let believed = match (rows.keys, rows.policy, rows.status) {
+            (Some(keys), Some(policy), Some(status)) => {
+                let policy = serde_json::from_slice(&policy).map_err(|error| unreadable("policy", error))?;
+                let status = serde_json::from_slice(&status).map_err(|error| unreadable("status", error))?;
+                Some(Believed::new(&keys, policy, &status)?)
+            }
+            _ => None,
+        };
+        Ok(TrustState {
+            generation: rows.state.generation,
+            site: rows.state.site,
+            realm: rows.realm,
+            stream,
+            applied: rows.applied,
+            time_floor: rows.state.time_floor.max(BUILT_AT),
+            believed,
+            leaves: Arc::clone(store),
+        })
+    }
+
+    /// The site this gate stands in.
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// The realm it trusts, once a charter has been trusted.
+    pub fn realm(&self) -> Option<&str> {
+        self.realm.as_deref()
+    }
+
+    /// The issuer of this site's tokens.
+    pub fn issuer(&self) -> Option<&str> {
+        self.believed.as_ref().map(|held| held.policy.issuer.as_str())
+    }
+
+    /// The audiences of this site.
+    pub fn audiences(&self) -> impl Iterator<Item = &str> {
+        let audiences = self.believed.iter().flat_map(|held| &held.policy.audiences);
+        audiences.map(|audience| audience.name.as_str())
+    }
+
+    /// The site's audience, where it has just one.
+    pub fn single_audience(&self) -> Option<&str> {
+        let mut audiences = self.audiences();
+        let first = audiences.next();
+        if audiences.next().is_some() { None } else { first }
+    }
+
+    /// The site's policy.
+    pub fn policy(&self) -> Option<&PolicyDocument> {
+        self.believed.as_ref().map(|held| &held.policy)
+    }
+
+    /// Keys and demands.
+    pub fn verifier(&self) -> Option<&Verifier> {
+        self.believed.as_ref().map(|held| &held.verifier)
+    }
+
+    /// What the applied bundles said, if any has been applied.
+    pub fn believed(&self) -> Option<&Believed> {
+        self.believed.as_ref()
+    }
+
+    /// The bundle applied last.
+    pub fn applied(&self) -> Option<&AppliedRow> {
+        self.applied.as_ref()
+    }
+
+    /// Its number; 0 before the first.
+    pub fn seq(&self) -> u64 {
+        self.applied.as_ref().map_or(0, |applied| applied.seq)
+    }
+
+    /// The high-water marks.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Whether a fork has frozen the stream: nothing more is applied until release people sign a fence.
+    pub fn frozen(&self) -> bool {
+        self.stream.frozen.is_some()
+    }
+
+    /// The time that is proven to have passed: no clock before it is right.
+    pub fn time_floor(&self) -> u64 {
+        self.time_floor
+    }
+
+    /// Rises whenever what is believed has changed.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How recent this gate's knowledge is.
+    // bundle.md §9: FRESH, LATE, EXPIRED
+    pub fn freshness(&self, now: u64) -> Freshness {
+        match &self.applied {
+            None => Freshness::Untrusted,
+            Some(held) if now > held.not_after => Freshness::Expired { since: held.not_after },
+            Some(held) if now > held.next_by => Freshness::Late { since: held.next_by },
+            Some(_) => Freshness::Fresh,
+        }
+    }
+
+    /// Whether this gate can judge anything at all: something is held, the clock is not behind the time floor, and
+    /// what is held has not expired.
+    ///
+    /// # Errors
+    /// `stale` or `clock_fault`, with what to do about it.
+    pub fn ready(&self, now: u64) -> Result<(), Refusal> {
+        self.clock_sound(now)?;
+        match self.freshness(now) {
+            Freshness::Untrusted => Err(self.holds_nothing()),
+            Freshness::Expired { since } => {
+                let detail = format!("bundle {} was good until {}", self.seq(), rfc3339(since));
+                Err(Refusal::new(Code::Stale, detail, "Import the newest bundle; if it was, set the clock."))
+            }
+            _ if self.believed.is_none() => Err(self.holds_nothing()),
+            Freshness::Fresh | Freshness::Late { .. } => Ok(()),
+        }
+    }
+
+    /// The clock is not behind the time floor by more than the leeway.
+    // bundle.md §9: the time floor
+    fn clock_sound(&self, now: u64) -> Result<(), Refusal> {
+        let behind = self.time_floor.saturating_sub(now);
+        let leeway = self.policy().map_or(LEEWAY_SECONDS_DEFAULT, |policy| policy.leeway_seconds);
+        if behind <= leeway {
+            return Ok(());
+        }
+        let (clock, floor) = (rfc3339(now), rfc3339(self.time_floor));
+        let detail = format!("the clock says {clock}, {behind} seconds before {floor}, which has passed");
+        Err(Refusal::new(
+            Code::ClockFault,
+            detail,
+            format!("Set this machine's clock; it is later than {floor}."),
+        ))
+    }
+
+    /// For this audience the applied bundle is recent enough.
+    pub(crate) fn fresh_for(&self, audience: &AudiencePolicy, now: u64) -> Result<(), Refusal> {
+        let (Some(held), Some(most)) = (&self.applied, audience.stale_seconds_max) else { return Ok(()) };
+        let age = now.saturating_sub(held.issued_at);
+        if age <= most {
+            return Ok(());
+        }
+        let name = &audience.name;
+        let detail = format!("bundle {} is {age} seconds old; audience {name} allows {most}", held.seq);
+        Err(Refusal::new(Code::Stale, detail, ""))
+    }
+
+    /// The refusal of a gate that has nothing to judge by.
+    pub(crate) fn holds_nothing(&self) -> Refusal {
+        let cure = match self.realm {
+            Some(_) => "Import a full bundle for this site.",
+            None => "Trust the realm's charter (`farside gate trust`), then import a full bundle.",
+        };
+        Refusal::new(Code::Stale, "this gate has applied no bundle yet", cure)
+    }
+
+    /// The leaf that crossed for a log position.
+    pub(crate) fn leaf(&self, position: &TokenPosition) -> Result<Option<[u8; 32]>, Refusal> {
+        self.leaves.read(|tx| crate::store::leaf(tx, position.shard(), position.index())).map_err(|fault| {
+            tracing::error!(%fault, "log leaves cannot be read");
+            Refusal::new(
+                Code::Stale,
+                "this gate cannot read its log leaves",
+                "Mend the disk under the gate's store.",
+            )
+        })
+    }
+
+    /// A JWK Set of the keys that may be trusted now: neither retired nor revoked, and none once this gate's
+    /// knowledge has expired.
+    pub fn current_jwks(&self, now: u64) -> String {
+        match &self.believed {
+            Some(held) if self.ready(now).is_ok() => published::jwks(held.current_keys(now)),
+            _ => published::jwks(std::iter::empty()),
+        }
+    }
+}
+
+impl Believed {
+    /// Makes a verifier of the documents; refuses keys that no token could be verified with.
+    pub(crate) fn new(
+        jwks: &[u8],
+        policy: PolicyDocument,
+        status: &StatusDocument,
+    ) -> Result<Self, TrustFault> {
+        let keys = KeySet::from_jwks(jwks).map_err(|error| unreadable("keys", error))?;
+        let revocations = Revocations::read(status).map_err(|error| unreadable("status", error))?;
+        let published = published::read(jwks).map_err(|error| unreadable("keys", error))?;
+        Ok(Believed { verifier: Verifier::new(keys, demands(&policy)), policy, revocations, keys: published })
+    }
+
+    /// Keys and demands.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The site's policy.
+    pub fn policy(&self) -> &PolicyDocument {
+        &self.policy
+    }
+
+    /// What has been revoked.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// The keys as they crossed, with their windows.
+    pub fn keys(&self) -> &[PublishedKey] {
+        &self.keys
+    }
+
+    /// What the policy says of one audience.
+    pub fn audience(&self, name: &str) -> Option<&AudiencePolicy> {
+        self.policy.audiences.iter().find(|audience| audience.name == name)
+    }
+
+    pub(crate) fn audience_names(&self) -> Vec<&str> {
+        self.policy.audiences.iter().map(|audience| audience.name.as_str()).collect()
+    }
+
+    fn current_keys(&self, now: u64) -> impl Iterator<Item = &PublishedKey> {
+        let live = move |key: &&PublishedKey| key.accept_until.is_none_or(|until| now <= until);
+        self.keys.iter().filter(live).filter(|key| self.revocations.key(&key.kid).is_none())
+    }
+}
+
+/// The signed policy as demands on a token.
+pub(crate) fn demands(policy: &PolicyDocument) -> Policy {
+    let demands = Policy::undemanding()
+        .issuer(&policy.issuer)
+        .audiences(policy.audiences.iter().map(|audience| audience.name.as_str()))
+        .types(policy.typ.iter().map(String::as_str))
+        .leeway_seconds(policy.leeway_seconds)
+        .lifetime_seconds_max(policy.lifetime_seconds_max);
+    match &policy.algorithms {
+        Some(names) => demands.algorithm_names(names.iter().map(String::as_str)),
+        None => demands,
+    }
+}
+
+struct Rows {
+    state: crate::store::StateRow,
+    realm: Option<String>,
+    applied: Option<AppliedRow>,
+    keys: Option<Vec<u8>>,
+    policy: Option<Vec<u8>>,
+    status: Option<Vec<u8>>,
+}
+
+fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
+    use crate::store::{document, newest_bundle, realm, state};
+    Ok(Rows {
+        state: state(tx)?,
+        realm: realm(tx)?,
+        applied: newest_bundle(tx)?,
+        keys: document(tx, "keys")?,
+        policy: document(tx, "policy")?,
+        status: document(tx, "status")?,
+    })
+}
+
+fn unreadable(what: &'static str, reason: impl std::fmt::Display) -> TrustFault {
+    TrustFault::Document { what, reason: reason.to_string() }
+}
