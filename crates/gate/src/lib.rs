@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod config;
 pub mod enrol;
+pub mod http;
 pub mod import;
 pub mod judge;
 pub mod pickup;
@@ -19,6 +20,7 @@ pub mod published;
 pub mod quarantine;
 pub mod recipient;
 pub mod revocations;
+pub mod serve;
 pub mod status;
 pub mod store;
 pub mod trust;

@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod enrol;
 mod import;
+mod pickup;
 mod receipt;
 
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use farside_service::cli::{Failure, Output, Style};
 use farside_service::time;
 
 use crate::config::Config;
-use crate::status;
+use crate::{serve, status};
 
 /// The verifier on the isolated side.
 #[derive(Debug, clap::Parser)]
@@ -38,12 +39,16 @@ enum Command {
     Trust(enrol::Trust),
     /// Import a bundle, or every bundle of a folder.
     Import(import::Import),
+    /// Open the doors, and import what arrives in the inbox.
+    Serve,
     /// Show what this gate holds, how fresh it is and what is missing.
     Status,
     /// Judge tokens as a door would, admitting nobody.
     Check(check::Check),
     /// Show the receipt code of the bundle applied last.
     Receipt,
+    /// Collect the tokens that were carried for a holder.
+    Pickup(pickup::Pickup),
     /// Check this gate's records.
     #[command(subcommand)]
     Audit(Audit),
@@ -71,9 +76,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Init(init) => init.run(output),
         Command::Trust(trust) => trust.run(&config()?, output),
         Command::Import(import) => import.run(&config()?, output),
+        Command::Serve => serve::run(&config()?),
         Command::Status => show_status(&config()?, output),
         Command::Check(check) => check.run(&config()?, output),
         Command::Receipt => receipt::show(&config()?, output),
+        Command::Pickup(pickup) => pickup.run(&config()?, output),
         Command::Audit(Audit::Verify) => audit::verify(&config()?, output),
     }
 }

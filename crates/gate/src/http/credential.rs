@@ -1,0 +1,164 @@
+//! What a request brings to a door: one bearer token, and nothing else that could decide anything.
+//!
+//! A credential is taken from exactly one `Authorization` header (RFC 6750 §2.1). A request that already carries one
+//! of the gate's own identity headers, in any spelling a server behind the proxy might fold into ours, is refused whole.
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderName};
+
+/// A token longer than this is refused before anything reads it (token.md, size cap).
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Every identity header of ours begins so; a client that sends one, however spelled, is refused.
+pub const IDENTITY_PREFIX: &str = "x-farside-";
+
+const SCHEME: &[u8] = b"bearer";
+
+/// Why a request brings no usable credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialFault {
+    /// There is no `Authorization` header.
+    #[error("the request carries no Authorization header")]
+    Absent,
+    /// There is an `Authorization` header of another scheme.
+    #[error("the Authorization header is not of the Bearer scheme")]
+    OtherScheme,
+    /// There are several `Authorization` headers, and none of them may be preferred.
+    #[error("the request carries more than one Authorization header")]
+    Duplicate,
+    /// What follows the scheme is not one token.
+    #[error("the Authorization header does not hold exactly one token")]
+    Malformed,
+    /// The token is longer than any token may be.
+    #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLarge,
+}
+
+/// The one bearer token of a request.
+///
+/// # Errors
+/// A [`CredentialFault`] where there is none, or more than one, or something else in its place.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, CredentialFault> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(CredentialFault::Absent)?;
+    if values.next().is_some() {
+        return Err(CredentialFault::Duplicate);
+    }
+    token_of(value.as_bytes())
+}
+
+/// The name of an incoming header that could be taken for one of the gate's, if there is one.
+pub fn forged_identity(headers: &HeaderMap) -> Option<&HeaderName> {
+    headers.keys().find(|name| is_ours_when_folded(name.as_str()))
+}
+
+/// Folds case, `-`, `_` and `.`: servers behind a proxy (CGI, WSGI, Java, PHP) take these for one another.
+fn is_ours_when_folded(name: &str) -> bool {
+    let folded = name.bytes().map(|byte| match byte {
+        b'_' | b'.' => b'-',
+        other => other.to_ascii_lowercase(),
+    });
+    folded.take(IDENTITY_PREFIX.len()).eq(IDENTITY_PREFIX.bytes())
+}
+
+// RFC 6750 §2.1: "Bearer" 1*SP b64token; RFC 9110 §11.1: the scheme is case-insensitive.
+fn token_of(value: &[u8]) -> Result<&str, CredentialFault> {
+    let scheme_end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+    let (scheme, rest) = value.split_at(scheme_end);
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return Err(CredentialFault::OtherScheme);
+    }
+    let token = rest.trim_ascii();
+    if token.is_empty() {
+        return Err(CredentialFault::Malformed);
+    }
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(CredentialFault::TooLarge);
+    }
+    if !token.iter().all(is_b64token) {
+        return Err(CredentialFault::Malformed);
+    }
+    std::str::from_utf8(token).map_err(|_| CredentialFault::Malformed)
+}
+
+fn is_b64token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn with(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn takes_one_token_whatever_the_case_of_the_scheme() {
+        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "bEaReR   a.b.c", "Bearer a.b.c  "] {
+            assert_eq!(bearer(&with(&[value])), Ok("a.b.c"), "{value}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_that_is_not_one_token() {
+        let cases = [
+            (vec![], CredentialFault::Absent),
+            (vec!["Basic YTpi"], CredentialFault::OtherScheme),
+            (vec!["Bearera.b.c"], CredentialFault::OtherScheme),
+            (vec!["Bearer\ta.b.c"], CredentialFault::OtherScheme),
+            (vec![""], CredentialFault::OtherScheme),
+            (vec!["Bearer"], CredentialFault::Malformed),
+            (vec!["Bearer   "], CredentialFault::Malformed),
+            (vec!["Bearer a.b.c d.e.f"], CredentialFault::Malformed),
+            (vec!["Bearer a.b.c, Bearer d.e.f"], CredentialFault::Malformed),
+            (vec!["Bearer a.b.c,d.e.f"], CredentialFault::Malformed),
+            (vec!["Bearer \"a.b.c\""], CredentialFault::Malformed),
+            (vec!["Bearer a.b.c", "Bearer a.b.c"], CredentialFault::Duplicate),
+            (vec!["Bearer a.b.c", "Basic YTpi"], CredentialFault::Duplicate),
+        ];
+        for (values, fault) in cases {
+            assert_eq!(bearer(&with(&values)), Err(fault), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn bounds_the_token_before_reading_it() {
+        let longest = format!("Bearer {}", "a".repeat(TOKEN_BYTES_MAX));
+        assert!(bearer(&with(&[&longest])).is_ok());
+        let longer = format!("Bearer {}", "a".repeat(TOKEN_BYTES_MAX + 1));
+        assert_eq!(bearer(&with(&[&longer])), Err(CredentialFault::TooLarge));
+    }
+
+    #[test]
+    fn sees_an_identity_header_through_every_spelling() {
+        for name in [
+            "x-farside-subject",
+            "X-Farside-Subject",
+            "x_farside_subject",
+            "X.Farside.Subject",
+            "x-farside_roles",
+            "x_farside.groups",
+            "x-farside-anything-later",
+        ] {
+            let mut headers = HeaderMap::new();
+            headers
+                .append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("admin"));
+            assert!(forged_identity(&headers).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn leaves_other_headers_alone() {
+        for name in ["x-forwarded-user", "x-far", "farside", "authorization", "x-farsidesubject"] {
+            let mut headers = HeaderMap::new();
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
+            assert!(forged_identity(&headers).is_none(), "{name}");
+        }
+    }
+}

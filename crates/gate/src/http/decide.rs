@@ -1,0 +1,128 @@
+//! The one function behind every door: judge the token, write the decision down, and only then let it be answered.
+//!
+//! The journal's line is durable before the answer leaves. A decision that cannot be written down is no decision: it is
+//! answered with `journal_unavailable`, never with a grant, and a disk that hangs is given up after a deadline.
+
+use std::ops::Deref;
+use std::time::{Duration, Instant};
+
+use farside_service::digest;
+use farside_verify::{Claims, Code, Refusal, Verified};
+use serde_json::{Map, Value, json};
+
+use super::{Door, Doors};
+use crate::judge::{self, Grant, Inspection};
+use crate::trust::TrustState;
+
+/// A journal that takes longer than this to write one line counts as gone.
+pub const JOURNAL_WAIT_SECONDS_MAX: u64 = 2;
+
+impl Doors {
+    /// Decides whether the bearer of a token enters, for `audience`.
+    ///
+    /// # Errors
+    /// The refusal, journalled; or `journal_unavailable`.
+    pub(crate) async fn admit(
+        &self,
+        door: Door,
+        trust: &TrustState,
+        token: &str,
+        audience: &str,
+    ) -> Result<Grant, Refusal> {
+        let (started, now) = (Instant::now(), self.now());
+        let judged = judge::judge(trust, token, audience, now);
+        self.conclude(Asked { door, token, audience: Some(audience), started, now }, judged).await
+    }
+
+    /// Tells a resource server what a token says, if it is good; whoever bears it enters nothing by this.
+    ///
+    /// # Errors
+    /// The refusal, journalled; or `journal_unavailable`.
+    pub(crate) async fn inspect(
+        &self,
+        trust: &TrustState,
+        token: &str,
+        audience: Option<&str>,
+    ) -> Result<Inspection, Refusal> {
+        let (started, now) = (Instant::now(), self.now());
+        let judged = judge::inspect(trust, token, audience, now);
+        self.conclude(Asked { door: Door::Introspect, token, audience, started, now }, judged).await
+    }
+
+    /// Writes one line into the journal and waits until it is durable.
+    ///
+    /// # Errors
+    /// `journal_unavailable`.
+    pub(crate) async fn write_down(&self, event: &str, now: u64, members: Value) -> Result<(), Refusal> {
+        let ticket = self.journal.record_at(now, event, members).map_err(|broken| unwritten(&broken))?;
+        let wait = Duration::from_secs(JOURNAL_WAIT_SECONDS_MAX);
+        match tokio::time::timeout(wait, ticket).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(broken)) => Err(unwritten(&broken)),
+            Err(_) => Err(unwritten(&format!("no answer from the disk within {JOURNAL_WAIT_SECONDS_MAX} s"))),
+        }
+    }
+
+    async fn conclude<T>(&self, asked: Asked<'_>, judged: Result<T, Refusal>) -> Result<T, Refusal>
+    where
+        T: Deref<Target = Verified<Claims>>,
+    {
+        let members = match &judged {
+            Ok(verified) => admitted(&asked, verified),
+            Err(refusal) => refused(&asked, refusal),
+        };
+        let concluded = self.write_down("decision", asked.now, members).await.and(judged);
+        let code = concluded.as_ref().err().map_or("", |refusal| refusal.code().as_str());
+        let verdict = if concluded.is_ok() { "admit" } else { "refuse" };
+        metrics::counter!("farside_gate_decisions_total",
+            "door" => asked.door.name(), "verdict" => verdict, "code" => code)
+        .increment(1);
+        metrics::histogram!("farside_gate_decision_seconds", "door" => asked.door.name())
+            .record(asked.started.elapsed());
+        concluded
+    }
+}
+
+/// What was asked of the gate, for the journal and the metrics.
+struct Asked<'a> {
+    door: Door,
+    token: &'a str,
+    audience: Option<&'a str>,
+    started: Instant,
+    now: u64,
+}
+
+fn admitted(asked: &Asked<'_>, verified: &Verified<Claims>) -> Value {
+    let mut members = common(asked, "admit");
+    let hash = digest::hex(&verified.signing_input_sha256());
+    members.insert("sub".into(), json!(verified.subject()));
+    members.insert("jti".into(), json!(verified.token_id()));
+    members.insert("kid".into(), json!(verified.key_id()));
+    members.insert("exp".into(), json!(verified.expires_at()));
+    members.insert("signing_input_sha256".into(), json!(hash));
+    Value::Object(members)
+}
+
+// Nothing that a refused token says of itself is believed, so nothing of it is written but the hash of its text.
+fn refused(asked: &Asked<'_>, refusal: &Refusal) -> Value {
+    let mut members = common(asked, "refuse");
+    members.insert("code".into(), json!(refusal.code().as_str()));
+    members.insert("detail".into(), json!(refusal.detail()));
+    members.insert("token_sha256".into(), json!(digest::hex(&digest::sha256(asked.token.as_bytes()))));
+    Value::Object(members)
+}
+
+fn common(asked: &Asked<'_>, verdict: &str) -> Map<String, Value> {
+    let mut members = Map::new();
+    members.insert("door".into(), json!(asked.door.name()));
+    members.insert("verdict".into(), json!(verdict));
+    members.insert("aud".into(), json!(asked.audience));
+    members
+}
+
+fn unwritten(why: &dyn std::fmt::Display) -> Refusal {
+    tracing::error!(%why, "the decision could not be written to the journal");
+    metrics::counter!("farside_gate_journal_failures_total").increment(1);
+    // The client learns that it cannot be judged, not what is wrong with the disk.
+    Refusal::new(Code::JournalUnavailable, "", "")
+}

@@ -1,0 +1,114 @@
+//! `/introspect` (RFC 7662): a resource server asks what a token says, over the same judgement as every other door.
+//!
+//! POST of a form alone, from a configured client alone. A token that is refused for any reason is `active: false` and
+//! nothing more; that the gate cannot judge is not a property of the token, and answered with 503.
+
+use farside_verify::Refusal;
+use hyper::body::Body;
+use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::answer::{self, Answer, RequestFault};
+use super::form::{FORM_BYTES_MAX, Form};
+use super::{Doors, body};
+use crate::config::IntrospectionClient;
+use crate::judge::Inspection;
+use crate::trust::TrustState;
+
+/// The claims shown to a resource server, as signed. A claim of another name is nobody's business here, and could
+/// otherwise pass itself off as `active`.
+const SHOWN_CLAIMS: [&str; 14] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "client_id",
+    "scope",
+    "roles",
+    "groups",
+    "entitlements",
+    "act",
+    "cnf",
+];
+
+/// Answers one introspection request.
+pub(crate) async fn answer<B>(doors: &Doors, request: &Parts, body: B) -> Answer
+where
+    B: Body + Send,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if request.method != Method::POST {
+        return answer::method_not_allowed("POST");
+    }
+    // RFC 7662 §2.1: the endpoint demands authorization, against token scanning.
+    let Some(client) = doors.clients.authenticate(&request.headers) else {
+        return unknown_client();
+    };
+    match read_token(request, body).await {
+        Ok(token) => inspect(doors, client, &token).await,
+        Err(fault) => answer::wrong(&fault),
+    }
+}
+
+async fn inspect(doors: &Doors, client: &IntrospectionClient, token: &str) -> Answer {
+    let trust = match doors.gate.trust() {
+        Ok(trust) => trust,
+        Err(refusal) => return answer::refused(&refusal),
+    };
+    match doors.inspect(&trust, token, audience_of(client, &trust)).await {
+        Ok(inspection) => answer::json_answer(StatusCode::OK, &active(&inspection)),
+        Err(refusal) if cannot_judge(&refusal) => answer::refused(&refusal),
+        // RFC 7662 §2.2: no reason is given to the one who asks; it stands in the journal.
+        Err(_) => answer::json_answer(StatusCode::OK, &json!({"active": false})),
+    }
+}
+
+async fn read_token<B>(request: &Parts, body: B) -> Result<String, RequestFault>
+where
+    B: Body + Send,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if !body::is_of_type(request, "application/x-www-form-urlencoded") {
+        return Err(RequestFault::BodyInvalid("the body is not application/x-www-form-urlencoded".into()));
+    }
+    let bytes = body::read(body, FORM_BYTES_MAX).await?;
+    let form = Form::read(&bytes).map_err(|fault| RequestFault::ParametersInvalid(fault.to_string()))?;
+    match form.get("token") {
+        Some(token) if !token.is_empty() => Ok(token.to_owned()),
+        _ => Err(RequestFault::ParametersInvalid("the parameter token is missing".into())),
+    }
+}
+
+/// The audience that the client was configured for; without one, the only audience of the site's policy.
+fn audience_of<'a>(client: &'a IntrospectionClient, trust: &'a TrustState) -> Option<&'a str> {
+    client.audience.as_deref().or_else(|| trust.single_audience())
+}
+
+fn active(inspection: &Inspection) -> Value {
+    let mut answer = json!({"active": true, "token_type": "Bearer"});
+    for name in SHOWN_CLAIMS {
+        let value = inspection.get(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        if let Some(value) = value {
+            answer[name] = value;
+        }
+    }
+    answer
+}
+
+fn cannot_judge(refusal: &Refusal) -> bool {
+    answer::status_of(refusal.code()) == StatusCode::SERVICE_UNAVAILABLE
+}
+
+fn unknown_client() -> Answer {
+    metrics::counter!("farside_gate_wrong_requests_total", "door" => "introspect", "code" => "invalid_client").increment(1);
+    let mut answer = answer::json_answer(StatusCode::UNAUTHORIZED, &json!({"error": "invalid_client"}));
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"farside\""));
+    answer
+}

@@ -1,0 +1,119 @@
+//! The doors of the gate, as HTTP: one service, one decision behind all of them.
+//!
+//! ```text
+//!   /verify      ─┐                                           ┌─ 200 and who it is
+//!   /introspect  ─┼─▶ credential ─▶ judge ─▶ journal, durable ─┤
+//!   /pickup      ─┘                                           └─ 400 401 403 404 429 503, with code and cure
+//!   /.well-known/… /jwks.json   what the gate believes now        /healthz /readyz   one word
+//! ```
+//!
+//! Refuses whatever cannot be judged or written down. Nothing a client sends besides its credential decides anything.
+
+pub mod answer;
+pub mod attempts;
+mod body;
+mod clients;
+pub mod credential;
+mod decide;
+mod discovery;
+pub mod form;
+mod health;
+mod introspect;
+mod pickup;
+pub mod pickup_client;
+mod proof;
+mod verify;
+
+pub use decide::JOURNAL_WAIT_SECONDS_MAX;
+
+use std::sync::{Arc, Mutex};
+
+use farside_service::journal::Journal;
+use hyper::body::Body;
+use hyper::{Method, Request};
+
+use crate::config::IntrospectionClient;
+use crate::trust::Gate;
+use answer::Answer;
+use attempts::Attempts;
+use clients::Clients;
+
+/// All doors of one gate, shared by all connections.
+pub struct Doors {
+    gate: Arc<Gate>,
+    journal: Journal,
+    clients: Clients,
+    /// Owns the counts of failed pick-ups.
+    attempts: Mutex<Attempts>,
+    clock: fn() -> u64,
+}
+
+/// The doors that decide about tokens, by the names they have in the journal and in the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Forward-auth.
+    Verify,
+    /// RFC 7662.
+    Introspect,
+}
+
+impl Door {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::Introspect => "introspect",
+        }
+    }
+}
+
+impl Doors {
+    /// Opens the doors of a gate, deciding by `clock` (Unix seconds) and writing into `journal`.
+    pub fn new(
+        gate: Arc<Gate>,
+        journal: Journal,
+        clients: &[IntrospectionClient],
+        clock: fn() -> u64,
+    ) -> Self {
+        Self { gate, journal, clients: Clients::new(clients), attempts: Mutex::default(), clock }
+    }
+
+    /// Answers one request. No path is free of its door's rules; what is no door is 404.
+    pub async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (request, body) = request.into_parts();
+        match request.uri.path() {
+            "/verify" => verify::answer(self, &request).await,
+            "/introspect" => introspect::answer(self, &request, body).await,
+            "/pickup" => pickup::answer(self, &request, body).await,
+            path => match (&request.method, path) {
+                (&Method::GET | &Method::HEAD, _) => self.show(path),
+                (_, path) if is_shown(path) => answer::method_not_allowed("GET, HEAD"),
+                _ => answer::bare(hyper::StatusCode::NOT_FOUND),
+            },
+        }
+    }
+
+    fn show(&self, path: &str) -> Answer {
+        match path {
+            "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server" => {
+                discovery::configuration(self)
+            }
+            "/jwks.json" => discovery::jwks(self),
+            "/healthz" => health::alive(),
+            "/readyz" => health::ready(self),
+            _ => answer::bare(hyper::StatusCode::NOT_FOUND),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        (self.clock)()
+    }
+}
+
+fn is_shown(path: &str) -> bool {
+    matches!(path, "/jwks.json" | "/healthz" | "/readyz") || path.starts_with("/.well-known/o")
+}

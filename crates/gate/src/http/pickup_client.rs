@@ -1,0 +1,178 @@
+//! `farside gate pickup`: the holder's side of `/pickup`, for people with a phrase and bots with a key.
+//!
+//! Talks to the running gate of this configuration over one connection, once. Refuses an answer that is larger or slower
+//! than a gate's, and over TLS believes only the certificates it was given.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use farside_service::cli::Failure;
+use farside_service::time::now_unix;
+use farside_service::web::Listen;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+
+use super::proof;
+
+/// A gate that says nothing for so long is not there.
+const ANSWER_SECONDS_MAX: u64 = 15;
+/// Larger answers are refused.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The name that a certificate for this machine alone is made out to.
+const CERTIFICATE_NAME_DEFAULT: &str = "localhost";
+
+/// Where the running gate is, and how to know it.
+pub struct Doorstep<'a> {
+    /// What the gate's configuration says it listens on.
+    pub listen: &'a Listen,
+    /// The name its certificate is for; `localhost` if none is said.
+    pub name: Option<&'a str>,
+}
+
+/// How a holder proves who it is.
+pub enum Proof<'a> {
+    /// The claim phrase that was handed over.
+    Phrase(&'a str),
+    /// The private key whose public half the mint knows: a PKCS#8 file, PEM or DER.
+    Key(&'a Path),
+}
+
+/// A carried token, as the gate hands it out. Its text is the whole point, so it has no `Debug`.
+pub struct Token {
+    /// The token.
+    pub text: String,
+    /// The audience it is for, if it has one alone.
+    pub audience: Option<String>,
+    /// When it expires, in Unix seconds.
+    pub expires_at: Option<u64>,
+}
+
+/// Collects the tokens of `subject` from the running gate.
+///
+/// # Errors
+/// The gate cannot be reached, or refuses; its code and cure are repeated.
+pub fn collect(doorstep: &Doorstep<'_>, subject: &str, proof: &Proof<'_>) -> Result<Vec<Token>, Failure> {
+    let claim = match proof {
+        Proof::Phrase(phrase) => json!({"subject": subject, "phrase": phrase}),
+        Proof::Key(path) => {
+            let configuration = ask(doorstep, "GET", "/.well-known/openid-configuration", "")?;
+            let issuer = configuration["issuer"].as_str().unwrap_or_default();
+            json!({"subject": subject, "assertion": proof::assertion(path, subject, issuer, now_unix())?})
+        }
+    };
+    let answer = ask(doorstep, "POST", "/pickup", &claim.to_string())?;
+    let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(tokens.iter().filter_map(token).collect())
+}
+
+fn token(shown: &Value) -> Option<Token> {
+    Some(Token {
+        text: shown["token"].as_str()?.to_owned(),
+        audience: shown["audience"].as_str().map(str::to_owned),
+        expires_at: shown["expires_at"].as_u64(),
+    })
+}
+
+fn ask(doorstep: &Doorstep<'_>, method: &str, path: &str, body: &str) -> Result<Value, Failure> {
+    let address = reachable(doorstep.listen.address);
+    let hint = format!("start it with `farside gate serve`, or look whether it listens on {address}");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = exchange(doorstep, address, &request)
+        .map_err(|failed| Failure::could_not(format!("ask the gate at {address}: {failed}")).hint(hint))?;
+    let (status, body) = split(&answer)
+        .ok_or_else(|| Failure::could_not(format!("what answers at {address} is not a gate")))?;
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    if status == 200 { Ok(said) } else { Err(repeat(status, &said)) }
+}
+
+/// The gate's own words, as this command's.
+fn repeat(status: u16, said: &Value) -> Failure {
+    let code = said["code"].as_str().unwrap_or("no code");
+    let detail = said["detail"].as_str().filter(|text| !text.is_empty()).or(said["sentence"].as_str());
+    let words = format!("the gate answered {status} {code}: {}", detail.unwrap_or("no more was said"));
+    let failure = if status >= 500 { Failure::could_not(words) } else { Failure::refused(words) };
+    match said["cure"].as_str() {
+        Some(cure) => failure.hint(cure.to_owned()),
+        None => failure,
+    }
+}
+
+fn exchange(doorstep: &Doorstep<'_>, address: SocketAddr, request: &str) -> std::io::Result<Vec<u8>> {
+    let limit = Duration::from_secs(ANSWER_SECONDS_MAX);
+    let stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))?;
+    match &doorstep.listen.tls {
+        None => talk(stream, request),
+        Some(tls) => {
+            let name = doorstep.name.unwrap_or(CERTIFICATE_NAME_DEFAULT).to_owned();
+            let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
+            let connection = ClientConnection::new(Arc::new(trusting(&tls.certificates)?), name);
+            talk(StreamOwned::new(connection.map_err(std::io::Error::other)?, stream), request)
+        }
+    }
+}
+
+fn talk(mut stream: impl Read + Write, request: &str) -> std::io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Trusts the gate's own certificates, and no one else's.
+fn trusting(certificates: &Path) -> std::io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(certificates).map_err(std::io::Error::other)? {
+        roots.add(certificate.map_err(std::io::Error::other)?).map_err(std::io::Error::other)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(builder.map_err(std::io::Error::other)?.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A gate that listens everywhere is reached over loopback.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    if listening.ip().is_unspecified() {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listening.port())
+    } else {
+        listening
+    }
+}
+
+/// The status and the body of an answer that ends with its connection.
+fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let status = head.lines().next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?;
+    Some((status.parse().ok()?, &answer[end + 4..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_an_answer() {
+        assert_eq!(split(b"HTTP/1.1 200 OK\r\na: b\r\n\r\n{}"), Some((200, &b"{}"[..])));
+        for noise in [&b""[..], b"HTTP/1.1 200", b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"] {
+            assert_eq!(split(noise), None);
+        }
+    }
+
+    #[test]
+    fn a_gate_that_listens_everywhere_is_asked_at_home() {
+        assert_eq!(reachable("0.0.0.0:8710".parse().unwrap()), "127.0.0.1:8710".parse().unwrap());
+        assert_eq!(reachable("[::1]:8710".parse().unwrap()), "[::1]:8710".parse().unwrap());
+    }
+}

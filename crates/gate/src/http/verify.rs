@@ -1,0 +1,127 @@
+//! `/verify`: the question a reverse proxy asks before it lets a request through (nginx `auth_request` and its kin).
+//!
+//! The answer rests on the token, the gate's trust and the audience that the proxy's own configuration names. Nothing
+//! else in the request decides: no `X-Forwarded-*`, no method, no path; and a request that brings an identity header of
+//! ours is refused whole.
+
+use farside_verify::{Code, Refusal};
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::HeaderName;
+use hyper::http::request::Parts;
+
+use super::answer::{self, Answer, RequestFault, Spaces};
+use super::credential::{self, CredentialFault};
+use super::form::Form;
+use super::{Door, Doors};
+use crate::judge::Grant;
+use crate::trust::TrustState;
+
+const SUBJECT: HeaderName = HeaderName::from_static("x-farside-subject");
+const ROLES: HeaderName = HeaderName::from_static("x-farside-roles");
+const GROUPS: HeaderName = HeaderName::from_static("x-farside-groups");
+const SCOPE: HeaderName = HeaderName::from_static("x-farside-scope");
+const TOKEN_ID: HeaderName = HeaderName::from_static("x-farside-token-id");
+
+/// The one parameter that the proxy's configuration may set.
+const AUDIENCE: &str = "aud";
+
+/// Why nobody is let through.
+enum Closed {
+    /// The request itself is wrong.
+    Wrong(RequestFault),
+    /// The token is refused, or there is none.
+    Refused(Refusal),
+}
+
+/// Answers one forward-auth question.
+pub(crate) async fn answer(doors: &Doors, request: &Parts) -> Answer {
+    match decide(doors, request).await {
+        Ok(grant) => admitted(&grant),
+        Err(Closed::Refused(refusal)) => answer::refused(&refusal),
+        Err(Closed::Wrong(fault)) => {
+            tracing::warn!(code = fault.as_str(), "a request at /verify is wrong");
+            metrics::counter!("farside_gate_wrong_requests_total", "door" => "verify", "code" => fault.as_str())
+                .increment(1);
+            answer::wrong(&fault)
+        }
+    }
+}
+
+async fn decide(doors: &Doors, request: &Parts) -> Result<Grant, Closed> {
+    if let Some(name) = credential::forged_identity(&request.headers) {
+        return Err(Closed::Wrong(RequestFault::IdentityHeaderForged(shown(name))));
+    }
+    let query = read_query(request).map_err(Closed::Wrong)?;
+    let token = token_of(request)?;
+    let trust = doors.gate.trust().map_err(Closed::Refused)?;
+    let audience = audience_of(&trust, &query).map_err(Closed::Wrong)?;
+    doors.admit(Door::Verify, &trust, token, audience).await.map_err(Closed::Refused)
+}
+
+fn read_query(request: &Parts) -> Result<Form, RequestFault> {
+    let text = request.uri.query().unwrap_or_default();
+    let query =
+        Form::read(text.as_bytes()).map_err(|fault| RequestFault::ParametersInvalid(fault.to_string()))?;
+    match query.stranger(&[AUDIENCE]) {
+        None => Ok(query),
+        Some(name) => Err(RequestFault::ParametersInvalid(format!("the parameter {name} is not known here"))),
+    }
+}
+
+fn token_of(request: &Parts) -> Result<&str, Closed> {
+    credential::bearer(&request.headers).map_err(|fault| match fault {
+        CredentialFault::Absent | CredentialFault::OtherScheme => {
+            Closed::Refused(Refusal::new(Code::MissingToken, fault.to_string(), ""))
+        }
+        CredentialFault::TooLarge => Closed::Refused(Refusal::new(Code::TooLarge, fault.to_string(), "")),
+        CredentialFault::Duplicate => Closed::Wrong(RequestFault::AuthorizationDuplicate),
+        CredentialFault::Malformed => Closed::Wrong(RequestFault::AuthorizationMalformed),
+    })
+}
+
+/// The audience the proxy protects: what its configuration says, or the only one that the policy has.
+pub(crate) fn audience_of<'a>(trust: &'a TrustState, query: &'a Form) -> Result<&'a str, RequestFault> {
+    let asked = query.get(AUDIENCE);
+    if trust.policy().is_none() {
+        // Nothing can be judged yet; the judge says so.
+        return Ok(asked.unwrap_or_default());
+    }
+    match asked {
+        Some(asked) if trust.audiences().any(|known| known == asked) => Ok(asked),
+        Some(_) => Err(RequestFault::AudienceUnknown),
+        None => trust.single_audience().ok_or(RequestFault::AudienceUnspecified),
+    }
+}
+
+/// 200 and who it is. All five headers are always set, empty where there is nothing to say, so that a proxy which copies
+/// them overwrites whatever the client may have sent under these names.
+fn admitted(grant: &Grant) -> Answer {
+    let mut answer = answer::typed(StatusCode::OK, "text/plain", Bytes::new());
+    let name = |text| answer::header_text(text, b"", Spaces::Encoded).into_owned();
+    answer::insert(&mut answer, SUBJECT, &name(grant.subject().unwrap_or_default()));
+    answer::insert(&mut answer, ROLES, &list(grant.roles()));
+    answer::insert(&mut answer, GROUPS, &list(grant.groups()));
+    let scope = grant.scope();
+    let scope = answer::header_text(scope.as_deref().unwrap_or_default(), b"", Spaces::Kept);
+    answer::insert(&mut answer, SCOPE, &scope);
+    answer::insert(&mut answer, TOKEN_ID, &name(grant.token_id().unwrap_or_default()));
+    answer
+}
+
+/// Names joined by commas; a comma within a name is encoded.
+fn list<S: AsRef<str>>(names: impl Iterator<Item = S>) -> String {
+    let mut joined = String::new();
+    for name in names {
+        if !joined.is_empty() {
+            joined.push(',');
+        }
+        joined.push_str(&answer::header_text(name.as_ref(), b",", Spaces::Encoded));
+    }
+    joined
+}
+
+fn shown(name: &HeaderName) -> String {
+    const SHOWN_CHARACTERS_MAX: usize = 40;
+    name.as_str().chars().take(SHOWN_CHARACTERS_MAX).collect()
+}

@@ -1,0 +1,155 @@
+//! `farside gate serve`: opens the doors, watches the inbox, and closes without losing an answer.
+//!
+//! Three things run side by side until a signal ends them: the doors, the admin address, and the watch, which imports
+//! what the ferry dropped. Verification opens no socket; the only sockets are the ones listened on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use farside_service::cli::{Failure, OrFailure};
+use farside_service::journal::Journal;
+use farside_service::time::now_unix;
+use farside_service::web::{self, Server, Shutdown};
+use farside_service::{logging, metrics as exposed};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::http::Doors;
+use crate::import::{self, Outcome, Report};
+use crate::trust::{Freshness, Gate};
+
+/// The journal of decisions, beside the one that the import keeps.
+const JOURNAL_NAME: &str = "gate";
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// The store, the journal or an address cannot be opened.
+pub fn run(config: &Config) -> Result<(), Failure> {
+    logging::init(logging::Options::default())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .or_could_not(|| "start the threads of the server".to_owned())?;
+    runtime.block_on(serve(Arc::new(config.clone())))
+}
+
+async fn serve(config: Arc<Config>) -> Result<(), Failure> {
+    let shutdown = Shutdown::on_signals().or_could_not(|| "listen for signals".to_owned())?;
+    let handle = exposed::install()?;
+    let gate = Arc::new(Gate::open(&config)?);
+    let (journal, _) = Journal::open(&config.journal(), JOURNAL_NAME)?;
+    let server = Server::bind(&config.listen, &config.limits).await?;
+    let admin = match &config.admin {
+        Some(listen) => Some(Server::bind(listen, &config.limits).await?),
+        None => None,
+    };
+    let doors = Arc::new(Doors::new(gate.clone(), journal, &config.introspection_clients, now_unix));
+    doors.write_down("started", now_unix(), json!({"site": config.site})).await.map_err(|refusal| {
+        Failure::could_not(format!("write to the journal: {refusal}")).hint(refusal.cure().to_owned())
+    })?;
+    tracing::info!(address = ?server.local_addr(), site = config.site, "the doors are open");
+
+    let watching = tokio::spawn(watch(config.clone(), gate.clone(), shutdown.clone()));
+    let admin = tokio::spawn(serve_admin(admin, handle, gate, shutdown.clone()));
+    let served = serve_doors(server, doors.clone(), shutdown.clone()).await;
+    // Whatever ended the doors ends the rest.
+    shutdown.trigger();
+    let watched = watching.await.or_could_not(|| "watch the inbox".to_owned());
+    let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
+    if doors.write_down("stopped", now_unix(), json!({})).await.is_err() {
+        tracing::error!("the end could not be written to the journal");
+    }
+    served.and(watched).and(administered)
+}
+
+async fn serve_doors(server: Server, doors: Arc<Doors>, shutdown: Shutdown) -> Result<(), Failure> {
+    let answer = move |request| {
+        let doors = doors.clone();
+        async move { doors.answer(request).await }
+    };
+    Ok(server.serve_fn(answer, shutdown).await?)
+}
+
+async fn serve_admin(
+    server: Option<Server>,
+    handle: exposed::Handle,
+    gate: Arc<Gate>,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
+    let Some(server) = server else { return Ok(()) };
+    let healthy = move || match gate.trust().and_then(|trust| trust.ready(now_unix())) {
+        Ok(()) => Ok(()),
+        Err(refusal) => Err(refusal.to_string()),
+    };
+    Ok(server.serve_router(web::admin_router(handle, healthy), shutdown).await?)
+}
+
+/// Looks into the inbox at once and then at every poll. One round ends before the next begins, and before the end.
+async fn watch(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
+    let poll = Duration::from_secs(config.inbox_poll.0.max(1));
+    loop {
+        let round = config.clone();
+        let imported = tokio::task::spawn_blocking(move || import::inbox(&round, now_unix())).await;
+        match imported {
+            Ok(Ok(reports)) => reports.iter().for_each(log_report),
+            Ok(Err(failure)) => tracing::error!(%failure, "the inbox could not be read"),
+            Err(stopped) => tracing::error!(%stopped, "the import stopped"),
+        }
+        show_trust(&gate);
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(poll) => {}
+        }
+    }
+}
+
+fn log_report(report: &Report) {
+    let file = report.file.as_str();
+    let outcome = match &report.outcome {
+        Outcome::Applied(applied) => {
+            tracing::info!(file, seq = applied.seq, kind = applied.kind, missing = ?applied.missing, "bundle applied");
+            "applied"
+        }
+        Outcome::AlreadyApplied { seq } => {
+            tracing::debug!(file, seq, "bundle is held already");
+            "already_applied"
+        }
+        Outcome::Superseded { held, offered } => {
+            tracing::debug!(file, held, offered, "a newer bundle is held");
+            "superseded"
+        }
+        Outcome::Refused { refusal, .. } => {
+            tracing::warn!(file, code = refusal.code().as_str(), detail = refusal.detail(), "bundle refused");
+            "refused"
+        }
+        Outcome::Ignored(_) => "ignored",
+    };
+    metrics::counter!("farside_gate_imports_total", "outcome" => outcome).increment(1);
+}
+
+/// Puts into the metrics what an operator watches: how far the gate has come and how long that will hold.
+fn show_trust(gate: &Gate) {
+    let Ok(trust) = gate.trust() else {
+        metrics::gauge!("farside_gate_trust").set(0.0);
+        return;
+    };
+    let freshness = match trust.freshness(now_unix()) {
+        Freshness::Untrusted => 0.0,
+        Freshness::Expired { .. } => 1.0,
+        Freshness::Late { .. } => 2.0,
+        Freshness::Fresh => 3.0,
+    };
+    metrics::gauge!("farside_gate_trust").set(freshness);
+    if let Some(applied) = trust.applied() {
+        metrics::gauge!("farside_gate_bundle_sequence").set(seconds(applied.seq));
+        metrics::gauge!("farside_gate_bundle_issued_at_seconds").set(seconds(applied.issued_at));
+        metrics::gauge!("farside_gate_bundle_next_by_seconds").set(seconds(applied.next_by));
+        metrics::gauge!("farside_gate_bundle_not_after_seconds").set(seconds(applied.not_after));
+    }
+}
+
+/// Exact for every date and number that will ever be shown.
+fn seconds(value: u64) -> f64 {
+    value as f64
+}
