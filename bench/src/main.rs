@@ -1,16 +1,27 @@
 //! Benchmarks against peers: `cargo xtask bench [NAME]` runs them and prints one `name value` a line.
 
+mod count;
+mod rounds;
 mod verify;
 
-const USAGE: &str = "usage: farside-bench verify";
+use std::process::ExitCode;
 
-fn main() -> std::process::ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("verify") => verify::run(),
-        _ => {
-            eprintln!("{USAGE}");
-            return std::process::ExitCode::from(2);
-        }
+/// Every benchmark by name, in the order of docs/benchmarks.md.
+const BENCHMARKS: [(&str, fn()); 1] = [("verify", verify::run)];
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1);
+    let chosen: Vec<_> = match &name {
+        None => BENCHMARKS.to_vec(),
+        Some(name) => BENCHMARKS.into_iter().filter(|(known, _)| known == name).collect(),
+    };
+    if chosen.is_empty() {
+        let known = BENCHMARKS.map(|(known, _)| known).join(" | ");
+        eprintln!("usage: farside-bench [{known}]");
+        return ExitCode::from(2);
     }
-    std::process::ExitCode::SUCCESS
+    for (_, run) in chosen {
+        run();
+    }
+    ExitCode::SUCCESS
 }
