@@ -8,9 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use farside_crossing::manifest::Kind;
 use farside_service::cli::{Exit, Failure};
 use serde::{Deserialize, Serialize};
 
+use crate::bundler::Made;
 use crate::claims::{Confirmation, Profile};
 
 /// Where commands are posted.
@@ -28,6 +30,13 @@ pub const ANSWER_SECONDS_MAX: u64 = 600;
 pub enum Command {
     /// Issue a token.
     IssueToken(TokenOrder),
+    /// Make the next bundle of a site, with fresh tokens for its standing orders.
+    MakeBundle {
+        /// The site.
+        site: String,
+        /// Its kind.
+        kind: Kind,
+    },
 }
 
 /// A token as the command line asks for it.
@@ -60,6 +69,8 @@ pub struct TokenOrder {
 pub enum Reply {
     /// The token asked for.
     Token(IssuedToken),
+    /// The bundle that now lies in the outbox.
+    Bundle(Made),
     /// Nothing was done.
     Failed {
         /// Whether it was refused (exit 1) rather than impossible (exit 2).

@@ -34,7 +34,7 @@ pub struct Issuer {
 /// Private keys, opened once, and the signers made of them for the sites as they are now.
 struct Keyring {
     home: std::path::PathBuf,
-    passphrase: Passphrase,
+    passphrase: Arc<Passphrase>,
     /// Owns the opened keys, so that each file is decrypted once (it takes most of a second).
     opened: Mutex<HashMap<String, Arc<TokenKey>>>,
     /// Owns the signers, which hold a site's policy; emptied when the directory has changed.
@@ -93,7 +93,7 @@ impl Issuer {
     pub fn open(
         mint: &Mint,
         store: Arc<Store>,
-        passphrase: Passphrase,
+        passphrase: Arc<Passphrase>,
         now: u64,
     ) -> Result<(Issuer, Recovered), IssueFault> {
         let since = now.saturating_sub(ASSERTION_MEMORY_SECONDS);
@@ -260,7 +260,7 @@ impl From<Undrafted<IssueFault>> for IssueFault {
 }
 
 impl Keyring {
-    fn new(home: std::path::PathBuf, passphrase: Passphrase) -> Keyring {
+    fn new(home: std::path::PathBuf, passphrase: Arc<Passphrase>) -> Keyring {
         Keyring { home, passphrase, opened: Mutex::default(), signers: RwLock::default() }
     }
 

@@ -136,6 +136,14 @@ pub enum Refused {
         /// The site.
         site: String,
     },
+    /// The site's gates do not take that profile.
+    #[error("{profile} tokens are not issued for site {site:?}")]
+    ProfileNotAllowed {
+        /// The site.
+        site: String,
+        /// The profile's name.
+        profile: &'static str,
+    },
     /// A profile cannot say what was asked.
     #[error("the {profile} profile cannot carry {what}")]
     Profile {
@@ -182,6 +190,7 @@ impl Refused {
             | Refused::SiteDisabled { .. }
             | Refused::RoleNotAllowed { .. }
             | Refused::Lifetime { .. }
+            | Refused::ProfileNotAllowed { .. }
             | Refused::Profile { .. } => None,
         }
     }
@@ -221,6 +230,7 @@ pub fn judge<S: Signers>(
 ) -> Result<Draft, Undrafted<S::Fault>> {
     let subject = subject(directory, request)?;
     let site = site(directory, &request.audience)?;
+    profile_allowed(request, site)?;
     profile_can_say(request)?;
     let roles = roles(request, subject, site)?;
     groups(request, subject)?;
@@ -359,6 +369,14 @@ fn site<'d>(directory: &'d Directory, audience: &str) -> Result<&'d Site, Refuse
         return Err(Refused::SiteDisabled { site: site.name.clone() });
     }
     Ok(site)
+}
+
+fn profile_allowed(request: &IssueRequest, site: &Site) -> Result<(), Refused> {
+    let profile = request.profile.name();
+    if site.profiles.iter().any(|allowed| allowed == profile) {
+        return Ok(());
+    }
+    Err(Refused::ProfileNotAllowed { site: site.name.clone(), profile })
 }
 
 // token.md §8: what a profile does not know is refused, not left out in silence.

@@ -27,5 +27,6 @@ pub mod issue;
 pub mod judge;
 pub mod log;
 pub mod oauth;
+pub mod orders;
 pub mod serve;
 pub mod token_signer;

@@ -21,7 +21,6 @@ use farside_service::{logging, metrics};
 use crate::config::Mint;
 use crate::control::{ANSWER_SECONDS_MAX, COMMAND_PATH, Command, MESSAGE_BYTES_MAX, Reply};
 use crate::desk::Desk;
-use crate::issue::Issuer;
 use crate::log::Recovered;
 use crate::oauth::{Endpoints, SpentAssertions};
 
@@ -31,20 +30,19 @@ pub fn run(mint: &Mint) -> Result<(), Failure> {
     let _set_up_before = logging::init(logging::Options::default());
     let metrics = metrics::install()?;
     let now = now_unix();
-    let store = Arc::new(mint.store()?);
-    let (issuer, recovered) = Issuer::open(mint, store, mint.passphrase()?, now)?;
-    issuer.warm_up(now)?;
+    let (desk, recovered) = Desk::open(mint, now)?;
+    desk.issuer().warm_up(now)?;
     tell(&recovered);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|fault| Failure::could_not(format!("no threads could be had: {fault}")))?;
-    let serving = Serving { mint: mint.clone(), issuer: Arc::new(issuer), metrics, recovered };
+    let serving = Serving { mint: mint.clone(), desk: Arc::new(desk), metrics, recovered };
     runtime.block_on(serving.until_told_to_stop())
 }
 
 /// What runs.
 struct Serving {
     mint: Mint,
-    issuer: Arc<Issuer>,
+    desk: Arc<Desk>,
     metrics: metrics::Handle,
     recovered: Recovered,
 }
@@ -53,20 +51,19 @@ impl Serving {
     async fn until_told_to_stop(self) -> Result<(), Failure> {
         let stopped = |fault| Failure::could_not(format!("signals cannot be heard: {fault}"));
         let shutdown = Shutdown::on_signals().map_err(stopped)?;
-        let desk = Arc::new(Desk::new(self.mint.clone(), Arc::clone(&self.issuer))?);
         let listen = self.beside_the_configuration(&self.mint.config.listen);
         let public = Server::bind(&listen, &self.mint.config.limits).await?;
         let url = self.url(&listen, &public);
         let spent = SpentAssertions::recovered(self.recovered.assertions.clone(), now_unix());
-        let endpoints = Endpoints::new(Arc::clone(&self.issuer), &url, spent);
+        let endpoints = Endpoints::new(Arc::clone(self.desk.issuer()), &url, spent);
         let control = self.control().await?;
         let admin = self.admin().await?;
         tracing::info!(%url, socket = %self.mint.home.socket().display(), "the mint is open");
         tokio::try_join!(
             public.serve_router(endpoints.router(), shutdown.clone()),
-            control.serve_router(control_router(&desk), shutdown.clone()),
+            control.serve_router(control_router(&self.desk), shutdown.clone()),
             serve_admin(admin, self.admin_pages(), shutdown.clone()),
-            Arc::clone(&desk).keep_cadence(shutdown.clone()),
+            Arc::clone(&self.desk).keep_cadence(shutdown.clone()),
         )?;
         tracing::info!("the mint is closed");
         Ok(())
@@ -95,7 +92,7 @@ impl Serving {
     }
 
     fn admin_pages(&self) -> Router {
-        let issuer = Arc::clone(&self.issuer);
+        let issuer = Arc::clone(self.desk.issuer());
         let healthy = move || {
             issuer.log().healthy().map_err(|fault| fault.to_string())?;
             issuer.store().directory().map(drop).map_err(|fault| fault.to_string())

@@ -69,7 +69,7 @@ pub struct Order<'a> {
 }
 
 /// A bundle that lies in the outbox.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Made {
     /// The site.
     pub site: String,

@@ -142,9 +142,10 @@ impl From<Refused> for OAuthError {
             Refused::RoleNotHeld { .. } | Refused::RoleNotAllowed { .. } | Refused::GroupNotHeld { .. } => {
                 ErrorCode::InvalidScope
             }
-            Refused::Lifetime { .. } | Refused::Profile { .. } | Refused::TooLarge { .. } => {
-                ErrorCode::InvalidRequest
-            }
+            Refused::Lifetime { .. }
+            | Refused::ProfileNotAllowed { .. }
+            | Refused::Profile { .. }
+            | Refused::TooLarge { .. } => ErrorCode::InvalidRequest,
             Refused::NoKey { .. } => ErrorCode::TemporarilyUnavailable,
         };
         OAuthError::new(code, refused.to_string())
