@@ -108,12 +108,27 @@ impl Staged {
         let temporary = temporary_beside(path)?;
         let bits = if mode == Mode::Private { 0o600 } else { 0o644 };
         let file = OpenOptions::new()
+            .read(true)
             .write(true)
             .create_new(true)
             .mode(bits)
             .open(&temporary)
             .map_err(|source| failed("create", path, source))?;
         Ok(Self { file, temporary, path: path.to_owned(), named: Named::Temporarily })
+    }
+
+    /// The file itself, to read back or to set its times; it is not under its name yet.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes the bytes written so far durable, still under the temporary name.
+    ///
+    /// # Errors
+    /// They may not be.
+    pub fn sync(&self) -> Result<(), Failed> {
+        self.file.sync_all().map_err(|source| failed("make durable", &self.path, source))
     }
 
     /// Makes it durable under its name, replacing what was there.
@@ -131,15 +146,21 @@ impl Staged {
     ///
     /// # Errors
     /// The name is taken (`AlreadyExists`), or a step failed.
-    pub fn commit_new(mut self) -> Result<(), Failed> {
+    pub fn commit_new(self) -> Result<(), Failed> {
+        let path = self.path.clone();
+        self.commit_new_as(&path)
+    }
+
+    /// Makes it durable under another name in the same folder, which must still be free.
+    ///
+    /// # Errors
+    /// As [`Staged::commit_new`].
+    pub fn commit_new_as(mut self, path: &Path) -> Result<(), Failed> {
+        self.path = path.to_owned();
         self.sync()?;
         rename_new(&self.temporary, &self.path).map_err(|source| failed("create", &self.path, source))?;
         self.named = Named::Finally;
         sync_dir(parent(&self.path))
-    }
-
-    fn sync(&self) -> Result<(), Failed> {
-        self.file.sync_all().map_err(|source| failed("make durable", &self.path, source))
     }
 }
 
@@ -243,7 +264,9 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
-pub(crate) fn failed(action: &'static str, path: &Path, source: io::Error) -> Failed {
+/// A [`Failed`] of the caller's own step, so that every program speaks of files alike.
+#[must_use]
+pub fn failed(action: &'static str, path: &Path, source: io::Error) -> Failed {
     Failed { action, path: path.to_owned(), source }
 }
 

@@ -64,6 +64,15 @@ impl Failure {
         self
     }
 
+    /// Adds what to do about it, where that is known.
+    #[must_use]
+    pub fn with_hint(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// Which kind it is.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -101,12 +110,7 @@ impl std::error::Error for Failure {}
 
 impl From<durable::Failed> for Failure {
     fn from(fault: durable::Failed) -> Self {
-        let hint = fault.hint();
-        let failure = Self::could_not(fault.to_string());
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self::could_not(fault.to_string()).with_hint(fault.hint())
     }
 }
 
