@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Opened;
-use crate::digest::Digest;
 use crate::fence::FenceDocument;
+pub use crate::manifest::Held;
 use crate::manifest::{Base, ComponentType, Kind, Manifest};
 use crate::refusal::{Code, Refusal};
 
@@ -30,20 +30,10 @@ pub struct Stream {
     pub next_by: u64,
     /// `not_after` of the last bundle.
     pub not_after: u64,
-    /// Version and digest of each component held.
+    /// Each component held.
     pub components: BTreeMap<ComponentType, Held>,
     /// The other bundle, where two claimed one place: nothing is applied until a fence goes on.
     pub frozen: Option<Base>,
-}
-
-/// One component as held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Held {
-    /// Its version.
-    pub version: u64,
-    /// Its digest.
-    pub sha256: Digest,
 }
 
 impl Stream {
@@ -116,18 +106,9 @@ impl Acceptance {
 /// `frozen`, `expired`, `not_yet_issued`, `rollback`, `sequence_jump`, `gap`, `component_rollback`,
 /// `component_conflict`. (Rule 8's realm and site, and rules on signatures, have been checked by [`crate::bundle::open`].)
 pub fn judge(stream: &Stream, bundle: &Opened<'_>, clock: Clock) -> Result<Acceptance, Refusal> {
-    judge_manifest(stream, bundle.manifest(), bundle.digest(), bundle.fence(), clock)
-}
-
-pub(crate) fn judge_manifest(
-    stream: &Stream,
-    manifest: &Manifest,
-    digest: Digest,
-    fence: Option<&FenceDocument>,
-    clock: Clock,
-) -> Result<Acceptance, Refusal> {
-    let offered = Base { seq: manifest.seq, digest };
-    let fenced = fence_acts(stream, manifest, fence);
+    let manifest = bundle.manifest();
+    let offered = Base { seq: manifest.seq, digest: bundle.digest() };
+    let fenced = fence_acts(stream, manifest, bundle.fence());
     if let Some(verdict) = judge_place(stream, manifest, offered, fenced) {
         return Ok(verdict);
     }
@@ -138,9 +119,9 @@ pub(crate) fn judge_manifest(
     judge_time(stream, manifest, clock)?;
     judge_distance(stream, manifest, fenced)?;
     judge_base(stream, manifest)?;
-    judge_components(stream, manifest, fenced)?;
+    judge_components(stream, bundle.contents(), fenced)?;
     Ok(Acceptance::Apply {
-        next: advance(stream, manifest, offered),
+        next: advance(stream, bundle, offered),
         missing: missing(stream, manifest),
         thawed: stream.frozen.is_some(),
     })
@@ -223,30 +204,31 @@ fn judge_base(stream: &Stream, manifest: &Manifest) -> Result<(), Refusal> {
 
 /// Rule 6. A fence lets what the online key alone vouches for begin anew, so that a thief who raised those versions
 /// to the sky cannot lock the realm out; what release people signed only ever rises.
-fn judge_components(stream: &Stream, manifest: &Manifest, fenced: bool) -> Result<(), Refusal> {
-    for entry in &manifest.components {
-        let Some(held) = stream.components.get(&entry.kind) else { continue };
-        if fenced && entry.kind.is_online() {
+fn judge_components(
+    stream: &Stream,
+    contents: &[(ComponentType, Held)],
+    fenced: bool,
+) -> Result<(), Refusal> {
+    for (kind, offered) in contents {
+        let Some(held) = stream.components.get(kind) else { continue };
+        if fenced && kind.is_online() {
             continue;
         }
-        let detail = || format!("{} {}, held is {}", entry.kind.as_str(), entry.version, held.version);
-        if entry.version < held.version {
+        let detail = || format!("{} {}, held is {}", kind.as_str(), offered.version, held.version);
+        if offered.version < held.version {
             return Err(Refusal::new(Code::ComponentRollback, detail()));
         }
-        // The charter component is a chain: how far back it reaches differs, its newest charter does not.
-        let same = entry.sha256 == held.sha256 || entry.kind == ComponentType::Charter;
-        if entry.version == held.version && !same {
+        if offered.version == held.version && offered.sha256 != held.sha256 {
             return Err(Refusal::new(Code::ComponentConflict, detail()));
         }
     }
     Ok(())
 }
 
-fn advance(stream: &Stream, manifest: &Manifest, offered: Base) -> Stream {
+fn advance(stream: &Stream, bundle: &Opened<'_>, offered: Base) -> Stream {
+    let manifest = bundle.manifest();
     let mut components = stream.components.clone();
-    for entry in &manifest.components {
-        components.insert(entry.kind, Held { version: entry.version, sha256: entry.sha256 });
-    }
+    components.extend(bundle.contents().iter().copied());
     Stream {
         last: Some(offered),
         content: if manifest.kind == Kind::Beacon { stream.content } else { Some(offered) },

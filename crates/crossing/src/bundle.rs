@@ -17,7 +17,7 @@ use crate::document::{self, Document, first_line, split};
 use crate::fence::FenceDocument;
 use crate::keys::KeysDocument;
 use crate::leaves::{self, Run};
-use crate::manifest::{BUNDLE_BYTES_MAX, ComponentType, KIND, MANIFEST_BYTES_MAX, Manifest};
+use crate::manifest::{BUNDLE_BYTES_MAX, ComponentType, Held, KIND, MANIFEST_BYTES_MAX, Manifest};
 use crate::note::Note;
 use crate::parcels::ParcelReader;
 use crate::pardon::PardonDocument;
@@ -60,6 +60,7 @@ pub fn open<'b>(bytes: &'b [u8], trusted: &Charter, site: &str) -> Result<Opened
         manifest,
         note: frame.manifest,
         blobs,
+        contents: Vec::new(),
         keys: None,
         policy: None,
         fence: None,
@@ -81,6 +82,7 @@ pub struct Opened<'b> {
     charter: Charter,
     charters: Vec<Charter>,
     blobs: Vec<&'b [u8]>,
+    contents: Vec<(ComponentType, Held)>,
     keys: Option<KeysDocument>,
     policy: Option<PolicyDocument>,
     fence: Option<FenceDocument>,
@@ -156,6 +158,11 @@ impl<'b> Opened<'b> {
         self.blobs.get(place).copied()
     }
 
+    /// What each component's version stands for.
+    pub fn contents(&self) -> &[(ComponentType, Held)] {
+        &self.contents
+    }
+
     /// Opens the sealed parcels, if the bundle carries any.
     ///
     /// # Errors
@@ -170,24 +177,31 @@ impl<'b> Opened<'b> {
         for (entry, blob) in self.manifest.components.iter().zip(&self.blobs) {
             let (realm, site) = (self.manifest.realm.as_str(), self.manifest.site.as_str());
             let read = Read { charter: &self.charter, blob, realm, site };
+            let vouched = |version| Held { version, sha256: entry.sha256 };
             // bundle.md §6.2: the version that counts is the one inside, under its own signatures.
-            let version = match entry.kind {
-                ComponentType::Charter => self.charter.version(),
+            let held = match entry.kind {
+                ComponentType::Charter => {
+                    Held { version: self.charter.version(), sha256: self.charter.digest() }
+                }
                 ComponentType::Keys => read.released(&mut self.keys)?,
                 ComponentType::Policy => read.released(&mut self.policy)?,
                 ComponentType::Fence => read.released(&mut self.fence)?,
                 ComponentType::Pardon => read.released(&mut self.pardon)?,
-                ComponentType::Status => self.status.insert(StatusDocument::read(blob, realm, site)?).version,
+                ComponentType::Status => {
+                    vouched(self.status.insert(StatusDocument::read(blob, realm, site)?).version)
+                }
                 ComponentType::Leaves => {
                     self.leaves = Some(leaves::read(blob)?);
-                    entry.version
+                    vouched(self.manifest.seq)
                 }
-                ComponentType::Parcels => entry.version,
+                ComponentType::Parcels => vouched(self.manifest.seq),
             };
-            if version != entry.version {
-                let detail = format!("{} {version} announced as {}", entry.kind.as_str(), entry.version);
+            if held.version != entry.version {
+                let detail =
+                    format!("{} {} announced as {}", entry.kind.as_str(), held.version, entry.version);
                 return Err(Refusal::new(Code::ComponentRollback, detail));
             }
+            self.contents.push((entry.kind, held));
         }
         Ok(())
     }
@@ -202,12 +216,13 @@ struct Read<'r> {
 }
 
 impl Read<'_> {
-    /// Reads into `place` what the release role has signed, and gives its version.
-    fn released<D: Document>(&self, place: &mut Option<D>) -> Result<u64, Refusal> {
+    /// Reads into `place` what the release role has signed, and gives its version and the digest of its text.
+    fn released<D: Document>(&self, place: &mut Option<D>) -> Result<Held, Refusal> {
         let note = Note::parse(self.blob)?;
         let believed = verify_as(self.charter.release(), self.charter.online(), &note)?;
         let document: D = document::read(&believed, self.realm, self.site)?;
-        Ok(place.insert(document).binding().version)
+        let version = place.insert(document).binding().version;
+        Ok(Held { version, sha256: Digest::of(believed.text().as_bytes()) })
     }
 }
 
@@ -251,7 +266,7 @@ pub(crate) struct Frame<'b> {
 }
 
 impl<'b> Frame<'b> {
-    /// bundle.md §5.1 and §5.2
+    /// bundle.md §5.1
     pub(crate) fn read(bytes: &'b [u8]) -> Result<Frame<'b>, Refusal> {
         if bytes.len() > BUNDLE_BYTES_MAX {
             return Err(Refusal::new(

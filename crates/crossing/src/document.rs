@@ -46,7 +46,7 @@ pub(crate) fn write<D: Document>(document: &D) -> Result<String, Refusal> {
 pub(crate) fn read<D: Document>(believed: &Believed<'_>, realm: &str, site: &str) -> Result<D, Refusal> {
     let (line, json) = split(believed.text())?;
     let [of_realm, of_site] = first_line(line, D::KIND)?;
-    // bundle.md §5.1: the line binds, and the members must say the same.
+    // bundle.md §6.1: the line binds, and the members must say the same.
     check_binding(of_realm, of_site, realm, site)?;
     let document: D = from_json(json)?;
     check(&document)?;

@@ -36,9 +36,6 @@ pub mod signer;
 pub mod status;
 mod text;
 
-#[cfg(test)]
-mod tests;
-
 pub use acceptance::{Acceptance, Clock, Stream, judge};
 pub use bundle::Opened;
 pub use charter::{Charter, CharterDraft};

@@ -150,6 +150,17 @@ pub struct ComponentEntry {
     pub sealed: bool,
 }
 
+/// Which content of a component a gate holds: what its version stands for. For a note that is its text, so that the
+/// same document may cross again with other signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// Its version.
+    pub version: u64,
+    /// Digest of the note's text, of the newest charter's, or of the blob where it is no note.
+    pub sha256: Digest,
+}
+
 impl Manifest {
     /// The text that the online key signs.
     pub(crate) fn text(&self) -> Result<String, Refusal> {

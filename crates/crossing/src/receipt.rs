@@ -31,7 +31,7 @@ pub struct ReceiptCode([u8; PROOF_CHARS + CHECK_CHARS]);
 impl ReceiptCode {
     /// The code for a bundle: from the nonce in its sealed part, its number and its digest.
     pub fn new(nonce: &[u8; 16], seq: u64, digest: &Digest) -> ReceiptCode {
-        // bundle.md §10.1
+        // bundle.md §12.1
         let input = [b"farside-receipt/1\n", &nonce[..], &seq.to_be_bytes(), digest.as_bytes()].concat();
         let mut code = [0; PROOF_CHARS + CHECK_CHARS];
         let (proof, check) = code.split_at_mut(PROOF_CHARS);

@@ -1,0 +1,129 @@
+//! Hostile signed content: what an insider with the right key might sign. Everything is refused or harmless.
+
+use farside_crossing::{Code, ExpectedFingerprint, bundle, charter, inspect, note};
+use proptest::prelude::*;
+
+use crate::support::{NOW, Realm, draft};
+
+/// A bundle whose manifest text was edited before signing.
+fn with_manifest(realm: &Realm, edit: impl Fn(String) -> String) -> Vec<u8> {
+    let packed = realm.full(2, None);
+    let end = packed.bytes.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let head = std::str::from_utf8(&packed.bytes[..end]).unwrap();
+    let length: usize = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let text = farside_crossing::Note::parse(&packed.bytes[end..end + length]).unwrap().text().to_owned();
+    let manifest = note::sign(&edit(text), &[&realm.online]).unwrap();
+    let head = format!("farside-bundle/1 {} 0\n", manifest.len());
+    [head.as_bytes(), &manifest, &packed.bytes[end + length..]].concat()
+}
+
+#[test]
+fn hostile_manifests_are_refused() {
+    let realm = Realm::small();
+    let code = |edit: &dyn Fn(String) -> String| {
+        let bytes = with_manifest(&realm, edit);
+        bundle::open(&bytes, &realm.charter, "plant").map(|_| ()).map_err(|refusal| refusal.code())
+    };
+    assert_eq!(code(&|text| text), Ok(()));
+    let cases: [(&str, &str, Code); 16] = [
+        ("\"seq\": 2", "\"seq\": 2, \"seq\": 2", Code::Malformed),
+        ("\"seq\": 2", "\"seq\": 2, \"extra\": 1", Code::Malformed),
+        ("\"seq\": 2", "\"seq\": 0", Code::Malformed),
+        ("\"seq\": 2", "\"seq\": 1", Code::Malformed),
+        ("\"seq\": 2", "\"seq\": -2", Code::Malformed),
+        ("\"seq\": 2", "\"seq\": 9007199254740992", Code::Malformed),
+        ("\"seq\": 2", "\"seq\": \"2\"", Code::Malformed),
+        ("\"realm\": \"acme\"", "\"realm\": \"other\"", Code::WrongRealm),
+        ("\"site\": \"plant\"", "\"site\": \"other\"", Code::WrongSite),
+        ("farside-manifest/1 acme plant", "farside-manifest/1 acme other", Code::WrongSite),
+        ("farside-manifest/1", "farside-manifest/2", Code::VersionUnsupported),
+        ("farside-manifest/1", "farside-keys/1", Code::Malformed),
+        ("\"type\": \"status\"", "\"type\": \"novelty\"", Code::ComponentUnknown),
+        ("\"sealed\": false", "\"sealed\": true", Code::Malformed),
+        ("\"kind\": \"full\"", "\"kind\": \"delta\"", Code::Malformed),
+        ("\"type\": \"keys\"", "\"type\": \"charter\"", Code::ComponentMissing),
+    ];
+    for (from, to, expected) in cases {
+        assert_eq!(code(&|text| text.replacen(from, to, 1)), Err(expected), "{from} -> {to}");
+    }
+    let longer = |text: String| text.replacen("\"len\": ", "\"len\": 9", 1);
+    assert_eq!(code(&longer), Err(Code::Truncated));
+    let relabelled = |text: String| text.replacen("\"version\": 1", "\"version\": 3", 1);
+    assert_eq!(code(&relabelled), Err(Code::ComponentRollback));
+    let trailing = |text: String| format!("{text}{{}}\n");
+    assert_eq!(code(&trailing), Err(Code::Malformed));
+    let deep = |_: String| format!("farside-manifest/1 acme plant\n{}\n", "[".repeat(30_000));
+    assert_eq!(code(&deep), Err(Code::Malformed));
+}
+
+#[test]
+fn hostile_first_lines_are_refused() {
+    let realm = Realm::small();
+    let cases: [(&[u8], Code); 10] = [
+        (b"", Code::Truncated),
+        (b"PK\x03\x04", Code::Malformed),
+        (b"farside-bundle/2 1 0\n", Code::VersionUnsupported),
+        (b"farside-bundle/1 1\n", Code::Malformed),
+        (b"farside-bundle/1 01 0\n", Code::Malformed),
+        (b"farside-bundle/1 -1 0\n", Code::Malformed),
+        (b"farside-bundle/1 65537 0\n", Code::TooLarge),
+        (b"farside-bundle/1 99999999999999999999 0\n", Code::Malformed),
+        (b"farside-bundle/1 100 268435457\n", Code::TooLarge),
+        (&[b'f'; 100], Code::Malformed),
+    ];
+    for (bytes, code) in cases {
+        let refusal = bundle::open(bytes, &realm.charter, "plant").unwrap_err();
+        assert_eq!(refusal.code(), code, "{:?}", String::from_utf8_lossy(bytes));
+    }
+    let endless = [b"farside-bundle/1 ".as_slice(), &[b'1'; 80]].concat();
+    assert_eq!(bundle::open(&endless, &realm.charter, "plant").unwrap_err().code(), Code::Malformed);
+}
+
+#[test]
+fn hostile_charters_are_refused() {
+    let realm = Realm::small();
+    let text = charter::review(&realm.charter_note).unwrap().draft.text().unwrap();
+    let code = |edited: String| {
+        let bytes = note::sign(&edited, &[&realm.root[0], &realm.root[1]]).unwrap();
+        let seen = farside_crossing::Digest::of(edited.as_bytes()).hex();
+        let expected: ExpectedFingerprint = seen.parse().unwrap();
+        charter::open_first(&bytes, &expected).map(|_| ()).map_err(|refusal| refusal.code())
+    };
+    assert_eq!(code(text.clone()), Ok(()));
+    for (from, to) in [
+        ("\"threshold\": 2", "\"threshold\": 0"),
+        ("\"threshold\": 2", "\"threshold\": 4"),
+        ("\"threshold\": 2", "\"threshold\": 1, \"threshold\": 2"),
+        ("\"version\": 1", "\"version\": 2"),
+        ("farside-charter/1 acme 1", "farside-charter/1 acme 2"),
+        ("farside-charter/1 acme 1", "farside-charter/1 acme 01"),
+        ("\"realm\": \"acme\"", "\"realm\": \"acme\", \"god\": true"),
+        ("farside-signer/1 ada", "farside-signer/1 ben"),
+        ("ml-dsa-65", "ml-dsa-44"),
+    ] {
+        let refused = code(text.replacen(from, to, 1)).unwrap_err();
+        // A rule broken inside a signer's line surfaces as JSON that does not fit.
+        assert!(matches!(refused, Code::Malformed | Code::CharterUnsafe), "{from}: {}", refused.as_str());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_after_the_magic_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let realm = Realm::small();
+        let whole = [b"farside-bundle/1 200 100\n", &bytes[..]].concat();
+        prop_assert!(bundle::open(&whole, &realm.charter, "plant").is_err());
+        prop_assert!(inspect::inspect(&whole).fault.is_some());
+        let _ = charter::review(&bytes);
+        let _ = farside_crossing::leaves::read(&bytes);
+    }
+
+    #[test]
+    fn manifests_come_back_as_packed(seq in 2u64..1_000_000, life in 1u64..1_000_000) {
+        let realm = Realm::small();
+        let draft = farside_crossing::Draft { not_after: NOW + life, next_by: NOW, ..draft(seq, None) };
+        let packed = realm.full_writer(draft).finish(&[&realm.online]).unwrap();
+        let opened = bundle::open(&packed.bytes, &realm.charter, "plant").unwrap();
+        prop_assert_eq!(opened.manifest(), &packed.manifest);
+    }
+}
