@@ -13,10 +13,13 @@
 
 pub mod bundler;
 pub mod ceremony;
+pub mod client;
 pub mod config;
+pub mod import;
 pub mod keys;
 pub mod names;
 pub mod release;
+pub mod revocation;
 pub mod site;
 pub mod store;
 

@@ -73,6 +73,18 @@ pub fn key(name: &str) -> Result<(), NameFault> {
     plain("key", name, NAME_BYTES_MAX)
 }
 
+/// A line of prose that people and terminals will show.
+pub fn sentence(what: &'static str, text: &str, bytes_max: usize) -> Result<(), NameFault> {
+    if text.is_empty() {
+        return Err(NameFault::Empty(what));
+    }
+    if text.len() > bytes_max {
+        return Err(NameFault::Long { what, bytes_max });
+    }
+    let forbidden = |c: char| c.is_control() || changes_direction(c);
+    if text.chars().any(forbidden) { Err(NameFault::Character(what)) } else { Ok(()) }
+}
+
 /// A list of names as the database keeps it.
 pub(crate) fn list(names: &[String]) -> String {
     serde_json::Value::from(names.to_vec()).to_string()

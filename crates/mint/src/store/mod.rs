@@ -85,6 +85,16 @@ impl Store {
         Ok(outcome)
     }
 
+    /// The highest index up to which each log shard has been carried in any bundle: a log that is shorter was rolled back.
+    pub fn leaves_carried(&self) -> Result<Vec<(String, u64)>, StoreFault> {
+        self.read(|transaction| {
+            let mut statement = transaction
+                .prepare("SELECT shard, max(until) FROM bundle_leaves GROUP BY shard ORDER BY shard")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Runs `look` on a consistent view of the database.
     pub fn read<T, E: From<StoreFault>>(
         &self,
