@@ -1,7 +1,8 @@
-//! Whether an opened bundle may be applied: the nine rules, as one pure function of what the gate holds, what the
-//! bundle says and what time it is. `spec/bundle.md` §10 numbers them.
+//! Whether an opened bundle may be applied: the nine rules, as one pure function of what the gate holds, what
+//! the bundle says and what time it is. `spec/bundle.md` §10 numbers them.
 //!
-//! The caller persists the [`Stream`] that comes back in the same transaction as the bundle's content (rule 9).
+//! The caller persists the [`Stream`] that comes back in the same transaction as the bundle's content (rule
+//! 9).
 
 use std::collections::BTreeMap;
 
@@ -104,7 +105,8 @@ impl Acceptance {
 ///
 /// # Errors
 /// `frozen`, `expired`, `not_yet_issued`, `rollback`, `sequence_jump`, `gap`, `component_rollback`,
-/// `component_conflict`. (Rule 8's realm and site, and rules on signatures, have been checked by [`crate::bundle::open`].)
+/// `component_conflict`. (Rule 8's realm and site, and rules on signatures, have been checked by
+/// [`crate::bundle::open`].)
 pub fn judge(stream: &Stream, bundle: &Opened<'_>, clock: Clock) -> Result<Acceptance, Refusal> {
     let manifest = bundle.manifest();
     let offered = Base { seq: manifest.seq, digest: bundle.digest() };
@@ -202,8 +204,8 @@ fn judge_base(stream: &Stream, manifest: &Manifest) -> Result<(), Refusal> {
     }
 }
 
-/// Rule 6. A fence lets what the online key alone vouches for begin anew, so that a thief who raised those versions
-/// to the sky cannot lock the realm out; what release people signed only ever rises.
+/// Rule 6. A fence lets what the online key alone vouches for begin anew, so that a thief who raised those
+/// versions to the sky cannot lock the realm out; what release people signed only ever rises.
 fn judge_components(
     stream: &Stream,
     contents: &[(ComponentType, Held)],

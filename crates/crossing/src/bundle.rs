@@ -3,13 +3,13 @@
 //! ```text
 //! farside-bundle/1 <manifest bytes> <charter bytes>\n
 //! <manifest note>            signed by online
-//! <charter chain>            signed by root, each by the one before; also the manifest's first component, if any
+//! <charter chain>            signed by root, each also by the one before; the manifest's first component
 //! <blob> <blob> …            in the manifest's order
 //! ```
 //!
-//! The order of belief is the order of the code in [`open`]: framing, charters, the manifest's signatures, lengths,
-//! digests, and only then what the components say. Whether an opened bundle may be *applied* is another question:
-//! [`crate::judge`].
+//! The order of belief is the order of the code in [`open`]: framing, charters, the manifest's signatures,
+//! lengths, digests, and only then what the components say. Whether an opened bundle may be *applied* is
+//! another question: [`crate::judge`].
 
 use crate::charter::{Charter, follow_chain};
 use crate::digest::Digest;
@@ -34,8 +34,8 @@ pub(crate) const MAGIC: &str = "farside-bundle/";
 /// Longest first line, newline included.
 const FIRST_LINE_BYTES_MAX: usize = 64;
 
-/// Opens a bundle: everything in it is verified against the trusted charter (and those it brings), but nothing is yet
-/// judged against what the gate holds.
+/// Opens a bundle: everything in it is verified against the trusted charter (and those it brings), but
+/// nothing is yet judged against what the gate holds.
 ///
 /// # Errors
 /// A [`Refusal`] with the first rule that does not hold.
@@ -44,7 +44,8 @@ pub fn open<'b>(bytes: &'b [u8], trusted: &Charter, site: &str) -> Result<Opened
     let note = Note::parse(frame.manifest)?;
     check_realm(&note, trusted.realm())?;
 
-    // bundle.md §5.3: charters first, each believed by its own signatures, since they name who signs the manifest.
+    // bundle.md §5.3: charters first, each believed by its own signatures, since they name who signs the
+    // manifest.
     let charters = follow_chain(trusted, frame.charters)?;
     let charter = charters.last().unwrap_or(trusted).clone();
     let believed = verify_online(&charter, &note)?;
@@ -166,7 +167,8 @@ impl<'b> Opened<'b> {
     /// Opens the sealed parcels, if the bundle carries any.
     ///
     /// # Errors
-    /// `seal_broken` where this is not the key they were sealed to; `malformed`, `too_large`, `version_unsupported`.
+    /// `seal_broken` where this is not the key they were sealed to; `malformed`, `too_large`,
+    /// `version_unsupported`.
     pub fn parcels(&self, secret: &RecipientSecret) -> Result<Option<ParcelReader<'b>>, Refusal> {
         let Some(sealed) = self.component(ComponentType::Parcels) else { return Ok(None) };
         let Manifest { realm, site, seq, .. } = &self.manifest;
@@ -231,7 +233,8 @@ fn verify_online<'n>(charter: &Charter, note: &Note<'n>) -> Result<Believed<'n>,
     verify_as(charter.online(), charter.release(), note)
 }
 
-/// bundle.md §4.12: where `role` has not signed but `other` has, somebody used the wrong key, and that is the news.
+/// bundle.md §4.12: where `role` has not signed but `other` has, somebody used the wrong key, and that is the
+/// news.
 fn verify_as<'n>(role: &Role, other: &Role, note: &Note<'n>) -> Result<Believed<'n>, Refusal> {
     match role.verify(note) {
         Err(refusal) if refusal.code() == Code::ThresholdUnmet && other.verify(note).is_ok() => {
@@ -242,7 +245,8 @@ fn verify_as<'n>(role: &Role, other: &Role, note: &Note<'n>) -> Result<Believed<
     }
 }
 
-/// bundle.md §5.2: another realm's keys are unknown here, so say which realm it names before saying who signed.
+/// bundle.md §5.2: another realm's keys are unknown here, so say which realm it names before saying who
+/// signed.
 fn check_realm(note: &Note<'_>, realm: &str) -> Result<(), Refusal> {
     let [of_realm, of_site] = first_line(split(note.text())?.0, KIND)?;
     document::check_binding(of_realm, of_site, realm, of_site)

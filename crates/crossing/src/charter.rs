@@ -1,5 +1,5 @@
-//! The charter: who may sign what in this realm. It is believed once by its fingerprint, compared by eye, and from
-//! then on follows itself: each next one needs the signatures of the old and of the new root.
+//! The charter: who may sign what in this realm. It is believed once by its fingerprint, compared by eye, and
+//! from then on follows itself: each next one needs the signatures of the old and of the new root.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,8 @@ pub fn follow(trusted: &Charter, next: &[u8]) -> Result<Charter, Refusal> {
 /// What a charter or its draft says, for people who are to sign it. Nothing of it is verified.
 ///
 /// # Errors
-/// `malformed`, `charter_unsafe`; `signature_invalid` where one of its own root signers' signatures does not hold.
+/// `malformed`, `charter_unsafe`; `signature_invalid` where one of its own root signers' signatures does not
+/// hold.
 pub fn review(bytes: &[u8]) -> Result<Review, Refusal> {
     let note = Note::parse(bytes)?;
     let draft = CharterDraft::parse(note.text())?;
@@ -300,7 +301,8 @@ pub(crate) fn split_chain(mut chain: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
     Ok(charters)
 }
 
-/// Follows a chain from a trusted charter, leaving out what is known already. Returns the new ones, oldest first.
+/// Follows a chain from a trusted charter, leaving out what is known already. Returns the new ones, oldest
+/// first.
 pub(crate) fn follow_chain(trusted: &Charter, chain: &[u8]) -> Result<Vec<Charter>, Refusal> {
     let mut new: Vec<Charter> = Vec::new();
     for bytes in split_chain(chain)? {

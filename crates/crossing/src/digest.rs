@@ -1,5 +1,5 @@
-//! SHA-256 as a value: what names a bundle, a blob or a charter. Written as 64 lower-case hex digits, read the same
-//! way and no other.
+//! SHA-256 as a value: what names a bundle, a blob or a charter. Written as 64 lower-case hex digits, read
+//! the same way and no other.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,11 +1,13 @@
-//! How every signed document is spelled: one line that says what it is and whom it binds, then one JSON object.
+//! How every signed document is spelled: one line that says what it is and whom it binds, then one JSON
+//! object.
 //!
 //! ```text
 //! farside-keys/1 acme plant-7
 //! { "realm": "acme", "site": "plant-7", "version": 3, … }
 //! ```
 //!
-//! The first line separates the kinds from each other, so that a signature over one can never be shown as another.
+//! The first line separates the kinds from each other, so that a signature over one can never be shown as
+//! another.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

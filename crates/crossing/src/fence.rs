@@ -1,4 +1,5 @@
-//! A fence: release people's leave to move a site's sequence on, over a jump that is too wide or out of a fork.
+//! A fence: release people's leave to move a site's sequence on, over a jump that is too wide or out of a
+//! fork.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,8 +7,8 @@ use crate::document::{self, Binding, Document};
 use crate::refusal::{Code, Refusal};
 use crate::text::check_integer;
 
-/// Leave for the stream of one site to go on at a number within a range. It works once: its version must be higher
-/// than that of any fence the gate has held.
+/// Leave for the stream of one site to go on at a number within a range. It works once: its version must be
+/// higher than that of any fence the gate has held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FenceDocument {

@@ -1,5 +1,5 @@
-//! What a bundle says, for a person who only wants to look. No key is asked and nothing is believed; whatever does
-//! not read is said, never hidden.
+//! What a bundle says, for a person who only wants to look. No key is asked and nothing is believed; whatever
+//! does not read is said, never hidden.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
-//! The keys component: the JWK Set that a site's gates verify tokens with, with each key's calendar. Release people
-//! sign it, since a key more is the loosest thing there is.
+//! The keys component: the JWK Set that a site's gates verify tokens with, with each key's calendar. Release
+//! people sign it, since a key more is the loosest thing there is.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::refusal::Refusal;
 use crate::role::Believed;
 use crate::text::RawJson;
 
-/// Token keys of one site. `jwks` stays text: the room that verifies tokens reads it, with `sign_from`, `sign_until`
-/// and `accept_until` on each key.
+/// Token keys of one site. `jwks` stays text: the room that verifies tokens reads it, with `sign_from`,
+/// `sign_until` and `accept_until` on each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeysDocument {

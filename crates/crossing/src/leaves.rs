@@ -1,4 +1,5 @@
-//! The leaves component: hashes of the issuance log since the last bundle, in runs, each run from one log shard.
+//! The leaves component: hashes of the issuance log since the last bundle, in runs, each run from one log
+//! shard.
 //!
 //! ```text
 //! farside-leaves/1 <shard> <first index> <count> <proof bytes>\n

@@ -1,4 +1,5 @@
-//! What crosses the gap, written and checked in one place: signed notes, the charter, bundles and their acceptance.
+//! What crosses the gap, written and checked in one place: signed notes, the charter, bundles and their
+//! acceptance.
 //!
 //! ```text
 //!   note ── signer ── role ──────── charter            who may say what
@@ -9,8 +10,9 @@
 //!         manifest ── bundle ── acceptance             one numbered file, and whether it may be applied
 //! ```
 //!
-//! For the mint, which packs, and the gate, which opens. It does no I/O, reads no clock, throws no dice and holds no
-//! private signing key: signing takes a [`Signer`], randomness and time are arguments. `spec/bundle.md` has the rules.
+//! For the mint, which packs, and the gate, which opens. It does no I/O, reads no clock, throws no dice and
+//! holds no private signing key: signing takes a [`Signer`], randomness and time are arguments.
+//! `spec/bundle.md` has the rules.
 
 pub mod acceptance;
 pub mod bundle;

@@ -1,5 +1,5 @@
-//! The manifest: the signed head of a bundle. Who it is for, which number it has, what it builds on, until when it
-//! holds, and the length and digest of every component.
+//! The manifest: the signed head of a bundle. Who it is for, which number it has, what it builds on, until
+//! when it holds, and the length and digest of every component.
 
 use serde::{Deserialize, Serialize};
 
@@ -150,8 +150,8 @@ pub struct ComponentEntry {
     pub sealed: bool,
 }
 
-/// Which content of a component a gate holds: what its version stands for. For a note that is its text, so that the
-/// same document may cross again with other signatures.
+/// Which content of a component a gate holds: what its version stands for. For a note that is its text, so
+/// that the same document may cross again with other signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Held {

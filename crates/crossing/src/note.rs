@@ -1,7 +1,9 @@
-//! C2SP signed notes (c2sp.org/signed-note): text, a blank line, signature lines. The only thing signed outside JWTs.
+//! C2SP signed notes (c2sp.org/signed-note): text, a blank line, signature lines. The only thing signed
+//! outside JWTs.
 //!
-//! For every document that crosses. Refuses what is too large, not UTF-8 or badly framed; signatures of unknown keys
-//! are ignored here and a bad one of a known key is refused where keys are known, in [`crate::role`].
+//! For every document that crosses. Refuses what is too large, not UTF-8 or badly framed; signatures of
+//! unknown keys are ignored here and a bad one of a known key is refused where keys are known, in
+//! [`crate::role`].
 
 use crate::refusal::{Code, Refusal};
 use crate::signer::{SignFailed, Signer};
@@ -86,8 +88,8 @@ pub fn unsigned(text: &str) -> Vec<u8> {
     format!("{text}\n").into_bytes()
 }
 
-/// Adds one signer's pair of lines to a note or draft. Older lines of the same keys are replaced, so that signing
-/// twice changes nothing.
+/// Adds one signer's pair of lines to a note or draft. Older lines of the same keys are replaced, so that
+/// signing twice changes nothing.
 ///
 /// # Errors
 /// [`NoteFault`]; the signature is verified before it is added.

@@ -118,7 +118,8 @@ impl Writer {
         Ok(self.add(ComponentType::Status, status.version, status.to_json()?))
     }
 
-    /// Adds log leaves, as [`crate::leaves::push_run`] wrote them. The version must rise: the number of the bundle.
+    /// Adds log leaves, as [`crate::leaves::push_run`] wrote them. The version must rise: the number of the
+    /// bundle.
     pub fn leaves(self, component: Vec<u8>) -> Writer {
         let version = self.draft.seq;
         self.add(ComponentType::Leaves, version, component)

@@ -1,5 +1,5 @@
-//! The parcels component: tokens for holders, sealed to the site. Compressed, then sealed; opened as a stream, line
-//! by line, so that a hundred thousand of them need no more memory than one.
+//! The parcels component: tokens for holders, sealed to the site. Compressed, then sealed; opened as a
+//! stream, line by line, so that a hundred thousand of them need no more memory than one.
 //!
 //! ```text
 //! {"farside-parcels":1,"nonce":"…"}       the nonce makes the receipt code

@@ -1,4 +1,5 @@
-//! A pardon: release people's leave to take back revocations. Without one the online key can only add to them.
+//! A pardon: release people's leave to take back revocations. Without one the online key can only add to
+//! them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! The policy component: what a site's gates demand of a token. Release people sign it, so a stolen online key
-//! loosens nothing.
+//! The policy component: what a site's gates demand of a token. Release people sign it, so a stolen online
+//! key loosens nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,8 +60,9 @@ pub struct PolicyDocument {
 pub struct AudiencePolicy {
     /// The audience, as tokens carry it in `aud`.
     pub name: String,
-    /// Freshness tier: the oldest state on which this audience is still admitted, in seconds since the newest applied
-    /// bundle was issued. Absent: until that bundle's `not_after`. It never reaches beyond `not_after`.
+    /// Freshness tier: the oldest state on which this audience is still admitted, in seconds since the newest
+    /// applied bundle was issued. Absent: until that bundle's `not_after`. It never reaches beyond
+    /// `not_after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_seconds_max: Option<u64>,
     /// Whether the token's log leaf must have crossed.

@@ -1,5 +1,5 @@
-//! The receipt code: twelve characters that a person may carry back by hand or voice. Only who opened the sealed part
-//! of bundle N knows its nonce, so the code proves that N was applied.
+//! The receipt code: twelve characters that a person may carry back by hand or voice. Only who opened the
+//! sealed part of bundle N knows its nonce, so the code proves that N was applied.
 
 use std::fmt;
 use std::str::FromStr;

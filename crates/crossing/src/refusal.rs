@@ -1,5 +1,5 @@
-//! Every reason for which something that crossed is refused: a stable code, one sentence, what exactly was seen, and
-//! the cure. `spec/bundle.md` §11 lists the same codes; a test compares the two.
+//! Every reason for which something that crossed is refused: a stable code, one sentence, what exactly was
+//! seen, and the cure. `spec/bundle.md` §11 lists the same codes; a test compares the two.
 
 use std::fmt;
 
@@ -156,10 +156,10 @@ codes! {
         "import the missing bundles first, or ask the mint for a full bundle"
     Fork "fork"
         "Two different bundles claim the same place in the sequence."
-        "keep both files and look for a second mint or a stolen online key; a fence by the release people goes on"
+        "keep both files, look for a second mint or a stolen online key; a signed fence goes on"
     Frozen "frozen"
         "The stream is frozen since two different bundles claimed the same number."
-        "once the fork is explained, have the release people sign a fence and import the full bundle that carries it"
+        "once it is explained, have release people sign a fence and import the full bundle with it"
     SequenceJump "sequence_jump"
         "The number jumps further than is allowed without a fence."
         "if the jump is wanted, have the release people sign a fence for it"

@@ -1,5 +1,5 @@
-//! A role is a threshold over signers, and here stands the only function that counts towards one. What it lets
-//! through is [`Believed`]; nothing else makes that type.
+//! A role is a threshold over signers, and here stands the only function that counts towards one. What it
+//! lets through is [`Believed`]; nothing else makes that type.
 
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +87,8 @@ impl Role {
     /// Believes a note that enough of this role's signers have signed.
     ///
     /// # Errors
-    /// `signature_invalid` where a signature of a known key does not hold, `threshold_unmet` where too few signed.
+    /// `signature_invalid` where a signature of a known key does not hold, `threshold_unmet` where too few
+    /// signed.
     pub fn verify<'n>(&self, note: &Note<'n>) -> Result<Believed<'n>, Refusal> {
         let signers: Vec<String> = self.signed_by(note)?.into_iter().map(str::to_owned).collect();
         if signers.len() < self.threshold {

@@ -1,11 +1,13 @@
-//! Sealing to a site: HPKE (RFC 9180) with X-Wing, HKDF-SHA256 and AES-256-GCM, in chunks, so that neither side ever
-//! holds more than one chunk in clear. The gate's secret is a 32-byte seed that its program keeps and passes in.
+//! Sealing to a site: HPKE (RFC 9180) with X-Wing, HKDF-SHA256 and AES-256-GCM, in chunks, so that neither
+//! side ever holds more than one chunk in clear. The gate's secret is a 32-byte seed that its program keeps
+//! and passes in.
 //!
 //! ```text
 //! <1,120 bytes encapsulated key> <chunk>…<last chunk>     each chunk at most 256 KiB and 16 bytes tag
 //! ```
 //!
-//! HPKE numbers the chunks, and the last is sealed with other associated data: none can be dropped, doubled or moved.
+//! HPKE numbers the chunks, and the last is sealed with other associated data: none can be dropped, doubled
+//! or moved.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -1,5 +1,6 @@
-//! A signer is a pair of keys under one name, Ed25519 and ML-DSA, and signs only with both. Here stand its public
-//! half, its text form for files and eyes, and the trait by which whoever holds the private half signs.
+//! A signer is a pair of keys under one name, Ed25519 and ML-DSA, and signs only with both. Here stand its
+//! public half, its text form for files and eyes, and the trait by which whoever holds the private half
+//! signs.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! The status component: which tokens, subjects and keys are revoked. The online key signs it through the manifest,
-//! so it may only ever add; what takes a revocation back needs a release-signed pardon.
+//! The status component: which tokens, subjects and keys are revoked. The online key signs it through the
+//! manifest, so it may only ever add; what takes a revocation back needs a release-signed pardon.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,8 @@ pub struct StatusDocument {
     pub keys: Vec<RevokedKey>,
 }
 
-/// Token Status List of one log shard (draft-ietf-oauth-status-list §4, one bit a token): bit n is log index n.
+/// Token Status List of one log shard (draft-ietf-oauth-status-list §4, one bit a token): bit n is log index
+/// n.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardList {
@@ -181,7 +182,8 @@ impl BitList {
 
 /// Refuses a status that takes back what the held one revoked, unless a pardon allows it.
 ///
-/// `decode` opens `lst`: that code lives with whoever verifies tokens. For the gate, before it applies a bundle.
+/// `decode` opens `lst`: that code lives with whoever verifies tokens. For the gate, before it applies a
+/// bundle.
 ///
 /// # Errors
 /// `loosening`, naming the first revocation taken back; `malformed` where a list does not decode.

@@ -214,7 +214,8 @@ fn rule_8_time_is_judged_on_both_ends() {
 
 #[test]
 fn no_order_of_honest_bundles_takes_a_gate_back() {
-    // Ten honest bundles offered in many scrambled orders: the number held never falls, the last is always reached.
+    // Ten honest bundles offered in many scrambled orders: the number held never falls, the last is always
+    // reached.
     let realm = Realm::small();
     let mut bundles: Vec<Packed> = Vec::new();
     for seq in 1..=10 {
