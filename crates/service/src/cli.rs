@@ -54,14 +54,9 @@ fn answer_usage(usage: &clap::Error) -> Result<(), Failure> {
         return if on_stdout { Ok(()) } else { Err(Failure::told(Exit::CouldNot)) };
     }
     let whole = usage.to_string();
-    let mut paragraphs = whole.trim().splitn(2, "\n\n");
-    let sentence = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
-    let rest = paragraphs.next().unwrap_or_default();
-    let hint = if rest.is_empty() {
-        "try --help".to_owned()
-    } else {
-        rest.split_whitespace().collect::<Vec<_>>().join(" ")
-    };
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (sentence, rest) = whole.trim().split_once("\n\n").unwrap_or((&whole, "try --help"));
+    let (sentence, hint) = (one_line(sentence.trim_start_matches("error: ")), one_line(rest));
     Err(Failure::could_not(sentence).hint(hint))
 }
 
