@@ -1,9 +1,9 @@
-/* Records, in order, every change a program makes to files under one folder, and everything it tells the world
- * (standard output and sockets). Loaded with LD_PRELOAD by src/crash.rs, which rebuilds from the record what
- * a power cut could have left. A call and its record happen under one lock, so the order is the real one.
+/* Records, in order, every change a program makes to files under one folder, and everything it tells the
+ * world (standard output and sockets). Loaded with LD_PRELOAD by src/crash.rs, which rebuilds from the record
+ * what a power cut could have left. A call and its record happen under one lock: the order is the real one.
  *
- * Record: kind (1 byte), path length, second path length, data length (u32 each), offset (u64), then the three.
- * Little-endian, as the machines that run the tests are. */
+ * Record: kind (1 byte), path length, second path length, data length (u32 each), offset (u64), then the
+ * three. Little-endian, as the machines that run the tests are. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -42,7 +42,8 @@ __attribute__((constructor)) static void start(void) {
     trace = syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 }
 
-static void put(char kind, const char *path, const char *second, const void *data, size_t length, uint64_t offset) {
+static void put(char kind, const char *path, const char *second, const void *data, size_t length,
+                uint64_t offset) {
     if (trace < 0) return;
     int saved = errno;
     uint32_t lengths[3] = {strlen(path), strlen(second), length};
@@ -124,14 +125,14 @@ static int opened(int folder, const char *name, int flags, mode_t mode) {
     return fd;
 }
 
-#define OPEN_BODY(folder)                                                                                     \
-    mode_t mode = 0;                                                                                          \
-    if (flags & (O_CREAT | O_TMPFILE)) {                                                                      \
-        va_list rest;                                                                                         \
-        va_start(rest, flags);                                                                                \
-        mode = va_arg(rest, mode_t);                                                                          \
-        va_end(rest);                                                                                         \
-    }                                                                                                         \
+#define OPEN_BODY(folder) \
+    mode_t mode = 0; \
+    if (flags & (O_CREAT | O_TMPFILE)) { \
+        va_list rest; \
+        va_start(rest, flags); \
+        mode = va_arg(rest, mode_t); \
+        va_end(rest); \
+    } \
     return opened(folder, name, flags, mode);
 
 int open(const char *name, int flags, ...) { OPEN_BODY(AT_FDCWD) }
@@ -167,7 +168,9 @@ ssize_t pwrite(int fd, const void *data, size_t length, off_t offset) {
     return done;
 }
 
-ssize_t pwrite64(int fd, const void *data, size_t length, off_t offset) { return pwrite(fd, data, length, offset); }
+ssize_t pwrite64(int fd, const void *data, size_t length, off_t offset) {
+    return pwrite(fd, data, length, offset);
+}
 
 /* Vectors are written part by part, so that each is recorded; a short write is allowed by contract. */
 static ssize_t each(int fd, const struct iovec *parts, int count, int64_t offset) {
@@ -184,8 +187,12 @@ static ssize_t each(int fd, const struct iovec *parts, int count, int64_t offset
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) { return each(fd, parts, count, -1); }
-ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) { return each(fd, parts, count, offset); }
-ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t offset) { return each(fd, parts, count, offset); }
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
+    return each(fd, parts, count, offset);
+}
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t offset) {
+    return each(fd, parts, count, offset);
+}
 
 ssize_t send(int fd, const void *data, size_t length, int flags) {
     pthread_mutex_lock(&order);
@@ -289,7 +296,9 @@ static int named(char kind, int folder, const char *name, long call, long argume
 }
 
 int unlink(const char *name) { return named('U', AT_FDCWD, name, SYS_unlinkat, 0); }
-int unlinkat(int folder, const char *name, int flags) { return named('U', folder, name, SYS_unlinkat, flags); }
+int unlinkat(int folder, const char *name, int flags) {
+    return named('U', folder, name, SYS_unlinkat, flags);
+}
 int rmdir(const char *name) { return named('U', AT_FDCWD, name, SYS_unlinkat, AT_REMOVEDIR); }
 int mkdir(const char *name, mode_t mode) { return named('M', AT_FDCWD, name, SYS_mkdirat, mode); }
 int mkdirat(int folder, const char *name, mode_t mode) { return named('M', folder, name, SYS_mkdirat, mode); }

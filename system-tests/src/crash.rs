@@ -1,5 +1,6 @@
-//! What a power cut could have left: runs a program under a recording shim (`shim/record.c`), then rebuilds its
-//! folder at every point of the record, in each way a disk may lose what was not synced. Linux with glibc only.
+//! What a power cut could have left: runs a program under a recording shim (`shim/record.c`), then rebuilds
+//! its folder at every point of the record, in each way a disk may lose what was not synced. Linux with glibc
+//! only.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -49,8 +50,8 @@ impl Recorder {
             .env("FARSIDE_RECORD_TRACE", self.trace.path().join("trace"))
     }
 
-    /// The record so far. Panics if the folder holds anything that the record does not explain: then a write went
-    /// past the shim, and every image would be a guess.
+    /// The record so far. Panics if the folder holds anything that the record does not explain: then a write
+    /// went past the shim, and every image would be a guess.
     pub fn finish(self) -> Recording {
         let trace = std::fs::read(self.trace.path().join("trace")).expect("the program was recorded");
         let recording = Recording { changes: parse(&trace), before: self.before };

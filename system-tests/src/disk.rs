@@ -1,5 +1,6 @@
 //! A disk that forgets. It replays recorded changes twice at once: as the running programs saw them, and as
-//! they are sure to be after a power cut: a file's bytes from its last fsync, a name from its folder's last fsync.
+//! they are sure to be after a power cut: a file's bytes from its last fsync, a name from its folder's last
+//! fsync.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -207,7 +208,8 @@ impl Disk {
     }
 }
 
-/// Writes a tree of files into an empty folder, readable by its owner alone, as the programs demand of secrets.
+/// Writes a tree of files into an empty folder, readable by its owner alone, as the programs demand of
+/// secrets.
 pub fn lay_out(files: &BTreeMap<String, Option<Vec<u8>>>, folder: &Path) {
     for (path, bytes) in files {
         let (path, mode) = (folder.join(path), if bytes.is_some() { 0o600 } else { 0o700 });

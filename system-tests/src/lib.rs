@@ -1,8 +1,9 @@
-//! What the system's tests share: the program under test, servers that are always stopped, a small HTTP client,
-//! and a disk that can lose what was never synced. Nothing here knows Farside's formats.
+//! What the system's tests share: the program under test, servers that are always stopped, a small HTTP
+//! client, and a disk that can lose what was never synced. Nothing here knows Farside's formats.
 
 pub mod crash;
 pub mod disk;
 pub mod http;
 pub mod programs;
+pub mod sides;
 pub mod source;

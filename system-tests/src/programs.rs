@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 const READY_SECONDS_MAX: u64 = 60;
 const POLL_MILLISECONDS: u64 = 20;
 
-/// The `farside` program, built from this tree. `cargo xtask test` builds it first and names it in `FARSIDE_PROGRAM`.
+/// The `farside` program, built from this tree. `cargo xtask test` builds it first and names it in
+/// `FARSIDE_PROGRAM`.
 pub fn farside() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("FARSIDE_PROGRAM") {

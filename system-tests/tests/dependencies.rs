@@ -1,4 +1,5 @@
-//! Who may depend on whom, and on what, read from `cargo metadata`: the rooms' boundaries are facts, not customs.
+//! Who may depend on whom, and on what, read from `cargo metadata`: the rooms' boundaries are facts, not
+//! customs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The crash recorder itself: it must see what a program does to its files, or every crash test would be hollow.
+//! The crash recorder itself: it must see what a program does to its files, or every crash test would be
+//! hollow.
 
 use std::process::Command;
 
@@ -22,7 +23,8 @@ fn a_rename_without_sync_may_lose_the_new_bytes() {
         })
         .collect();
     assert!(found.iter().any(|(_, state, _)| state.as_deref() == Some("new\n")));
-    // Nothing was synced, so after "done" was said the disk may still hold the old bytes: a lie that a crash test must see.
+    // Nothing was synced, so after "done" was said the disk may still hold the old bytes: a lie that a crash
+    // test must see.
     assert!(found.iter().any(|(loss, state, told)| {
         *loss == Loss::Unsynced && state.as_deref() == Some("old") && told == b"done\n"
     }));

@@ -1,4 +1,5 @@
-//! What can be said of the source by reading it. Limits are ratchets: code that outgrows them is parted, not excused.
+//! What can be said of the source by reading it. Limits are ratchets: code that outgrows them is parted, not
+//! excused.
 
 use std::collections::BTreeSet;
 
@@ -127,7 +128,8 @@ fn tests_named_in_threats_exist() {
     judge(faults.collect());
 }
 
-/// `verify::header::unknown_crit_is_refused`: a test function of that name, in a file whose path holds the words before it.
+/// `verify::header::unknown_crit_is_refused`: a test function of that name, in a file whose path holds the
+/// words before it.
 fn test_exists(sources: &[Source], name: &str) -> bool {
     let mut words: Vec<&str> = name.split("::").filter(|word| *word != "tests").collect();
     let Some(function) = words.pop() else { return false };

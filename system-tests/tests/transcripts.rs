@@ -1,7 +1,7 @@
 //! The command line as a person sees it: each `tests/cli/*.txt` is a session, run and compared line by line.
 //!
 //! ```text
-//! $ farside verify …     a command, run in the session's own folder, which begins as a copy of tests/cli/files
+//! $ farside verify …     a command, run in the session's folder, which begins as a copy of tests/cli/files
 //! < text                 its standard input, line by line
 //! expected output        `[..]` stands for anything within a line
 //! ! farside: error: …    expected on standard error

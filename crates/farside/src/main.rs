@@ -1,8 +1,9 @@
-//! The front door: one program that starts the mint, the ferry or the gate, believes tokens, opens bundles and
-//! shows the whole journey. It has no logic of its own beyond the demonstration's story.
+//! The front door: one program that starts the mint, the ferry or the gate, believes tokens, opens bundles
+//! and shows the whole journey. It has no logic of its own beyond the demonstration's story.
 
 mod batch;
 mod bundle;
+mod demo;
 mod lines;
 mod verify;
 
@@ -20,9 +21,14 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Carries bundles across the gap, one way.
+    Ferry(farside_ferry::cli::Cli),
+    /// The verifier on the isolated side.
+    Gate(farside_gate::cli::Cli),
     Verify(verify::Arguments),
     #[command(subcommand)]
     Bundle(bundle::Command),
+    Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -32,7 +38,10 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Ferry(cli) => farside_ferry::cli::run(cli),
+        Command::Gate(cli) => farside_gate::cli::run(cli),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Bundle(command) => bundle::run(command),
+        Command::Demo(arguments) => demo::run(&arguments),
     }
 }

@@ -1,4 +1,5 @@
-//! `farside verify`: tokens in, one JSON line each out. For scripts, and for trying what a verifier would say.
+//! `farside verify`: tokens in, one JSON line each out. For scripts, and for trying what a verifier would
+//! say.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Write};

@@ -23,7 +23,8 @@ pub(crate) struct Bot {
 impl Bot {
     /// A bot with a new key.
     pub(crate) fn new(client_id: &str) -> Result<Bot, Failure> {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).or_could_not(|| "make a key".into())?;
+        let key =
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).or_could_not(|| "make a key".into())?;
         Ok(Bot { client_id: client_id.to_owned(), key })
     }
 

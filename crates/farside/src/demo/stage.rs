@@ -1,5 +1,5 @@
-//! Where the story plays: one folder that holds both sides, the commands that are run in it (this very program,
-//! as an operator would start it), and the servers, which are stopped however the story ends.
+//! Where the story plays: one folder that holds both sides, the commands that are run in it (this very
+//! program, as an operator would start it), and the servers, which are stopped however the story ends.
 
 use std::fs;
 use std::io;
@@ -126,7 +126,8 @@ impl Stage {
     fn wait_for(&mut self, address: SocketAddr, log: &Path) -> Result<(), Failure> {
         let deadline = Instant::now() + Duration::from_secs(READY_SECONDS_MAX);
         while TcpStream::connect(address).is_err() {
-            let ended = self.servers.last_mut().is_some_and(|(_, child)| !matches!(child.try_wait(), Ok(None)));
+            let ended =
+                self.servers.last_mut().is_some_and(|(_, child)| !matches!(child.try_wait(), Ok(None)));
             if ended || Instant::now() > deadline {
                 let words = fs::read_to_string(log).unwrap_or_default();
                 return Err(Failure::could_not(format!("no server came up at {address}: {words}")));
@@ -170,7 +171,9 @@ impl Drop for Stage {
             drop(child.kill());
             drop(child.wait());
         }
-        if self.removed_at_end && let Err(error) = fs::remove_dir_all(&self.folder) {
+        if self.removed_at_end
+            && let Err(error) = fs::remove_dir_all(&self.folder)
+        {
             self.story.tell(&format!("{} could not be removed: {error}", self.folder.display()));
         }
     }

@@ -22,7 +22,8 @@ impl Story {
 
     /// A new act.
     pub(crate) fn act(&self, title: &str) {
-        say(&format!("\n{}\n{}", self.style.bold(title), self.style.dim(&"─".repeat(title.chars().count()))));
+        let line = "─".repeat(title.chars().count());
+        say(&format!("\n{}\n{}", self.style.bold(title), self.style.dim(&line)));
     }
 
     /// A new step, numbered.
@@ -38,7 +39,11 @@ impl Story {
 
     /// A command line or an HTTP request, before it happens.
     pub(crate) fn command(&self, line: &str) {
-        say(&format!("    {} {}", self.style.dim("$"), self.style.dim(&shortened(line, SHOWN_CHARS_MAX * 2))));
+        say(&format!(
+            "    {} {}",
+            self.style.dim("$"),
+            self.style.dim(&shortened(line, SHOWN_CHARS_MAX * 2))
+        ));
     }
 
     /// What was answered.
