@@ -1,5 +1,5 @@
-//! One file to be carried: opened once, found fit, its digest taken. Refuses links, devices, folders, names that some
-//! file system or terminal would misread, and files too large for any bundle.
+//! One file to be carried: opened once, found fit, its digest taken. Refuses links, devices, folders, names
+//! that some file system or terminal would misread, and files too large for any bundle.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -40,7 +40,8 @@ impl Name {
         &self.0
     }
 
-    /// The name with the first digits of the content's digest before its ending: how files are called on a medium.
+    /// The name with the first digits of the content's digest before its ending: how files are called on a
+    /// medium.
     #[must_use]
     pub fn marked(&self, short: &str) -> Self {
         match self.0.rsplit_once('.') {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use farside_service::cli::{self, Failure, Output, printable};
 use farside_service::time;
 
@@ -57,7 +57,8 @@ pub struct SendArgs {
     #[arg(long, value_name = "STICK")]
     pub to: PathBuf,
     /// How many files, the newest, the medium is to hold.
-    #[arg(long, value_name = "N", default_value_t = KEEP_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = KEEP_DEFAULT)]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     pub keep: u32,
     /// The folder of the ferry's journal; by default one called `journal` near DIR, where it exists.
     #[arg(long, value_name = "DIR")]

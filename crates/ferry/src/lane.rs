@@ -1,5 +1,5 @@
-//! What a lane is: an end that takes files and an end that gives them. Every lane promises the same: a file that
-//! comes out is bit for bit the one that went in, or it does not come out.
+//! What a lane is: an end that takes files and an end that gives them. Every lane promises the same: a file
+//! that comes out is bit for bit the one that went in, or it does not come out.
 
 pub mod media;
 
@@ -19,8 +19,8 @@ pub trait Out {
     /// The file stays behind, with the reason.
     fn put(&mut self, cargo: &Cargo, tick: &mut dyn FnMut(u64)) -> Result<Put, Left>;
 
-    /// Forgets the oldest of what it holds, so that of all that it holds and all that is `coming` the newest `keep`
-    /// remain. Answers what it forgot.
+    /// Forgets the oldest of what it holds, so that of all that it holds and all that is `coming` the newest
+    /// `keep` remain. Answers what it forgot.
     ///
     /// # Errors
     /// It cannot forget: then nothing is lost either.

@@ -59,8 +59,8 @@ impl Left {
         }
     }
 
-    /// Whether nothing more can be carried after this: one side is read-only, or the medium is gone. A failing
-    /// sector does not end it: other files may be whole.
+    /// Whether nothing more can be carried after this: one side is read-only, or the medium is gone. A
+    /// failing sector does not end it: other files may be whole.
     #[must_use]
     pub fn ends_the_crossing(&self) -> bool {
         match self {

@@ -1,5 +1,5 @@
-//! Carries opaque files across the gap, one way. Both ends of the gap run it; it knows nothing of tokens, trusts no
-//! name it reads, and never deletes what has not arrived.
+//! Carries opaque files across the gap, one way. Both ends of the gap run it; it knows nothing of tokens,
+//! trusts no name it reads, and never deletes what has not arrived.
 //!
 //! ```text
 //!   DIR ── send ──▶ Out │ gap │ In ── receive ──▶ INBOX        each end keeps a journal of what it carried

@@ -1,5 +1,5 @@
-//! The far end's work: what a lane gives into a folder, each file once. A file appears there whole and compared with
-//! the digest its name promises, or not at all.
+//! The far end's work: what a lane gives into a folder, each file once. A file appears there whole and
+//! compared with the digest its name promises, or not at all.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The near end's work: the newest files of a folder onto a lane, newest first, for a site needs those most should
-//! the medium be full. Only when all is there does the lane forget the oldest.
+//! The near end's work: the newest files of a folder onto a lane, newest first, for a site needs those most
+//! should the medium be full. Only when all is there does the lane forget the oldest.
 
 use std::path::{Path, PathBuf};
 

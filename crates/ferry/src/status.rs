@@ -1,4 +1,5 @@
-//! What lies on a medium: every folder of ours, every file read and compared with its name, and the room left.
+//! What lies on a medium: every folder of ours, every file read and compared with its name, and the room
+//! left.
 
 use std::path::Path;
 

@@ -1,4 +1,6 @@
-//! The media lane as a courier meets it: sticks that are full, protected, pulled, half-written and not only ours.
+//! The media lane as a courier meets it: sticks that are full, protected, pulled, half-written and not only
+//! ours.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod support;
 

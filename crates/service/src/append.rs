@@ -1,6 +1,6 @@
-//! Group commit: many threads append records to one file, one thread writes whatever has gathered and makes it
-//! durable with one `fdatasync` for all of them. For logs whose records must be on the medium before anyone hears of
-//! what they record.
+//! Group commit: many threads append records to one file, one thread writes whatever has gathered and makes
+//! it durable with one `fdatasync` for all of them. For logs whose records must be on the medium before
+//! anyone hears of what they record.
 //!
 //! ```text
 //!   append ─┐                 ┌─ frame ─ write ─ fdatasync ─┐
@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The order on disk is the order of the calls: a caller that assigns positions does so and calls
-//! [`Group::append`] under one lock of its own; `append` never touches the disk itself. After the first failed write
-//! or fsync nothing is accepted any more and nothing is retried: what reached the medium is then unknown, and only
-//! opening the file again can tell.
+//! [`Group::append`] under one lock of its own; `append` never touches the disk itself. After the first
+//! failed write or fsync nothing is accepted any more and nothing is retried: what reached the medium is then
+//! unknown, and only opening the file again can tell.
 
 pub(crate) mod frame;
 
@@ -205,7 +205,8 @@ impl Future for Ticket {
 /// What the appending threads, the writer and the tickets share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Owns the queue and the counters; held for pushes and swaps only, never across a system call on the file.
+    /// Owns the queue and the counters; held for pushes and swaps only, never across a system call on the
+    /// file.
     state: Mutex<State>,
     /// Something is waiting for the writer.
     work: Condvar,

@@ -1,6 +1,6 @@
-//! Manners at the command line, the same in every program: results to stdout, everything else to stderr, errors as
-//! `farside: error: …` then `hint: …`, exit 0 (done), 1 (refused) or 2 (could not). Refuses to print what could
-//! steer a terminal: foreign text goes through [`printable`].
+//! Manners at the command line, the same in every program: results to stdout, everything else to stderr,
+//! errors as `farside: error: …` then `hint: …`, exit 0 (done), 1 (refused) or 2 (could not). Refuses to
+//! print what could steer a terminal: foreign text goes through [`printable`].
 
 mod failure;
 mod progress;

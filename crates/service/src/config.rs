@@ -1,5 +1,6 @@
-//! Reads a program's configuration: one TOML file into one struct, whose documentation is the manual. Refuses files
-//! over the limit and, where the struct says `#[serde(deny_unknown_fields)]`, every key it does not know.
+//! Reads a program's configuration: one TOML file into one struct, whose documentation is the manual. Refuses
+//! files over the limit and, where the struct says `#[serde(deny_unknown_fields)]`, every key it does not
+//! know.
 
 use std::path::{Path, PathBuf};
 

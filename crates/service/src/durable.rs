@@ -1,17 +1,17 @@
-//! Files that are there, whole, after the power comes back, or are not there at all. For everything Farside keeps
-//! as a file: keys, bundles, quarantined blobs. Refuses to read more than the caller allows.
+//! Files that are there, whole, after the power comes back, or are not there at all. For everything Farside
+//! keeps as a file: keys, bundles, quarantined blobs. Refuses to read more than the caller allows.
 //!
 //! The system calls, explained once:
 //!
 //! ```text
 //!   openat(O_CREAT|O_EXCL) + write   a temporary file in the *same* folder: a reader never sees half a file
-//!   fsync(file)                      its bytes are on the medium; before this, a rename may outlive its content
-//!   renameat                         one step: the name leads to the old file or to the new, never to neither
-//!   fsync(folder)                    the name itself is on the medium; before this, the rename may be forgotten
+//!   fsync(file)                      its bytes are on the medium; renamed earlier, it may be there empty
+//!   renameat                         in one step the name leads to the new file instead of the old
+//!   fsync(folder)                    the name is on the medium; before this the rename may be forgotten
 //! ```
 //!
-//! Only after the last one may anybody be told that the file exists. A failed fsync is never retried: Linux reports
-//! a lost page once and then forgets it, so a second, successful fsync would prove nothing.
+//! Only after the last one may anybody be told that the file exists. A failed fsync is never retried: Linux
+//! reports a lost page once and then forgets it, so a second, successful fsync would prove nothing.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -224,8 +224,8 @@ pub fn remove(path: &Path) -> Result<(), Failed> {
     }
 }
 
-/// Reads a regular file whole, if it holds at most `bytes_max`. Devices and pipes are refused, so nobody can be
-/// kept waiting or fed for ever.
+/// Reads a regular file whole, if it holds at most `bytes_max`. Devices and pipes are refused, so nobody can
+/// be kept waiting or fed for ever.
 ///
 /// # Errors
 /// Missing, unreadable, no regular file, or too large (`FileTooLarge`).
@@ -281,14 +281,13 @@ fn temporary_beside(path: &Path) -> Result<PathBuf, Failed> {
     Ok(parent(path).join(hidden))
 }
 
+/// A hard link refuses a taken name; where the file system has none (FAT), the kernel's own rename that
+/// replaces nothing does.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system without RENAME_NOREPLACE: a hard link refuses a taken name just as well.
-        Err(rustix::io::Errno::INVAL) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
-        done => Ok(done?),
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Err(fault),
+        Err(_without_links) => Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?),
     }
 }
 

@@ -1,12 +1,13 @@
-//! Makes the running process keep its memory to itself. Every program of Farside calls it first: keys and tokens
-//! live in that memory, and a core dump would carry them to disk.
+//! Makes the running process keep its memory to itself. Every program of Farside calls it first: keys and
+//! tokens live in that memory, and a core dump would carry them to disk.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// Forbids core dumps and, where the kernel allows it, reading this process's memory by others of the same user.
+/// Forbids core dumps and, where the kernel allows it, reading this process's memory by others of the same
+/// user.
 ///
-/// A kernel that refuses either leaves the process no worse than before, so there is nothing to report; the limit
-/// is set with both halves at zero, which no later code of ours can raise again.
+/// A kernel that refuses either leaves the process no worse than before, so there is nothing to report; the
+/// limit is set with both halves at zero, which no later code of ours can raise again.
 pub fn harden() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let limited = setrlimit(Resource::Core, none);

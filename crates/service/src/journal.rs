@@ -1,15 +1,16 @@
-//! The journal: what a program did, decided and carried, one JSON line each, every line chained to the one before
-//! it. For whoever has to prove afterwards what happened; a changed, missing or added line is named by its number.
+//! The journal: what a program did, decided and carried, one JSON line each, every line chained to the one
+//! before it. For whoever has to prove afterwards what happened; a changed, missing or added line is named by
+//! its number.
 //!
 //! ```text
 //!   {"n":7,"batch":6,"at":"2026-11-23T20:00:00Z","event":"bundle_applied",…,"prev":"<hash of 6>","hash":"…"}
 //!   hash = SHA-256(hash of the line before, 32 bytes ‖ this line without its hash member)
 //! ```
 //!
-//! The first line's `prev` is 64 zeros. `batch` is the number of the first line that was made durable together with
-//! this one: a bad line followed by a good one of a later batch was durable once and has been damaged; otherwise a
-//! crash tore it and nobody was ever told of it. Cutting lines off the end leaves a whole chain: compare the head
-//! with one noted elsewhere.
+//! The first line's `prev` is 64 zeros. `batch` is the number of the first line that was made durable
+//! together with this one: a bad line followed by a good one of a later batch was durable once and has been
+//! damaged; otherwise a crash tore it and nobody was ever told of it. Cutting lines off the end leaves a
+//! whole chain: compare the head with one noted elsewhere.
 
 mod line;
 
@@ -30,7 +31,8 @@ use line::{LINE_BYTES_MAX, Line, RESERVED};
 
 /// Bytes behind a line's own members: numbers, time, hashes. What an event may add is the rest of the limit.
 const MEMBERS_BYTES_MAX: usize = 512;
-/// How much of the end is read at opening: first a little; if that is not whole, more than one batch can hold.
+/// How much of the end is read at opening: first a little; if that is not whole, more than one batch can
+/// hold.
 const WINDOW_BYTES: [u64; 2] = [1 << 18, 16 << 20];
 
 /// Why a line was not recorded.
@@ -228,8 +230,8 @@ struct End {
     torn: Option<TornTail>,
 }
 
-/// Finds the end of the chain from the end of the file, so that opening a long journal takes no longer than a short
-/// one; [`verify`] reads it all.
+/// Finds the end of the chain from the end of the file, so that opening a long journal takes no longer than a
+/// short one; [`verify`] reads it all.
 fn read_end(file: &File, path: &Path) -> Result<End, OpenFault> {
     let fail = |source| failed("read", path, source);
     let length = file.metadata().map_err(fail)?.len();

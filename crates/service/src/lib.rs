@@ -1,6 +1,6 @@
-//! How Farside's programs run: configuration, durable files, journal, logging, metrics, manners at the command
-//! line and, behind the `web` feature, HTTP plumbing. It serves mint, ferry and gate alike, and never learns what
-//! a token is.
+//! How Farside's programs run: configuration, durable files, journal, logging, metrics, manners at the
+//! command line and, behind the `web` feature, HTTP plumbing. It serves mint, ferry and gate alike, and never
+//! learns what a token is.
 //!
 //! ```text
 //!   asked     cli · config · duration · secret_file

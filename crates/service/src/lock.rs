@@ -1,5 +1,6 @@
-//! One at a time: an exclusive lock on a file, so that two programs never write the same log or store. The kernel
-//! frees it when its holder ends, however it ends; the holder's process number in the file is for eyes only.
+//! One at a time: an exclusive lock on a file, so that two programs never write the same log or store. The
+//! kernel frees it when its holder ends, however it ends; the holder's process number in the file is for eyes
+//! only.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};

@@ -1,4 +1,5 @@
-//! Logging: what happened, once, at the boundary, to stderr; message plus fields, units in names, never a token.
+//! Logging: what happened, once, at the boundary, to stderr; message plus fields, units in names, never a
+//! token.
 
 use std::io::{self, IsTerminal as _};
 

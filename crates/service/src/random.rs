@@ -1,4 +1,5 @@
-//! Dice: bytes nobody can guess, from the one crypto provider. Code that judges takes them as an argument instead.
+//! Dice: bytes nobody can guess, from the one crypto provider. Code that judges takes them as an argument
+//! instead.
 
 /// The operating system gave no random bytes. Nothing may go on without them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,6 @@
-//! Passphrases: from a file only its owner may read, a systemd credential, or the person at the terminal. Refuses
-//! files that others can read, empty ones, and anything longer than a passphrase can be; never shows one.
+//! Passphrases: from a file only its owner may read, a systemd credential, or the person at the terminal.
+//! Refuses files that others can read, empty ones, and anything longer than a passphrase can be; never shows
+//! one.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;

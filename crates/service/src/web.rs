@@ -1,6 +1,6 @@
-//! HTTP plumbing for the two servers: a listener with limits, TLS, a graceful end, and the admin pages. It carries
-//! an axum router or a plain function, and refuses to listen beyond loopback in clear unless the configuration says
-//! who stands there.
+//! HTTP plumbing for the two servers: a listener with limits, TLS, a graceful end, and the admin pages. It
+//! carries an axum router or a plain function, and refuses to listen beyond loopback in clear unless the
+//! configuration says who stands there.
 //!
 //! ```text
 //!   accept (at most connections_max) ─ TLS or clear ─ HTTP/1.1 or 2 by ALPN or preface ─ router │ function
@@ -79,7 +79,7 @@ impl From<WebFault> for Failure {
     fn from(fault: WebFault) -> Self {
         let hint = match &fault {
             WebFault::ClearBeyondLoopback(_) => {
-                "add `tls`, listen on 127.0.0.1, or set clear_beyond_loopback to \"trusted-proxy\" or \"trusted-network\""
+                "add `tls`, listen on 127.0.0.1, or say in clear_beyond_loopback who stands there"
             }
             WebFault::Bind { .. } => "choose another address, or stop who has it",
             WebFault::Socket(_) => "check the folder's owner and free space",
@@ -158,8 +158,8 @@ impl Server {
         self.serve(answer, shutdown).await
     }
 
-    /// Serves a function until `shutdown`, for paths that must be short. The function bounds the body and the time
-    /// it takes by itself.
+    /// Serves a function until `shutdown`, for paths that must be short. The function bounds the body and the
+    /// time it takes by itself.
     ///
     /// # Errors
     /// As [`Server::serve_router`].

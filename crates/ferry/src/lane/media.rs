@@ -1,5 +1,5 @@
-//! The media lane: a folder on a stick, a disc, a share. Written so that a stick may be pulled at any moment, read
-//! so that nothing on it is trusted.
+//! The media lane: a folder on a stick, a disc, a share. Written so that a stick may be pulled at any moment,
+//! read so that nothing on it is trusted.
 //!
 //! ```text
 //!   STICK/FARSIDE/<folder>/<stem>.<first 16 digits of SHA-256>.<ending>
@@ -8,8 +8,8 @@
 //!   in:  names are hints; the copy's digest decides; links, devices, foreign and half-written files stay
 //! ```
 //!
-//! FAT does not rename atomically: a power cut may leave a file under its final name with too few bytes. The digest in
-//! the name tells at the far end, and the next send replaces it.
+//! FAT does not rename atomically: a power cut may leave a file under its final name with too few bytes. The
+//! digest in the name tells at the far end, and the next send replaces it.
 
 use std::fs::{self, File, FileTimes};
 use std::path::{Path, PathBuf};
@@ -110,7 +110,8 @@ impl Out for MediaOut {
     }
 }
 
-/// The far end: reads one folder of a medium and never writes to it, so a write-protected stick serves as well.
+/// The far end: reads one folder of a medium and never writes to it, so a write-protected stick serves as
+/// well.
 #[derive(Debug)]
 pub struct MediaIn {
     folder: PathBuf,

@@ -1,13 +1,15 @@
-//! The file behind a log of records: each batch is one frame, so that after a crash a batch is there whole or not.
+//! The file behind a log of records: each batch is one frame, so that after a crash a batch is there whole or
+//! not.
 //!
 //! ```text
 //!   "FSB1" · payload bytes u32 · records u32 · check 16 B │ payload: (record bytes u32 · record)*
 //!   check = first 16 bytes of SHA-256(frame's offset in the file u64 ‖ the 12 bytes before it ‖ payload)
 //! ```
 //!
-//! Integers are little-endian. A frame is written only after the one before it is durable. So a bad frame with
-//! nothing good behind it is a batch that a crash tore, of which nobody was told: it is set aside and reported. A
-//! bad frame with a good one behind it was durable once and has been damaged: that is refused, with its offset.
+//! Integers are little-endian. A frame is written only after the one before it is durable. So a bad frame
+//! with nothing good behind it is a batch that a crash tore, of which nobody was told: it is set aside and
+//! reported. A bad frame with a good one behind it was durable once and has been damaged: that is refused,
+//! with its offset.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
@@ -134,7 +136,8 @@ pub(crate) fn set_aside(file: &File, path: &Path, recovery: &mut Recovery) -> Re
     kept.push(format!(".torn-{}", torn.offset));
     durable::write(Path::new(&kept), &bytes, Mode::Private)?;
     file.set_len(torn.offset).and_then(|()| file.sync_all()).map_err(fail)?;
-    tracing::warn!(log = %path.display(), offset = torn.offset, bytes = torn.bytes, "a torn write was set aside");
+    let TornTail { offset, bytes, .. } = torn;
+    tracing::warn!(log = %path.display(), offset, bytes, "a torn write was set aside");
     torn.kept = Some(kept.into());
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What a command answers when it did not do what it was asked: one sentence, perhaps a hint, and which of the two
-//! kinds it is.
+//! What a command answers when it did not do what it was asked: one sentence, perhaps a hint, and which of
+//! the two kinds it is.
 
 use std::fmt;
 use std::io::{self, Write as _};

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The text with control characters and those that change the writing direction spelled as escapes, so that a name
-/// from outside can neither steer the terminal nor pass for another.
+/// The text with control characters and those that change the writing direction spelled as escapes, so that a
+/// name from outside can neither steer the terminal nor pass for another.
 ///
 /// ```
 /// assert_eq!(farside_service::cli::printable("a\u{1b}[2J"), "a\\u{1b}[2J");

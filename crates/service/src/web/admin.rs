@@ -1,4 +1,5 @@
-//! The admin address: `/metrics` for Prometheus, `/healthz` for whoever restarts programs. No tokens, no secrets.
+//! The admin address: `/metrics` for Prometheus, `/healthz` for whoever restarts programs. No tokens, no
+//! secrets.
 
 use std::sync::Arc;
 
@@ -8,6 +9,9 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::metrics::Handle;
+
+/// The media type of Prometheus text.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The admin pages. `healthy` answers what is wrong, in words without secrets.
 pub fn admin_router(
@@ -26,7 +30,7 @@ pub fn admin_router(
     };
     let exposition = move || {
         let text = metrics.render();
-        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response() }
+        async move { ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response() }
     };
     Router::new().route("/healthz", get(health)).route("/metrics", get(exposition))
 }

@@ -1,4 +1,5 @@
-//! One connection from accept to end: TLS, then HTTP/1.1 or HTTP/2, each step with its limit of time and bytes.
+//! One connection from accept to end: TLS, then HTTP/1.1 or HTTP/2, each step with its limit of time and
+//! bytes.
 
 use std::convert::Infallible;
 use std::error::Error;

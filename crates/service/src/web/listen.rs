@@ -1,4 +1,5 @@
-//! Where a server listens and what it bears: the `[listen]`, `[admin]` and `[limits]` tables of the configuration.
+//! Where a server listens and what it bears: the `[listen]`, `[admin]` and `[limits]` tables of the
+//! configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -119,7 +119,7 @@ async fn more_connections_than_allowed_wait_their_turn() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_a_503() {
     let limits = Limits { request_seconds_max: 1, ..Limits::default() };
-    let router = Router::new().route("/", get(|| std::future::pending::<&str>()));
+    let router = Router::new().route("/", get(std::future::pending::<&str>));
     let (address, shutdown, running) = start(limits, router).await;
     assert!(exchange(address, &request("/", "")).await.starts_with("HTTP/1.1 503"));
     shutdown.trigger();

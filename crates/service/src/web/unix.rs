@@ -1,5 +1,5 @@
-//! A Unix socket for the machine's own user: made in a folder nobody else can enter, given mode 0600, and only then
-//! moved to its name, so that at no moment another user can connect.
+//! A Unix socket for the machine's own user: made in a folder nobody else can enter, given mode 0600, and
+//! only then moved to its name, so that at no moment another user can connect.
 
 use std::fs;
 use std::io;
