@@ -8,7 +8,7 @@ use crate::charter::{review, split_chain};
 use crate::digest::Digest;
 use crate::manifest::{ComponentType, Manifest};
 use crate::note::Note;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 
 /// A bundle as it looks. Nothing in here is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -110,7 +110,12 @@ fn look(bytes: &[u8], seen: &mut Inspection) -> Result<(), Refusal> {
             signer_names: if released { names(&Note::parse(blob)?) } else { Vec::new() },
         });
     }
-    Ok(())
+    match seen.components.iter().find(|component| !component.digest_ok) {
+        Some(wrong) => {
+            Err(Refusal::new(Code::DigestMismatch, format!("component {}", wrong.r#type.as_str())))
+        }
+        None => Ok(()),
+    }
 }
 
 fn names(note: &Note<'_>) -> Vec<String> {

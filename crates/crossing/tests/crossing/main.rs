@@ -7,6 +7,11 @@ mod bundles;
 #[cfg(test)]
 mod charters;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
+#[path = "../../../../fuzz/src/crossing.rs"]
+mod fuzz_targets;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod notes;
