@@ -153,6 +153,11 @@ impl Desk {
     }
 }
 
+/// Who gives this process's commands, for the log.
+pub fn operator() -> String {
+    format!("uid {}", rustix::process::getuid().as_raw())
+}
+
 fn request(order: &TokenOrder) -> IssueRequest {
     IssueRequest {
         requester: Requester::Operator(order.operator.clone()),

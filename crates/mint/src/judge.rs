@@ -228,12 +228,7 @@ pub fn judge<S: Signers>(
     request: &IssueRequest,
     now: u64,
 ) -> Result<Draft, Undrafted<S::Fault>> {
-    let subject = subject(directory, request)?;
-    let site = site(directory, &request.audience)?;
-    profile_allowed(request, site)?;
-    profile_can_say(request)?;
-    let roles = roles(request, subject, site)?;
-    groups(request, subject)?;
+    let Askable { subject, site, roles } = askable(directory, request)?;
     let key = key(request.profile, site, now)?;
     let expires_at = expires_at(request, site, key, now)?;
     let signer = signers.signer(site, key).map_err(Undrafted::Broken)?;
@@ -269,6 +264,11 @@ pub fn judge<S: Signers>(
         requester: request.requester.for_the_log(),
         assertion: request.assertion.clone(),
     })
+}
+
+/// Judges what does not depend on keys and clock: whether a standing order can be served as the directory is.
+pub fn could_be_asked(directory: &Directory, request: &IssueRequest) -> Result<(), Refused> {
+    askable(directory, request).map(drop)
 }
 
 impl Draft {
@@ -344,6 +344,24 @@ impl Requester {
             Requester::Order(id) => format!("order:{id}"),
         }
     }
+}
+
+/// What a request is about, once everything is known to be allowed.
+struct Askable<'d> {
+    subject: &'d Subject,
+    site: &'d Site,
+    roles: Vec<String>,
+}
+
+fn askable<'d>(directory: &'d Directory, request: &IssueRequest) -> Result<Askable<'d>, Refused> {
+    let subject = subject(directory, request)?;
+    let site = site(directory, &request.audience)?;
+    profile_allowed(request, site)?;
+    profile_can_say(request)?;
+    let roles = roles(request, subject, site)?;
+    groups(request, subject)?;
+    lifetime(request, site)?;
+    Ok(Askable { subject, site, roles })
 }
 
 fn subject<'d>(directory: &'d Directory, request: &IssueRequest) -> Result<&'d Subject, Refused> {
@@ -429,16 +447,20 @@ fn key(profile: Profile, site: &Site, now: u64) -> Result<&TokenKeyRecord, Refus
 
 // design: no token outlives its key. A token asked for in a key's last hours lives shorter, and says so.
 fn expires_at(request: &IssueRequest, site: &Site, key: &TokenKeyRecord, now: u64) -> Result<u64, Refused> {
-    let (asked, max) = (request.lifetime_seconds, site.lifetime_seconds_max);
-    let lifetime = asked.unwrap_or(site.lifetime_seconds_default);
-    if !(LIFETIME_SECONDS_MIN..=max).contains(&lifetime) {
-        return Err(Refused::Lifetime { asked: lifetime, max, site: site.name.clone() });
-    }
-    let expires_at = now.saturating_add(lifetime).min(key.accept_until);
+    let expires_at = now.saturating_add(lifetime(request, site)?).min(key.accept_until);
     if expires_at < now.saturating_add(LIFETIME_SECONDS_MIN) {
         return Err(Refused::NoKey { site: site.name.clone(), profile: request.profile.name() });
     }
     Ok(expires_at)
+}
+
+fn lifetime(request: &IssueRequest, site: &Site) -> Result<u64, Refused> {
+    let asked = request.lifetime_seconds.unwrap_or(site.lifetime_seconds_default);
+    let max = site.lifetime_seconds_max;
+    if !(LIFETIME_SECONDS_MIN..=max).contains(&asked) {
+        return Err(Refused::Lifetime { asked, max, site: site.name.clone() });
+    }
+    Ok(asked)
 }
 
 fn within_budget(site: &Site, bytes: usize) -> Result<(), Refused> {
