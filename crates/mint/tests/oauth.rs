@@ -337,6 +337,25 @@ async fn without_a_key_the_answer_is_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_log_that_cannot_be_written_issues_nothing() {
+    let realm = Realm::founded();
+    let hash = farside_service::digest::hex(&farside_service::digest::sha256(SECRET.as_bytes()));
+    realm.sql(&format!("UPDATE subject SET secret_sha256 = x'{hash}' WHERE name = 'poller'"));
+    std::fs::create_dir(realm.mint.home.log()).unwrap();
+    // Every write to this file fails for want of space.
+    std::os::unix::fs::symlink("/dev/full", realm.log_file()).unwrap();
+    let ((poller, _), (backup, _)) = (key_pair(), key_pair());
+    let endpoints = endpoints(&realm);
+    let mint = Mint { realm, endpoints, poller, backup };
+    let body = format!("grant_type=client_credentials&audience={AUDIENCE}");
+    for attempt in ["the first", "every later"] {
+        let answer = mint.post(Some(&basic("p1", SECRET)), &body).await;
+        assert_error(&answer, 503, "temporarily_unavailable", attempt);
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+}
+
+#[tokio::test]
 async fn metadata_and_keys_are_published() {
     let mint = Mint::open();
     let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();

@@ -310,3 +310,6 @@ fn broken(broken: append::Broken) -> LogFault {
 fn path(folder: &Path) -> PathBuf {
     folder.join(FILE_NAME)
 }
+
+#[cfg(test)]
+mod tests;
