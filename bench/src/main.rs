@@ -1,13 +1,17 @@
 //! Benchmarks against peers: `cargo xtask bench [NAME]` runs them and prints one `name value` a line.
 
 mod count;
+mod gate;
+mod import;
+#[path = "../../crates/gate/tests/gate/realm.rs"]
+mod realm;
 mod rounds;
 mod verify;
 
 use std::process::ExitCode;
 
 /// Every benchmark by name, in the order of docs/benchmarks.md.
-const BENCHMARKS: [(&str, fn()); 1] = [("verify", verify::run)];
+const BENCHMARKS: [(&str, fn()); 3] = [("verify", verify::run), ("gate", gate::run), ("import", import::run)];
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1);
