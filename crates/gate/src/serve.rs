@@ -48,7 +48,8 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     doors.write_down("started", now_unix(), json!({"site": config.site})).await.map_err(|refusal| {
         Failure::could_not(format!("write to the journal: {refusal}")).hint(refusal.cure().to_owned())
     })?;
-    tracing::info!(address = ?server.local_addr(), site = config.site, "the doors are open");
+    let address = server.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    tracing::info!(address, site = config.site, "the doors are open");
 
     let watching = tokio::spawn(watch(config.clone(), gate.clone(), shutdown.clone()));
     let admin = tokio::spawn(serve_admin(admin, handle, gate, shutdown.clone()));

@@ -39,7 +39,7 @@ pub(super) struct Pickup {
 impl Pickup {
     pub(super) fn run(self, config: &Config, output: Output) -> Result<(), Failure> {
         if let Some(folder) = &self.into {
-            return self.into_folder(config, folder, output);
+            return self.write_files(config, folder, output);
         }
         let phrase = self.phrase_file.as_deref().map(read_phrase).transpose()?;
         let proof = match (&phrase, &self.key) {
@@ -56,7 +56,7 @@ impl Pickup {
         Ok(())
     }
 
-    fn into_folder(&self, config: &Config, folder: &Path, output: Output) -> Result<(), Failure> {
+    fn write_files(&self, config: &Config, folder: &Path, output: Output) -> Result<(), Failure> {
         let gate = Gate::open(config)?;
         let trust =
             gate.trust().map_err(|refusal| Failure::could_not(refusal.to_string()).hint(refusal.cure()))?;

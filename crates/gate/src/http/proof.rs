@@ -16,6 +16,8 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::pickup;
+
 /// A proof is for now: it may be as old as a slow start of the command.
 const PROOF_SECONDS: u64 = 60;
 /// The largest private key that anyone has.
@@ -36,11 +38,10 @@ enum Key {
 pub(crate) fn assertion(path: &Path, subject: &str, issuer: &str, now: u64) -> Result<String, Failure> {
     let key = read(path)?;
     let id = random::bytes::<16>().or_could_not(|| "draw random bytes".to_owned())?;
-    let base = issuer.strip_suffix('/').unwrap_or(issuer);
     let claims = json!({
         "iss": subject,
         "sub": subject,
-        "aud": format!("{base}/pickup"),
+        "aud": pickup::proof_audience(issuer),
         "iat": now,
         "exp": now + PROOF_SECONDS,
         "jti": digest::hex(&id),

@@ -103,7 +103,7 @@ fn admitted(grant: &Grant) -> Answer {
     answer::insert(&mut answer, ROLES, &list(grant.roles()));
     answer::insert(&mut answer, GROUPS, &list(grant.groups()));
     let scope = grant.scope();
-    let scope = answer::header_text(scope.as_deref().unwrap_or_default(), b"", Spaces::Kept);
+    let scope = answer::header_text(scope.unwrap_or_default(), b"", Spaces::Kept);
     answer::insert(&mut answer, SCOPE, &scope);
     answer::insert(&mut answer, TOKEN_ID, &name(grant.token_id().unwrap_or_default()));
     answer
