@@ -2,12 +2,16 @@
 //! relative to its folder.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use farside_service::cli::Failure;
+use farside_service::durable::{self, Mode};
 use farside_service::journal::Journal;
+use farside_service::lock::Exclusive;
 use farside_service::secret_file::{self, Source};
 use farside_service::{config, time, web};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::keys::Passphrase;
 use crate::store::Store;
@@ -72,9 +76,31 @@ impl Mint {
         Ok(Passphrase::new(secret_file::read_passphrase(&Source::find(file.as_deref()))?))
     }
 
-    /// The journal of administrative acts done by commands; a running `serve` keeps its own beside it.
-    pub fn journal(&self) -> Result<Journal, Failure> {
-        Ok(Journal::open(&self.home.journal(), "mint-cli")?.0)
+    /// The journal of administrative acts done by commands; a running `serve` keeps its own beside it. Commands take
+    /// turns.
+    pub fn diary(&self) -> Result<Diary, Failure> {
+        durable::create_dir_all(&self.home.journal(), Mode::Private)?;
+        let turn = Exclusive::take_within(&self.home.journal().join("mint-cli.lock"), TURN_WAIT)?;
+        Ok(Diary { journal: Journal::open(&self.home.journal(), "mint-cli")?.0, _turn: turn })
+    }
+}
+
+/// How long a command waits for another one to finish.
+const TURN_WAIT: Duration = Duration::from_secs(30);
+
+/// The journal as a command holds it: opened before the act, so that an act which cannot be recorded is not begun.
+pub struct Diary {
+    journal: Journal,
+    /// Held as long as the journal is open; released after it.
+    _turn: Exclusive,
+}
+
+impl Diary {
+    /// Records an act and waits until the record is on disk.
+    pub fn record(&self, event: &str, members: Value) -> Result<(), Failure> {
+        let ticket = self.journal.record(event, members)?;
+        ticket.wait()?;
+        Ok(())
     }
 }
 
@@ -111,6 +137,16 @@ impl Home {
     /// Root and release keys of a small installation; elsewhere these live on other media.
     pub fn offline(&self) -> PathBuf {
         self.0.join("offline")
+    }
+
+    /// The charter in force, for gates to trust.
+    pub fn charter(&self) -> PathBuf {
+        self.0.join("charter.note")
+    }
+
+    /// Release documents that wait for signatures.
+    pub fn drafts(&self) -> PathBuf {
+        self.0.join("drafts")
     }
 
     /// The issuance log.

@@ -12,7 +12,9 @@
 //! without the release signers of the charter.
 
 pub mod bundler;
+pub mod calendar;
 pub mod ceremony;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod import;

@@ -1,5 +1,8 @@
 //! `farside-mint`: see `farside_mint::cli` for the commands.
 
-fn main() {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     farside_service::harden();
+    farside_mint::cli::main(std::env::args_os())
 }

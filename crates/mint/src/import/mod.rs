@@ -2,6 +2,7 @@
 //! transaction that then does it: the dry run is the real run, rolled back.
 
 mod file;
+mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,7 @@ use crate::names::{self, NameFault};
 use crate::store::{Kind, Store, StoreFault};
 
 pub use file::{FileFault, read_csv, read_json};
+pub use groups::{Listed, groups};
 
 /// Most entries of one file.
 pub const ENTRIES_MAX: usize = 1_000_000;

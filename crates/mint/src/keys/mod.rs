@@ -8,7 +8,7 @@ mod token;
 use farside_service::secret_file::Secret;
 
 pub use file::{Header, KeyKind, inspect};
-pub use pair::{LogSigner, PairSigner, create_log, create_signer, open_log, open_signer};
+pub use pair::{LogSigner, PairSigner, create_log, create_signer, create_signer_in, open_log, open_signer};
 pub use token::{KeyPair, MadeKey, Period, TokenKey, open_token};
 
 /// Fewest bytes of a passphrase under which a new key is written.
@@ -31,6 +31,15 @@ impl Passphrase {
 impl std::fmt::Debug for Passphrase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Passphrase")
+    }
+}
+
+/// Opens a key of any kind and closes it again: the file is whole, the passphrase right, the public key its own.
+pub fn check(path: &std::path::Path, passphrase: &Passphrase) -> Result<(), KeyFault> {
+    match inspect(path)?.kind {
+        KeyKind::Signer => open_signer(path, passphrase).map(|_| ()),
+        KeyKind::Log => open_log(path, passphrase).map(|_| ()),
+        KeyKind::Token => open_token(path, passphrase).map(|_| ()),
     }
 }
 

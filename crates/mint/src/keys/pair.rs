@@ -53,6 +53,16 @@ pub fn create_signer(path: &Path, name: &str, passphrase: &Passphrase) -> Result
     Ok(signer.public)
 }
 
+/// Makes a new signer's file `<name>.key` in `folder`, which is made where it is missing.
+pub fn create_signer_in(
+    folder: &Path,
+    name: &str,
+    passphrase: &Passphrase,
+) -> Result<SignerPublic, KeyFault> {
+    farside_service::durable::create_dir_all(folder, farside_service::durable::Mode::Private)?;
+    create_signer(&folder.join(format!("{name}.key")), name, passphrase)
+}
+
 /// Opens a signer's file.
 pub fn open_signer(path: &Path, passphrase: &Passphrase) -> Result<PairSigner, KeyFault> {
     let (header, seeds) = file::open(path, KeyKind::Signer, passphrase)?;

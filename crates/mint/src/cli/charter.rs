@@ -1,0 +1,229 @@
+//! `mint charter`: drafted from public lines, signed by root signers in turn, adopted by the mint, exported for gates.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use farside_crossing::{LogKey, SignerPublic, charter, note};
+use farside_service::cli::{Failure, printable, table};
+use farside_service::durable::{self, Mode};
+use farside_service::time;
+use serde_json::json;
+
+use super::key::{passphrase_for, read_public};
+use super::{Program, joined, read_text};
+use crate::ceremony::{self, CharterFault, Roles};
+use crate::config::Mint;
+use crate::keys;
+
+/// Who may sign what.
+#[derive(Debug, Subcommand)]
+pub enum Charter {
+    /// Draft a charter: the realm's first, or the next.
+    Draft {
+        /// A root signer: its public line, or a file with it. Left out: as in the charter in force.
+        #[arg(long = "root", value_name = "PUB")]
+        root: Vec<String>,
+        /// How many root signers it takes.
+        #[arg(long, value_name = "K")]
+        root_threshold: Option<usize>,
+        /// A release signer: its public line, or a file with it. Left out: as in the charter in force.
+        #[arg(long = "release", value_name = "PUB")]
+        release: Vec<String>,
+        /// How many release signers it takes.
+        #[arg(long, value_name = "K")]
+        release_threshold: Option<usize>,
+        /// Where to write the draft.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Add a root signer's signature to a draft.
+    Sign {
+        /// The signer's key file.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// File with the passphrase of that key.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// The draft.
+        file: PathBuf,
+    },
+    /// Show what a charter or draft says and who has signed it.
+    Show {
+        /// The charter; left out: the one in force.
+        file: Option<PathBuf>,
+    },
+    /// Put a charter into force.
+    Adopt {
+        /// The charter.
+        file: PathBuf,
+    },
+    /// Write the charter in force to a file, for gates to trust.
+    Export {
+        /// Where to.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+pub(super) fn run(command: &Charter, program: &Program) -> Result<(), Failure> {
+    match command {
+        Charter::Draft { root, root_threshold, release, release_threshold, out } => {
+            let people = People { root, root_threshold, release, release_threshold };
+            draft(&people, out, program)
+        }
+        Charter::Sign { key, passphrase_file, file } => sign(key, passphrase_file.as_deref(), file, program),
+        Charter::Show { file } => match file {
+            Some(file) => show(read_text(file)?.as_bytes(), program),
+            None => show(ceremony::newest(&program.mint()?.store()?)?.bytes(), program),
+        },
+        Charter::Adopt { file } => adopt(file, program),
+        Charter::Export { out } => export(out, program),
+    }
+}
+
+struct People<'a> {
+    root: &'a [String],
+    root_threshold: &'a Option<usize>,
+    release: &'a [String],
+    release_threshold: &'a Option<usize>,
+}
+
+fn draft(people: &People<'_>, out: &Path, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let newest = ceremony::chain(&mint.store()?)?.pop();
+    let signers =
+        |lines: &[String], held: Option<&farside_crossing::Role>, role: &str, threshold: &Option<usize>| {
+            let signers: Vec<SignerPublic> = match (lines, held) {
+                ([], Some(held)) => held.signers().to_vec(),
+                ([], None) => {
+                    return Err(Failure::refused(format!("the first charter needs at least one --{role}")));
+                }
+                (lines, _) => lines.iter().map(|line| read_public(line)).collect::<Result<_, _>>()?,
+            };
+            let threshold =
+                threshold.or(held.map(farside_crossing::Role::threshold)).unwrap_or(signers.len());
+            Ok((signers, threshold))
+        };
+    let roles = Roles {
+        root: signers(people.root, newest.as_ref().map(|held| held.root()), "root", people.root_threshold)?,
+        release: signers(
+            people.release,
+            newest.as_ref().map(|held| held.release()),
+            "release",
+            people.release_threshold,
+        )?,
+        online: online(&mint)?,
+        log: log(&mint)?,
+    };
+    let draft = ceremony::draft(&mint.config.realm, newest.as_ref(), roles, time::now_unix())
+        .map_err(CharterFault::from)?;
+    let text = draft.text().map_err(CharterFault::from)?;
+    durable::write_new(out, &note::unsigned(&text), Mode::Shared)?;
+    show(&note::unsigned(&text), program)
+}
+
+fn online(mint: &Mint) -> Result<SignerPublic, Failure> {
+    read_public(&mint.home.online_key().display().to_string())
+}
+
+fn log(mint: &Mint) -> Result<LogKey, Failure> {
+    let line = keys::inspect(&mint.home.log_key())?.public;
+    line.parse().map_err(|refusal: farside_crossing::Refusal| Failure::could_not(refusal.to_string()))
+}
+
+fn sign(key: &Path, passphrase: Option<&Path>, file: &Path, program: &Program) -> Result<(), Failure> {
+    let draft = read_text(file)?;
+    // Nobody signs what cannot be read: the review refuses a draft whose parts do not fit.
+    charter::review(draft.as_bytes()).map_err(CharterFault::from)?;
+    let signer = keys::open_signer(key, &passphrase_for(passphrase)?)?;
+    let signed = note::add_signature(draft.as_bytes(), &signer)
+        .map_err(|fault| Failure::could_not(fault.to_string()))?;
+    durable::write(file, &signed, Mode::Shared)?;
+    show(&signed, program)
+}
+
+fn adopt(file: &Path, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let diary = mint.diary()?;
+    let charter =
+        ceremony::adopt(&mint.store()?, read_text(file)?.as_bytes(), &online(&mint)?, time::now_unix())?;
+    let fingerprint = charter.fingerprint();
+    diary.record(
+        "charter_adopted",
+        json!({ "version": charter.version(), "fingerprint": fingerprint.hex() }),
+    )?;
+    durable::write(&mint.home.charter(), charter.bytes(), Mode::Shared)?;
+    let value = json!({
+        "realm": charter.realm(), "version": charter.version(), "fingerprint": fingerprint.hex(),
+        "words": fingerprint.words(), "charter": mint.home.charter(),
+    });
+    program.output.say(
+        || {
+            format!(
+                "Charter {} of realm {} is in force. Its fingerprint:\n\n  {}\n  {}",
+                charter.version(),
+                charter.realm(),
+                fingerprint.words(),
+                fingerprint.hex()
+            )
+        },
+        &value,
+    )
+}
+
+fn export(out: &Path, program: &Program) -> Result<(), Failure> {
+    let charter = ceremony::newest(&program.mint()?.store()?)?;
+    durable::write(out, charter.bytes(), Mode::Shared)?;
+    let fingerprint = charter.fingerprint();
+    let value = json!({
+        "file": out, "version": charter.version(), "fingerprint": fingerprint.hex(), "words": fingerprint.words(),
+    });
+    program.output.say(
+        || format!("Charter {} is in {}.\n\n  {}", charter.version(), out.display(), fingerprint.words()),
+        &value,
+    )
+}
+
+fn show(bytes: &[u8], program: &Program) -> Result<(), Failure> {
+    let review = charter::review(bytes).map_err(CharterFault::from)?;
+    let draft = &review.draft;
+    let roles = [&draft.root, &draft.release, &draft.online];
+    let names = |role: &farside_crossing::Role| {
+        role.signers().iter().map(|signer| signer.name().to_owned()).collect::<Vec<_>>()
+    };
+    let missing = draft.root.threshold().saturating_sub(review.signed.len());
+    let value = json!({
+        "realm": draft.realm, "version": draft.version, "fingerprint": review.fingerprint.hex(),
+        "words": review.fingerprint.words(), "signed": review.signed, "signatures_missing": missing,
+        "roles": roles.iter().map(|role| json!({
+            "role": role.name().as_str(), "threshold": role.threshold(), "signers": names(role),
+        })).collect::<Vec<_>>(),
+    });
+    program.output.say(
+        || {
+            let rows: Vec<Vec<String>> = roles
+                .iter()
+                .map(|role| {
+                    let count = format!("{} of {}", role.threshold(), role.signers().len());
+                    vec![role.name().as_str().to_owned(), count, joined(&names(role))]
+                })
+                .collect();
+            let state = match missing {
+                0 => format!("Signed by {}: enough.", joined(&review.signed)),
+                _ => format!(
+                    "Signed by {}; {missing} more of its root signers must sign.",
+                    joined(&review.signed)
+                ),
+            };
+            format!(
+                "Charter {} of realm {}\n\n{}\n\n  {}\n  {}\n\n{state}",
+                draft.version,
+                printable(&draft.realm),
+                table(&["role", "takes", "signers"], &rows),
+                review.fingerprint.words(),
+                review.fingerprint.hex(),
+            )
+        },
+        &value,
+    )
+}

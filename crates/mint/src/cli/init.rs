@@ -1,0 +1,200 @@
+//! `mint init`: founds a realm. Where a mint stands already, nothing is touched.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use farside_crossing::{Signer, SignerPublic, note};
+use farside_service::cli::Failure;
+use farside_service::durable::{self, Mode};
+use farside_service::secret_file::{Source, new_passphrase};
+use farside_service::time;
+use serde_json::{Value, json};
+
+use super::Program;
+use crate::ceremony::{self, Roles};
+use crate::config::{Home, Mint};
+use crate::keys::{self, Passphrase};
+use crate::names;
+use crate::store::Store;
+
+/// Founds a realm.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The folder to found it in.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The realm's name: letters, digits, `.`, `-` and `_`.
+    #[arg(long)]
+    realm: String,
+    /// Leave the charter to people with keys of their own.
+    #[arg(long)]
+    ceremony: bool,
+    /// File with the passphrase of the mint's own keys.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Where `serve` shall listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8700")]
+    listen: std::net::SocketAddr,
+    /// Where `serve` shall show metrics and health.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<std::net::SocketAddr>,
+    /// The token endpoint's public URL.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+pub(super) fn run(init: &Init, program: &Program) -> Result<(), Failure> {
+    names::realm(&init.realm).map_err(|fault| Failure::refused(fault.to_string()))?;
+    let home = Home(init.dir.clone());
+    refuse_standing(&home)?;
+    let passphrase_file = init.passphrase_file.as_deref().map(absolute).transpose()?;
+    let passphrase = Passphrase::new(new_passphrase(&Source::find(passphrase_file.as_deref()))?);
+    let now = time::now_unix();
+    for folder in [&home.0, &home.keys(), &home.journal(), &home.staging(), &home.0.join("outbox")] {
+        durable::create_dir_all(folder, Mode::Private)?;
+    }
+    let online = keys::create_signer(&home.online_key(), "online", &passphrase)?;
+    let log = keys::create_log(&home.log_key(), &format!("{}-log", init.realm), &passphrase)?;
+    export(&home.keys().join("online.pub"), &online.to_string())?;
+    export(&home.keys().join("log.pub"), &log.to_string())?;
+    let store = Store::create(&home.database(), &init.realm, now)?;
+    durable::write_new(
+        &home.config(),
+        configuration(init, passphrase_file.as_deref()).as_bytes(),
+        Mode::Shared,
+    )?;
+    let mint = Mint::open(&home.config())?;
+    let diary = mint.diary()?;
+    diary.record("realm_founded", json!({ "realm": init.realm, "ceremony": init.ceremony }))?;
+    if init.ceremony {
+        return say_ceremony(init, program, &home, &online);
+    }
+    let charter = found_alone(
+        &mint,
+        &store,
+        &passphrase,
+        Roles {
+            root: (vec![keys::create_signer_in(&home.offline(), "root-1", &passphrase)?], 1),
+            release: (vec![keys::create_signer_in(&home.offline(), "release-1", &passphrase)?], 1),
+            online,
+            log,
+        },
+        now,
+    )?;
+    diary.record("charter_adopted", json!({ "version": 1, "fingerprint": charter.fingerprint().hex() }))?;
+    say_founded(init, program, &home, &charter)
+}
+
+fn refuse_standing(home: &Home) -> Result<(), Failure> {
+    let standing =
+        [home.config(), home.database(), home.keys(), home.offline()].into_iter().find(|path| path.exists());
+    match standing {
+        None => Ok(()),
+        Some(path) => Err(Failure::refused(format!("{} exists: a mint stands here already", path.display()))
+            .hint("nothing was touched; choose another --dir")),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::fs::canonicalize(path)
+        .map_err(|fault| Failure::could_not(format!("cannot find {}: {fault}", path.display())))
+}
+
+fn export(path: &Path, line: &str) -> Result<(), Failure> {
+    Ok(durable::write_new(path, format!("{line}\n").as_bytes(), Mode::Shared)?)
+}
+
+/// Root and release at 1 of 1 on this very disk: it works the same, and the outcome says plainly what it is.
+fn found_alone(
+    mint: &Mint,
+    store: &Store,
+    passphrase: &Passphrase,
+    roles: Roles,
+    now: u64,
+) -> Result<farside_crossing::Charter, Failure> {
+    let online = roles.online.clone();
+    let root = keys::open_signer(&mint.home.offline().join("root-1.key"), passphrase)?;
+    let draft =
+        ceremony::draft(&mint.config.realm, None, roles, now).map_err(ceremony::CharterFault::from)?;
+    let text = draft.text().map_err(ceremony::CharterFault::from)?;
+    let signed =
+        note::sign(&text, &[&root as &dyn Signer]).map_err(|fault| Failure::could_not(fault.to_string()))?;
+    let charter = ceremony::adopt(store, &signed, &online, now)?;
+    durable::write(&mint.home.charter(), charter.bytes(), Mode::Shared)?;
+    Ok(charter)
+}
+
+fn configuration(init: &Init, passphrase_file: Option<&Path>) -> String {
+    let quoted = |text: &str| Value::from(text).to_string();
+    let mut toml = format!(
+        "# The mint of realm {0}. `farside mint serve` reads this file; unknown keys are refused.\n\
+         realm = {1}\n",
+        init.realm,
+        quoted(&init.realm)
+    );
+    match passphrase_file {
+        Some(path) => toml.push_str(&format!("passphrase_file = {}\n", quoted(&path.display().to_string()))),
+        None => toml.push_str("# passphrase_file = \"…\"   left out: a systemd credential, else a prompt\n"),
+    }
+    if let Some(url) = &init.public_url {
+        toml.push_str(&format!("public_url = {}\n", quoted(url)));
+    }
+    toml.push_str(&format!("\n[listen]\naddress = \"{}\"\n", init.listen));
+    toml.push_str("# tls = { certificates = \"server.pem\", key = \"server.key\" }\n");
+    if let Some(admin) = init.admin {
+        toml.push_str(&format!("\n[admin]\naddress = \"{admin}\"\n"));
+    }
+    toml
+}
+
+fn say_founded(
+    init: &Init,
+    program: &Program,
+    home: &Home,
+    charter: &farside_crossing::Charter,
+) -> Result<(), Failure> {
+    let fingerprint = charter.fingerprint();
+    let value = json!({
+        "realm": init.realm, "dir": home.0, "charter": home.charter(), "charter_version": 1,
+        "fingerprint": fingerprint.hex(), "words": fingerprint.words(), "ceremony": false,
+        "root_key": home.offline().join("root-1.key"), "release_key": home.offline().join("release-1.key"),
+    });
+    program.output.say(
+        || {
+            format!(
+                "Realm {} is founded in {}.\n\
+                 Its charter is adopted: root 1 of 1, release 1 of 1. Every gate must be shown this fingerprint:\n\n  \
+                 {}\n  {}\n\n\
+                 Both root and release keys lie in {}: whoever holds this disk and its passphrase can add keys and\n\
+                 loosen policy. Move them to another medium, or found the realm with --ceremony.",
+                init.realm,
+                home.0.display(),
+                fingerprint.words(),
+                fingerprint.hex(),
+                home.offline().display(),
+            )
+        },
+        &value,
+    )
+}
+
+fn say_ceremony(init: &Init, program: &Program, home: &Home, online: &SignerPublic) -> Result<(), Failure> {
+    let value = json!({
+        "realm": init.realm, "dir": home.0, "ceremony": true, "online": online.to_string(),
+        "online_public": home.keys().join("online.pub"), "log_public": home.keys().join("log.pub"),
+    });
+    program.output.say(
+        || {
+            format!(
+                "Realm {} is prepared in {}; it has no charter yet.\n\
+                 Each signer makes a key with `mint key new --role root|release --name NAME --out FILE`, then:\n  \
+                 mint charter draft --root PUB … --root-threshold K --release PUB … --release-threshold K --out FILE\n  \
+                 mint charter sign --key KEY FILE     each root signer in turn\n  \
+                 mint charter adopt FILE",
+                init.realm,
+                home.0.display(),
+            )
+        },
+        &value,
+    )
+}

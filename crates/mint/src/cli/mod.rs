@@ -1,0 +1,143 @@
+//! The mint's command line: one file for each noun. Results go to stdout as short sentences and tables, or as one JSON
+//! object with `--json`; everything else goes to stderr.
+
+mod audit;
+mod charter;
+mod directory;
+mod init;
+mod key;
+mod keys;
+mod release;
+mod revoke;
+mod site;
+mod subject;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use farside_service::cli::{self, Failure, Output};
+
+use crate::config::Mint;
+
+/// The signing service on the connected side.
+#[derive(Debug, Parser)]
+#[command(name = "farside-mint", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The mint's configuration; its folder is where everything lies.
+    #[arg(long, global = true, default_value = "mint.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Results as JSON, one object a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Found a realm: configuration, database, keys, charter.
+    Init(init::Init),
+    /// Keys of root and release signers, for other media.
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Who may sign what in this realm.
+    #[command(subcommand)]
+    Charter(charter::Charter),
+    /// People, bots, agents and groups, from a file.
+    #[command(subcommand)]
+    Directory(directory::Directory),
+    /// People.
+    #[command(subcommand)]
+    Person(subject::Person),
+    /// Programs.
+    #[command(subcommand)]
+    Bot(subject::Client),
+    /// AI agents.
+    #[command(subcommand)]
+    Agent(subject::Client),
+    /// Groups, whose roles their members hold.
+    #[command(subcommand)]
+    Group(subject::Group),
+    /// Isolated networks.
+    #[command(subcommand)]
+    Site(site::Site),
+    /// Token keys and their calendar.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Documents that release people sign: key calendars and policies.
+    #[command(subcommand)]
+    Release(release::Release),
+    /// Take back a token, a subject's tokens, or a token key.
+    #[command(subcommand)]
+    Revoke(revoke::Revoke),
+    /// The journals.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+}
+
+/// Parses arguments, runs, tells, and answers the exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    cli::run(args, run)
+}
+
+/// Runs one command.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let program = Program { config: cli.config, output: Output { json: cli.json } };
+    match cli.command {
+        Command::Init(command) => init::run(&command, &program),
+        Command::Key(command) => key::run(&command, &program),
+        Command::Charter(command) => charter::run(&command, &program),
+        Command::Directory(command) => directory::run(&command, &program),
+        Command::Person(command) => subject::run_person(&command, &program),
+        Command::Bot(command) => subject::run_client(&command, crate::store::Kind::Bot, &program),
+        Command::Agent(command) => subject::run_client(&command, crate::store::Kind::Agent, &program),
+        Command::Group(command) => subject::run_group(&command, &program),
+        Command::Site(command) => site::run(&command, &program),
+        Command::Keys(command) => keys::run(&command, &program),
+        Command::Release(command) => release::run(&command, &program),
+        Command::Revoke(command) => revoke::run(&command, &program),
+        Command::Audit(command) => audit::run(&command, &program),
+    }
+}
+
+/// What every command is given.
+pub(crate) struct Program {
+    pub(crate) config: PathBuf,
+    pub(crate) output: Output,
+}
+
+impl Program {
+    /// The founded mint that the configuration names.
+    pub(crate) fn mint(&self) -> Result<Mint, Failure> {
+        if !self.config.exists() {
+            return Err(Failure::could_not(format!("there is no mint at {}", self.config.display())).hint(
+                "name its configuration with --config, or found one with `mint init --dir near --realm NAME`",
+            ));
+        }
+        Mint::open(&self.config)
+    }
+}
+
+/// Reads a small text file, or stdin for `-`.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    const TEXT_BYTES_MAX: u64 = 1 << 20;
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        let stdin = std::io::stdin().lock();
+        std::io::Read::read_to_end(&mut std::io::Read::take(stdin, TEXT_BYTES_MAX), &mut bytes)
+            .map_err(|fault| Failure::could_not(format!("cannot read stdin: {fault}")))?;
+        bytes
+    } else {
+        farside_service::durable::read_limited(path, TEXT_BYTES_MAX)?
+    };
+    String::from_utf8(bytes).map_err(|_| Failure::refused(format!("{} is not text", path.display())))
+}
+
+/// `a, b and c`; `-` for nothing.
+pub(crate) fn joined(names: &[String]) -> String {
+    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,232 @@
+//! `mint release`: documents that release people sign. Where their keys are at hand the document is signed and adopted at
+//! once; otherwise a draft is left for them, to be signed in turn.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use farside_crossing::{Signer, note};
+use farside_service::cli::Failure;
+use farside_service::durable::{self, Mode};
+use farside_service::time;
+use serde_json::{Value, json};
+
+use super::key::passphrase_for;
+use super::{Program, joined, read_text};
+use crate::ceremony;
+use crate::config::{Diary, Mint};
+use crate::keys::{self, KeyKind, PairSigner};
+use crate::release::{self, Adopted, Draft, Kind};
+use crate::store::Store;
+
+/// Documents that release people sign.
+#[derive(Debug, Subcommand)]
+pub enum Release {
+    /// Draft the next version of a site's document.
+    Draft {
+        /// The site.
+        #[arg(long)]
+        site: String,
+        /// Which document.
+        #[arg(long)]
+        kind: Kind,
+        /// Where to write it.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Add a release signer's signature to a draft.
+    Sign {
+        /// The signer's key file.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// File with the passphrase of that key.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// The draft.
+        file: PathBuf,
+    },
+    /// Put a signed document into force: it crosses with the next bundle.
+    Adopt {
+        /// The document.
+        file: PathBuf,
+    },
+}
+
+/// Where release keys are, for commands that release at once.
+#[derive(Debug, Clone, Args)]
+pub struct AtHand {
+    /// A release signer's key file; those in the mint's own `offline/` are found by themselves.
+    #[arg(long = "release-key", value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    /// File with the passphrase of those keys; left out: the mint's own.
+    #[arg(long = "release-passphrase-file", value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
+    match command {
+        Release::Draft { site, kind, out } => {
+            let store = program.mint()?.store()?;
+            let draft = release::draft(&store, site, *kind, time::now_unix())?;
+            durable::write_new(out, &note::unsigned(&draft.text), Mode::Shared)?;
+            say_progress(&store, out, program)
+        }
+        Release::Sign { key, passphrase_file, file } => {
+            let store = program.mint()?.store()?;
+            let signer = keys::open_signer(key, &passphrase_for(passphrase_file.as_deref())?)?;
+            let signed = note::add_signature(read_text(file)?.as_bytes(), &signer)
+                .map_err(|fault| Failure::could_not(fault.to_string()))?;
+            durable::write(file, &signed, Mode::Shared)?;
+            say_progress(&store, file, program)
+        }
+        Release::Adopt { file } => {
+            let mint = program.mint()?;
+            let diary = mint.diary()?;
+            let adopted = release::adopt(&mint.store()?, read_text(file)?.as_bytes(), time::now_unix())?;
+            record(&diary, &adopted)?;
+            program.output.say(|| in_force(&adopted), &adopted)
+        }
+    }
+}
+
+fn say_progress(store: &Store, file: &Path, program: &Program) -> Result<(), Failure> {
+    let charter = ceremony::newest(store)?;
+    let (signed, threshold) =
+        release::progress(&charter, read_text(file)?.as_bytes()).map_err(release::ReleaseFault::from)?;
+    let missing = threshold.saturating_sub(signed.len());
+    let value =
+        json!({ "file": file, "signed": signed, "threshold": threshold, "signatures_missing": missing });
+    program.output.say(
+        || {
+            let next = match missing {
+                0 => format!("enough: `mint release adopt {}`", file.display()),
+                _ => format!("{missing} more release signers must sign"),
+            };
+            format!("{} is signed by {}; {next}.", file.display(), joined(&signed))
+        },
+        &value,
+    )
+}
+
+/// What became of a document that was to be released at once.
+pub(super) enum Outcome {
+    Adopted(Adopted),
+    /// Too few keys were at hand; the draft waits here with the signatures it has.
+    Waiting {
+        kind: Kind,
+        path: PathBuf,
+        missing: usize,
+    },
+}
+
+impl Outcome {
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Adopted(adopted) => in_force(adopted),
+            Self::Waiting { kind, path, missing } => {
+                let (kind, path) = (kind.as_str(), path.display());
+                format!(
+                    "The {kind} document waits for {missing} more release signatures in {path}:\n  \
+                     mint release sign --key KEY {path}\n  mint release adopt {path}"
+                )
+            }
+        }
+    }
+
+    pub(super) fn value(&self) -> Value {
+        match self {
+            Self::Adopted(adopted) => json!({ "adopted": adopted }),
+            Self::Waiting { kind, path, missing } => {
+                json!({ "waiting": { "kind": kind, "file": path, "signatures_missing": missing } })
+            }
+        }
+    }
+}
+
+fn in_force(adopted: &Adopted) -> String {
+    format!(
+        "The {} document {} of site {} is in force, signed by {}; it crosses with the next bundle.",
+        adopted.kind.as_str(),
+        adopted.version,
+        adopted.site,
+        joined(&adopted.signers)
+    )
+}
+
+fn record(diary: &Diary, adopted: &Adopted) -> Result<(), Failure> {
+    diary.record(
+        "release_adopted",
+        json!({ "site": adopted.site, "kind": adopted.kind, "version": adopted.version, "signers": adopted.signers }),
+    )
+}
+
+/// Drafts a document and releases it with the keys at hand.
+pub(super) fn release_at_once(
+    mint: &Mint,
+    store: &Store,
+    diary: &Diary,
+    (site, kind): (&str, Kind),
+    at_hand: &AtHand,
+) -> Result<Outcome, Failure> {
+    let now = time::now_unix();
+    let draft = release::draft(store, site, kind, now)?;
+    let charter = ceremony::newest(store)?;
+    let signers = open_at_hand(mint, &charter, at_hand)?;
+    let missing = charter.release().threshold().saturating_sub(signers.len());
+    if missing > 0 {
+        let path = leave(mint, site, &draft, &signers)?;
+        return Ok(Outcome::Waiting { kind, path, missing });
+    }
+    let signers: Vec<&dyn Signer> = signers.iter().map(|signer| signer as &dyn Signer).collect();
+    let adopted = release::sign_and_adopt(store, &draft, &signers, now)?;
+    record(diary, &adopted)?;
+    Ok(Outcome::Adopted(adopted))
+}
+
+/// Opens those keys named or lying in `offline/` that the charter's release role knows.
+fn open_at_hand(
+    mint: &Mint,
+    charter: &farside_crossing::Charter,
+    at_hand: &AtHand,
+) -> Result<Vec<PairSigner>, Failure> {
+    let mut files = at_hand.keys.clone();
+    if let Ok(folder) = std::fs::read_dir(mint.home.offline()) {
+        files.extend(folder.filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    let mut opened: Vec<PairSigner> = Vec::new();
+    for file in files {
+        let named = at_hand.keys.contains(&file);
+        let Some(header) = keys::inspect(&file).ok().filter(|header| header.kind == KeyKind::Signer) else {
+            if named {
+                return Err(Failure::refused(format!("{} is no signer's key file", file.display())));
+            }
+            continue;
+        };
+        let known = charter.release().signers().iter().any(|signer| signer.to_string() == header.public);
+        if !known && named {
+            return Err(Failure::refused(format!(
+                "{} is no release signer of the charter in force",
+                header.name
+            )));
+        }
+        if known && !opened.iter().any(|signer| signer.public().to_string() == header.public) {
+            let passphrase = match (&at_hand.passphrase_file, named) {
+                (Some(path), true) => passphrase_for(Some(path))?,
+                _ => mint.passphrase()?,
+            };
+            opened.push(keys::open_signer(&file, &passphrase)?);
+        }
+    }
+    Ok(opened)
+}
+
+/// Leaves a draft, with whatever signatures it has, where people find it.
+fn leave(mint: &Mint, site: &str, draft: &Draft, signers: &[PairSigner]) -> Result<PathBuf, Failure> {
+    let mut bytes = note::unsigned(&draft.text);
+    for signer in signers {
+        bytes = note::add_signature(&bytes, signer).map_err(|fault| Failure::could_not(fault.to_string()))?;
+    }
+    durable::create_dir_all(&mint.home.drafts(), Mode::Private)?;
+    let path = mint.home.drafts().join(format!("{site}-{}-{}.note", draft.kind.as_str(), draft.version));
+    durable::write(&path, &bytes, Mode::Shared)?;
+    Ok(path)
+}

@@ -1,0 +1,325 @@
+//! `mint site`: isolated networks, what their tokens must look like, and the key to which their bundles are sealed.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use farside_crossing::{ExpectedFingerprint, RecipientPublic};
+use farside_service::cli::{Failure, Output, confirm, table};
+use farside_service::duration::Seconds;
+use farside_service::time;
+use farside_verify::Algorithm;
+use serde_json::{Value, json};
+
+use super::release::{AtHand, Outcome, release_at_once};
+use super::{Program, joined, read_text};
+use crate::config::{Diary, Mint};
+use crate::release::Kind;
+use crate::site::{self, NewSite};
+use crate::store::{Audience, Site as Known, Store};
+
+/// Isolated networks.
+#[derive(Debug, Subcommand)]
+pub enum Site {
+    /// Add a site, and release its policy where the release keys are at hand.
+    Add(Box<Add>),
+    /// Enter the recipient key that the site's gate shows.
+    Recipient {
+        /// The site.
+        name: String,
+        /// The gate's line; `-` for stdin.
+        file: PathBuf,
+        #[command(flatten)]
+        compare: Compare,
+    },
+    /// Every site.
+    List,
+    /// One site.
+    Show {
+        /// The site.
+        name: String,
+    },
+}
+
+/// A site to be added.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// Its name: a-z, 0-9, `-` and `_`.
+    name: String,
+    /// Its issuer URL, written as `iss`; usually that of its gate.
+    #[arg(long, value_name = "URL")]
+    issuer: String,
+    /// An audience, unique in the realm.
+    #[arg(long = "audience", value_name = "AUDIENCE", required = true)]
+    audiences: Vec<String>,
+    /// The oldest state on which its gates still admit; left out: until a bundle runs out.
+    #[arg(long, value_name = "TIME")]
+    stale_max: Option<Seconds>,
+    /// Demand proof of logging at its gates.
+    #[arg(long)]
+    logged: bool,
+    /// Algorithm of its token keys.
+    #[arg(long, default_value = "ES256", value_parser = super::keys::algorithm)]
+    algorithm: Algorithm,
+    /// Lifetime of a token that asks for none.
+    #[arg(long, default_value = "15m", value_name = "TIME")]
+    lifetime: Seconds,
+    /// Longest lifetime.
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    lifetime_max: Seconds,
+    /// Size budget of a token, in bytes.
+    #[arg(long, default_value_t = 1024, value_name = "BYTES")]
+    token_bytes_max: usize,
+    /// Forgiven difference between clocks.
+    #[arg(long, default_value = "60s", value_name = "TIME")]
+    leeway: Seconds,
+    /// Longest time a bundle may take to be applied.
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    courier_interval: Seconds,
+    /// How often `serve` makes a bundle.
+    #[arg(long, default_value = "1h", value_name = "TIME")]
+    every: Seconds,
+    /// A role that may be issued; left out: any.
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// A token profile that may be issued: access, lean or jwt-svid.
+    #[arg(long = "profile", default_value = "access", value_name = "PROFILE")]
+    profiles: Vec<String>,
+    /// The line that the site's gate shows; `-` for stdin.
+    #[arg(long, value_name = "FILE", conflicts_with = "unsealed")]
+    recipient: Option<PathBuf>,
+    /// Seal nothing: no parcels, no receipts.
+    #[arg(long)]
+    unsealed: bool,
+    #[command(flatten)]
+    compare: Compare,
+    #[command(flatten)]
+    at_hand: AtHand,
+}
+
+/// How the recipient key is compared with what the gate shows.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// What the gate shows: its sixteen words, or 64 hexadecimal digits. Left out: you are asked.
+    #[arg(long, value_name = "WORDS")]
+    fingerprint: Option<ExpectedFingerprint>,
+}
+
+pub(super) fn run(command: &Site, program: &Program) -> Result<(), Failure> {
+    match command {
+        Site::Add(add) => run_add(add, program),
+        Site::Recipient { name, file, compare } => {
+            let mint = program.mint()?;
+            let store = mint.store()?;
+            let recipient = read_recipient(name, file, compare, program.output)?;
+            enrol(&store, &mint.diary()?, name, &recipient)?;
+            program.output.say(
+                || format!("Site {name} is enrolled: its bundles are sealed to key {}.", recipient.key_id()),
+                &json!({ "site": name, "recipient": recipient_json(&recipient) }),
+            )
+        }
+        Site::List => {
+            let directory = program.mint()?.store()?.directory()?;
+            let value: Vec<Value> = directory.sites().iter().map(as_json).collect();
+            program.output.say(|| as_table(directory.sites()), &value)
+        }
+        Site::Show { name } => {
+            let directory = program.mint()?.store()?.directory()?;
+            let known =
+                directory.site(name).ok_or_else(|| Failure::refused(format!("there is no site {name}")))?;
+            program.output.say(|| as_text(known), &as_json(known))
+        }
+    }
+}
+
+fn run_add(add: &Add, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let store = mint.store()?;
+    let recipient = match &add.recipient {
+        Some(file) => Some(read_recipient(&add.name, file, &add.compare, program.output)?),
+        None => None,
+    };
+    let diary = mint.diary()?;
+    site::add(&store, &new_site(add), time::now_unix())?;
+    diary.record(
+        "site_added",
+        json!({ "site": add.name, "issuer": add.issuer, "audiences": add.audiences, "sealed": !add.unsealed }),
+    )?;
+    if let Some(recipient) = &recipient {
+        enrol(&store, &diary, &add.name, recipient)?;
+    }
+    let outcome = release_policy(&mint, &store, &diary, add)?;
+    say_added(add, recipient.as_ref(), outcome.as_ref(), program.output)
+}
+
+/// Releases the policy, where there is a charter that says who releases.
+fn release_policy(mint: &Mint, store: &Store, diary: &Diary, add: &Add) -> Result<Option<Outcome>, Failure> {
+    if crate::ceremony::chain(store)?.is_empty() {
+        return Ok(None);
+    }
+    release_at_once(mint, store, diary, (&add.name, Kind::Policy), &add.at_hand).map(Some)
+}
+
+fn say_added(
+    add: &Add,
+    recipient: Option<&RecipientPublic>,
+    outcome: Option<&Outcome>,
+    output: Output,
+) -> Result<(), Failure> {
+    let value = json!({
+        "site": add.name, "recipient": recipient.map(recipient_json), "sealed": !add.unsealed,
+        "policy": outcome.map(Outcome::value),
+    });
+    output.say(
+        || {
+            let sealing = match (recipient, add.unsealed) {
+                (Some(recipient), _) => format!("its bundles are sealed to key {}", recipient.key_id()),
+                (None, true) => "nothing is sealed: it carries no parcels and its receipts prove nothing".to_owned(),
+                (None, false) => format!("enrol it with `mint site recipient {} FILE`", add.name),
+            };
+            let policy = match outcome {
+                Some(outcome) => outcome.sentence(),
+                None => format!(
+                    "There is no charter yet. Once there is: `mint release draft --site {} --kind policy --out FILE`.",
+                    add.name
+                ),
+            };
+            format!("Site {0} is added; {sealing}.\n{policy}\nNext: `mint keys new --site {0}`.", add.name)
+        },
+        &value,
+    )
+}
+
+fn new_site(add: &Add) -> NewSite {
+    let audience = |name: &String| Audience {
+        name: name.clone(),
+        stale_seconds_max: add.stale_max.map(|time| time.0),
+        logged: add.logged,
+    };
+    NewSite {
+        name: add.name.clone(),
+        issuer: add.issuer.clone(),
+        audiences: add.audiences.iter().map(audience).collect(),
+        algorithm: add.algorithm,
+        lifetime_seconds_default: add.lifetime.0,
+        lifetime_seconds_max: add.lifetime_max.0,
+        token_bytes_max: add.token_bytes_max,
+        leeway_seconds: add.leeway.0,
+        courier_seconds: add.courier_interval.0,
+        every_seconds: add.every.0,
+        roles_allowed: if add.roles.is_empty() { None } else { Some(add.roles.clone()) },
+        profiles: add.profiles.clone(),
+        sealed: !add.unsealed,
+    }
+}
+
+/// Reads the gate's line and has its fingerprint compared: by what was typed, else by the person at the terminal.
+fn read_recipient(
+    site: &str,
+    file: &Path,
+    compare: &Compare,
+    output: Output,
+) -> Result<RecipientPublic, Failure> {
+    let recipient = site::read_recipient(site, &read_text(file)?)?;
+    let seen = recipient.fingerprint();
+    let same = match &compare.fingerprint {
+        Some(expected) => expected.matches(&seen),
+        None if output.json => {
+            return Err(Failure::refused("the recipient key was not compared with what the gate shows")
+                .hint("give its words with --fingerprint"));
+        }
+        None => {
+            confirm(&format!("The gate of {site} must show these words:\n\n  {}\n\nDoes it?", seen.words()))
+                .map_err(|fault| {
+                Failure::could_not(fault.to_string()).hint("give the gate's words with --fingerprint")
+            })?
+        }
+    };
+    if same {
+        Ok(recipient)
+    } else {
+        Err(Failure::refused(format!(
+            "this is not the key that the gate shows; its words are: {}",
+            seen.words()
+        ))
+        .hint("carry the line again, straight from the gate"))
+    }
+}
+
+fn enrol(store: &Store, diary: &Diary, site: &str, recipient: &RecipientPublic) -> Result<(), Failure> {
+    site::enrol(store, site, recipient)?;
+    diary.record(
+        "site_enrolled",
+        json!({ "site": site, "key_id": recipient.key_id(), "fingerprint": recipient.fingerprint().hex() }),
+    )
+}
+
+fn recipient_json(recipient: &RecipientPublic) -> Value {
+    json!({
+        "key_id": recipient.key_id(), "fingerprint": recipient.fingerprint().hex(), "words": recipient.words(),
+    })
+}
+
+fn as_json(site: &Known) -> Value {
+    json!({
+        "name": site.name, "issuer": site.issuer,
+        "audiences": site.audiences.iter().map(|audience| json!({
+            "name": audience.name, "stale_seconds_max": audience.stale_seconds_max, "logged": audience.logged,
+        })).collect::<Vec<_>>(),
+        "algorithm": site.algorithm.name(), "lifetime_seconds_default": site.lifetime_seconds_default,
+        "lifetime_seconds_max": site.lifetime_seconds_max, "token_bytes_max": site.token_bytes_max,
+        "leeway_seconds": site.leeway_seconds, "courier_seconds": site.courier_seconds,
+        "every_seconds": site.every_seconds, "roles_allowed": site.roles_allowed, "profiles": site.profiles,
+        "sealed": site.sealed, "enrolled": site.recipient.is_some(), "enabled": site.enabled,
+        "keys": site.keys.iter().map(|key| &key.kid).collect::<Vec<_>>(), "last_seq": site.last_seq(),
+    })
+}
+
+fn sealing(site: &Known) -> &'static str {
+    match (site.sealed, &site.recipient) {
+        (false, _) => "unsealed",
+        (true, Some(_)) => "sealed",
+        (true, None) => "not enrolled",
+    }
+}
+
+fn audiences(site: &Known) -> String {
+    joined(&site.audiences.iter().map(|audience| audience.name.clone()).collect::<Vec<_>>())
+}
+
+fn as_table(sites: &[Known]) -> String {
+    let rows: Vec<Vec<String>> = sites
+        .iter()
+        .map(|site| {
+            vec![
+                site.name.clone(),
+                site.issuer.clone(),
+                audiences(site),
+                sealing(site).to_owned(),
+                site.keys.len().to_string(),
+                site.last_seq().to_string(),
+            ]
+        })
+        .collect();
+    table(&["site", "issuer", "audiences", "sealing", "keys", "last bundle"], &rows)
+}
+
+fn as_text(site: &Known) -> String {
+    let time = |seconds: u64| Seconds(seconds).to_string();
+    let rows = [
+        ("issuer", site.issuer.clone()),
+        ("audiences", audiences(site)),
+        ("algorithm", site.algorithm.name().to_owned()),
+        (
+            "lifetime",
+            format!("{}, at most {}", time(site.lifetime_seconds_default), time(site.lifetime_seconds_max)),
+        ),
+        ("size budget", format!("{} bytes", site.token_bytes_max)),
+        ("roles", site.roles_allowed.as_deref().map_or("any".to_owned(), joined)),
+        ("profiles", joined(&site.profiles)),
+        ("bundles", format!("every {}, courier {}", time(site.every_seconds), time(site.courier_seconds))),
+        ("sealing", sealing(site).to_owned()),
+        ("keys", joined(&site.keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>())),
+        ("last bundle", site.last_seq().to_string()),
+    ];
+    table(&["site", &site.name], &rows.map(|(name, value)| vec![name.to_owned(), value]))
+}
