@@ -4,8 +4,14 @@
 use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
-const PEERS: [(&str, &str); 5] =
-    [("nginx", "nginx-light"), ("node", "nodejs"), ("npm", "npm"), ("strace", "strace"), ("cc", "gcc")];
+const PEERS: [(&str, &str); 6] = [
+    ("nginx", "nginx-light"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("strace", "strace"),
+    ("curl", "curl"),
+    ("cc", "gcc"),
+];
 
 /// Every peer present, or the sentence that names those missing.
 pub(crate) fn install() -> Outcome {
