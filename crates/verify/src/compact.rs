@@ -6,7 +6,7 @@ use crate::algorithm::Algorithm;
 use crate::encode::{base64url_decode_into, decoded_bytes_max};
 use crate::json::{self, Value};
 use crate::refusal::{Code, Refusal};
-use crate::strings::Str;
+use crate::strings::{Str, first};
 
 /// The largest token that is looked at.
 // token.md §3.1
@@ -55,15 +55,19 @@ impl<'t> Parsed<'t> {
 
 // token.md §3.2
 fn three_segments(token: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Refusal> {
-    let mut segments = token.split(|&byte| byte == b'.');
-    match (segments.next(), segments.next(), segments.next(), segments.next()) {
-        (Some(header), Some(payload), Some(signature), None) => Ok((header, payload, signature)),
-        _ => {
-            let dots = token.iter().filter(|&&byte| byte == b'.').count();
-            let detail = format!("{} segments; a compact JWS has three", dots + 1);
-            Err(Refusal::because(Code::Malformed, detail))
-        }
-    }
+    let segments = split_at_dot(token).and_then(|(header, rest)| {
+        let (payload, signature) = split_at_dot(rest)?;
+        Some((header, payload, signature))
+    });
+    segments.filter(|(_, _, signature)| !signature.contains(&b'.')).ok_or_else(|| {
+        let dots = token.iter().filter(|&&byte| byte == b'.').count();
+        Refusal::because(Code::Malformed, format!("{} segments; a compact JWS has three", dots + 1))
+    })
+}
+
+fn split_at_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = first(text, |byte| byte == b'.')?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 // token.md §3.3

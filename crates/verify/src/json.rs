@@ -92,7 +92,7 @@ pub(crate) fn read_object<'a>(text: &'a str, mut visit: impl FnMut(Str<'a>, Valu
     if text.starts_with('\u{feff}') {
         return Err(Fault::ByteOrderMark);
     }
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(text, Names::new());
     reader.skip_space();
     if reader.peek() != Some(b'{') {
         return Err(if text.is_empty() { Fault::Syntax { offset: 0 } } else { Fault::NotAnObject });
@@ -115,12 +115,12 @@ impl<'a> Checked<'a> {
     /// Shows each member of an object.
     pub(crate) fn members(self, mut visit: impl FnMut(Str<'a>, Value<'a>)) {
         // The text has been checked whole, so no fault can come; were one to, the rest stays unseen.
-        let _ = Reader::new(self.0).object(&mut visit);
+        let _ = Reader::new(self.0, Known).object(&mut visit);
     }
 
     /// The elements of an array, in order.
     pub(crate) fn elements(self) -> Elements<'a> {
-        let mut reader = Reader::new(self.0);
+        let mut reader = Reader::new(self.0, Known);
         reader.at = 1;
         Elements { reader, first: true }
     }
@@ -129,7 +129,7 @@ impl<'a> Checked<'a> {
 /// Iterator over the elements of a checked array.
 #[derive(Clone)]
 pub(crate) struct Elements<'a> {
-    reader: Reader<'a>,
+    reader: Reader<'a, Known>,
     first: bool,
 }
 
@@ -148,16 +148,39 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 #[derive(Clone)]
-struct Reader<'a> {
+struct Reader<'a, N> {
     text: &'a str,
     at: usize,
     depth: u8,
-    names: Names<'a>,
+    names: N,
 }
 
-impl<'a> Reader<'a> {
-    fn new(text: &'a str) -> Self {
-        Reader { text, at: 0, depth: 0, names: Names::new() }
+/// What a reader does about names: remember them, or know that none is there twice.
+trait Remember<'a> {
+    fn len(&self) -> usize;
+    fn add(&mut self, first: usize, name: Str<'a>, offset: usize) -> Result<(), Fault>;
+    fn truncate(&mut self, len: usize);
+}
+
+/// For text that has been checked before.
+#[derive(Clone)]
+struct Known;
+
+impl<'a> Remember<'a> for Known {
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn add(&mut self, _: usize, _: Str<'a>, _: usize) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn truncate(&mut self, _: usize) {}
+}
+
+impl<'a, N: Remember<'a>> Reader<'a, N> {
+    fn new(text: &'a str, names: N) -> Self {
+        Reader { text, at: 0, depth: 0, names }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -316,7 +339,6 @@ impl<'a> Reader<'a> {
 }
 
 /// The names of all objects that are open, innermost last.
-#[derive(Clone)]
 struct Names<'a> {
     inline: [(u32, Str<'a>); Names::INLINE],
     inline_len: usize,
@@ -329,7 +351,9 @@ impl<'a> Names<'a> {
     fn new() -> Self {
         Names { inline: [(0, Str::EMPTY); Names::INLINE], inline_len: 0, more: Vec::new() }
     }
+}
 
+impl<'a> Remember<'a> for Names<'a> {
     fn len(&self) -> usize {
         self.inline_len + self.more.len()
     }
@@ -338,18 +362,18 @@ impl<'a> Names<'a> {
         if self.len() - first == MEMBERS_MAX {
             return Err(Fault::TooManyMembers);
         }
-        let hash = name.hash();
-        let same = |&(other_hash, other): &(u32, Str<'a>)| other_hash == hash && other.same(name);
+        let mark = name.mark();
+        let same = |&(other_mark, other): &(u32, Str<'a>)| other_mark == mark && other.same(name);
         let inline = &self.inline[first.min(self.inline_len)..self.inline_len];
         let more = &self.more[first.saturating_sub(Names::INLINE).min(self.more.len())..];
         if inline.iter().any(same) || more.iter().any(same) {
             return Err(Fault::Duplicate { offset });
         }
         if self.inline_len < Names::INLINE {
-            self.inline[self.inline_len] = (hash, name);
+            self.inline[self.inline_len] = (mark, name);
             self.inline_len += 1;
         } else {
-            self.more.push((hash, name));
+            self.more.push((mark, name));
         }
         Ok(())
     }

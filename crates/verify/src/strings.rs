@@ -37,16 +37,16 @@ impl<'a> Str<'a> {
     pub(crate) fn scan(text: &'a str) -> Result<Self, StringFault> {
         let bytes = text.as_bytes();
         let (mut at, mut escaped) = (1, false);
+        let special = |byte| byte == b'"' || byte == b'\\' || byte < 0x20;
         loop {
-            match bytes.get(at) {
-                None => return Err(StringFault::Unterminated),
-                Some(b'"') => return Ok(Str { quoted: &text[..=at], escaped }),
-                Some(b'\\') => {
+            at += first(&bytes[at..], special).ok_or(StringFault::Unterminated)?;
+            match bytes[at] {
+                b'"' => return Ok(Str { quoted: &text[..=at], escaped }),
+                b'\\' => {
                     escaped = true;
                     at += escape(&bytes[at..])?.1;
                 }
-                Some(0..=0x1f) => return Err(StringFault::Control),
-                Some(_) => at += 1,
+                _ => return Err(StringFault::Control),
             }
         }
     }
@@ -87,17 +87,37 @@ impl<'a> Str<'a> {
         }
     }
 
-    /// A hash of the characters meant: equal strings have equal hashes, whatever their spelling.
-    pub(crate) fn hash(self) -> u32 {
-        // FNV-1a, RFC 9923. Collisions cost a comparison, never a wrong answer.
-        let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        const BASIS: u32 = 0x811c_9dc5;
-        if !self.escaped {
-            return self.raw().bytes().fold(BASIS, step);
-        }
-        let mut utf8 = [0; 4];
-        self.chars().fold(BASIS, |hash, c| c.encode_utf8(&mut utf8).bytes().fold(hash, step))
+    /// A quick mark of the characters meant: equal strings have equal marks, whatever their spelling.
+    /// Where marks agree by accident the strings are compared, so a clever choice of names gains nothing.
+    pub(crate) fn mark(self) -> u32 {
+        if self.escaped { mark(self.decoded().as_bytes()) } else { mark(self.raw().as_bytes()) }
     }
+}
+
+/// Length and both ends.
+fn mark(text: &[u8]) -> u32 {
+    let end = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let short = || text.iter().fold(0, |value, &byte| value << 8 | u32::from(byte));
+    let ends = if text.len() < 4 {
+        short()
+    } else {
+        end(text.first_chunk()).rotate_left(7) ^ end(text.last_chunk())
+    };
+    ends ^ (text.len() as u32).rotate_left(24)
+}
+
+/// Where the first byte stands that is `wanted`; looks at many at a time.
+pub(crate) fn first(bytes: &[u8], wanted: impl Fn(u8) -> bool + Copy) -> Option<usize> {
+    const BLOCK: usize = 16;
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for (index, block) in blocks.iter().enumerate() {
+        if block.iter().fold(false, |found, &byte| found | wanted(byte)) {
+            let within = block.iter().position(|&byte| wanted(byte))?;
+            return Some(index * BLOCK + within);
+        }
+    }
+    let within = rest.iter().position(|&byte| wanted(byte))?;
+    Some(blocks.len() * BLOCK + within)
 }
 
 /// The characters of a checked string.

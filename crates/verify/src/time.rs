@@ -22,6 +22,10 @@ pub(crate) struct Moment {
 impl Moment {
     /// Reads a number that is known to follow the JSON grammar; `None` outside the years 1 to 9999.
     pub(crate) fn from_number(number: &str) -> Option<Moment> {
+        // What issuers write: whole seconds since 1970.
+        if let Ok(seconds @ 0..=SECONDS_MAX) = number.parse::<i64>() {
+            return Some(Moment { seconds, fraction: 0, inexact: false });
+        }
         let (negative, digits) = match number.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, number),
