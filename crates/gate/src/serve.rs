@@ -116,7 +116,7 @@ fn log_report(report: &Report) {
             tracing::debug!(file, seq, "bundle is held already");
             "already_applied"
         }
-        Outcome::Superseded { held, offered } => {
+        Outcome::Superseded { held, offered, .. } => {
             tracing::debug!(file, held, offered, "a newer bundle is held");
             "superseded"
         }

@@ -27,8 +27,10 @@ impl Import {
         for report in &reports {
             output.say(|| line(report, mode), report)?;
         }
+        // Whoever names one old bundle wanted it applied; in a folder of old ones it is only passed over.
+        let old = !self.path.is_dir() && matches!(reports[0].outcome, Outcome::Superseded { .. });
         // Each refusal has been told in its line.
-        if reports.iter().any(Report::refused) { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
+        if old || reports.iter().any(Report::refused) { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
     }
 }
 
@@ -37,8 +39,9 @@ fn line(report: &Report, mode: Mode) -> String {
     let told = match &report.outcome {
         Outcome::Applied(applied) => applied_line(applied, mode),
         Outcome::AlreadyApplied { seq } => format!("bundle {seq} is applied already: nothing to do"),
-        Outcome::Superseded { held, offered } => {
-            format!("bundle {offered} is older than {held}, which is applied: passed over")
+        Outcome::Superseded { refusal, .. } => {
+            let code = style.yellow(refusal.code().as_str());
+            format!("passed over, {code}: {refusal}\n  hint: {}", refusal.cure())
         }
         Outcome::Refused { refusal, kept } => {
             let kept =

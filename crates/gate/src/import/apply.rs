@@ -36,6 +36,7 @@ pub(super) enum Considered {
     Superseded {
         held: u64,
         offered: u64,
+        refusal: Refusal,
     },
     /// A fork: the stream is frozen, which must be committed although the bundle is refused.
     Forked(Refusal),
@@ -77,7 +78,9 @@ impl Considered {
         match self {
             Considered::Applied(applied) => Outcome::Applied(applied),
             Considered::AlreadyApplied { seq } => Outcome::AlreadyApplied { seq },
-            Considered::Superseded { held, offered } => Outcome::Superseded { held, offered },
+            Considered::Superseded { held, offered, refusal } => {
+                Outcome::Superseded { held, offered, refusal }
+            }
             Considered::Forked(refusal) => Outcome::Refused { refusal, kept: None },
         }
     }
@@ -91,11 +94,14 @@ pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) ->
     let held = Held::read(tx)?;
     // A clock that was set back must not bring expired bundles back to life.
     let clock = Clock { now: scene.now.max(held.time_floor), leeway_seconds: held.leeway_seconds() };
-    match farside_crossing::judge(&held.stream, &opened, clock)? {
+    let acceptance = farside_crossing::judge(&held.stream, &opened, clock)?;
+    let told = acceptance.refusal();
+    match acceptance {
         Acceptance::AlreadyApplied => Ok(Considered::AlreadyApplied { seq: opened.manifest().seq }),
         Acceptance::Superseded { held, offered } => {
             store::count_superseded(tx)?;
-            Ok(Considered::Superseded { held, offered })
+            let refusal = told.unwrap_or_else(|| Refusal::new(Code::Rollback, ""));
+            Ok(Considered::Superseded { held, offered, refusal })
         }
         Acceptance::Forked { next, refusal } => {
             freeze(tx, scene, &opened, &next)?;

@@ -217,7 +217,7 @@ impl<'a> Importer<'a> {
                         "quarantine": folder}),
             )?;
         }
-        if let Outcome::Superseded { held, offered } = &report.outcome {
+        if let Outcome::Superseded { held, offered, .. } = &report.outcome {
             self.record("bundle_superseded", &json!({"held": held, "offered": offered}))?;
         }
         if whose == Whose::Ours && !matches!(report.outcome, Outcome::Ignored(_)) {

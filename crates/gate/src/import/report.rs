@@ -33,6 +33,8 @@ pub enum Outcome {
         held: u64,
         /// The number offered.
         offered: u64,
+        /// What to tell whoever offered it.
+        refusal: Refusal,
     },
     /// Refused, and kept in quarantine unless that is full or this was a dry run.
     Refused {
@@ -111,8 +113,9 @@ impl Serialize for Report {
             Outcome::AlreadyApplied { seq } => {
                 serde_json::json!({"file": file, "outcome": "already_applied", "seq": seq})
             }
-            Outcome::Superseded { held, offered } => {
-                serde_json::json!({"file": file, "outcome": "superseded", "held": held, "seq": offered})
+            Outcome::Superseded { held, offered, refusal } => {
+                serde_json::json!({"file": file, "outcome": "superseded", "held": held, "seq": offered,
+                                   "refusal": refusal})
             }
             Outcome::Refused { refusal, kept } => {
                 serde_json::json!({"file": file, "outcome": "refused", "refusal": refusal, "quarantine": kept})

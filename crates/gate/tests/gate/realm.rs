@@ -391,7 +391,7 @@ pub(crate) fn code(outcome: &Outcome) -> String {
         Outcome::Refused { refusal, .. } => refusal.code().as_str().to_owned(),
         Outcome::Applied(applied) => format!("applied {}", applied.seq),
         Outcome::AlreadyApplied { seq } => format!("already applied {seq}"),
-        Outcome::Superseded { held, offered } => format!("superseded {offered} by {held}"),
+        Outcome::Superseded { held, offered, .. } => format!("superseded {offered} by {held}"),
         Outcome::Ignored(why) => format!("ignored: {why}"),
         _ => "something new".to_owned(),
     }
