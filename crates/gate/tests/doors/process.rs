@@ -13,15 +13,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::realm::{Far, HOUR, Plan, Realm, claims, status};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_farside-gate");
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What the journal may grow to in the test of a full disk, in the shell's blocks of 512 bytes.
 const FULL_DISK_BLOCKS: u32 = 256;
 
 /// A gate as a process, killed when the test ends, however it ends.
-struct Running {
-    realm: Realm,
-    far: Far,
-    doors: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) realm: Realm,
+    pub(crate) far: Far,
+    pub(crate) doors: SocketAddr,
     admin: SocketAddr,
     process: Child,
 }
@@ -39,7 +39,7 @@ fn enrolled(more: &str) -> (Realm, Far, SocketAddr, SocketAddr) {
 }
 
 impl Running {
-    fn start(more: &str, before: &[&str]) -> Running {
+    pub(crate) fn start(more: &str, before: &[&str]) -> Running {
         let (mut realm, far, doors, admin) = enrolled(more);
         let bundle = present(realm.plan());
         let bundle = realm.send(bundle);
@@ -51,11 +51,11 @@ impl Running {
     }
 
     /// A token of this moment.
-    fn token(&self, subject: &str, index: u64) -> String {
+    pub(crate) fn token(&self, subject: &str, index: u64) -> String {
         self.realm.key.sign("at+jwt", &claims(subject, index, now_unix(), ""))
     }
 
-    fn show(&self, token: &str) -> String {
+    pub(crate) fn show(&self, token: &str) -> String {
         get(self.doors, "/verify", &format!("Authorization: Bearer {token}\r\n"))
     }
 
@@ -68,7 +68,7 @@ impl Running {
     }
 
     /// Asks the gate to end, and returns its exit code.
-    fn end(&mut self) -> Option<i32> {
+    pub(crate) fn end(&mut self) -> Option<i32> {
         kill_process(self.gate(), Signal::TERM).unwrap();
         self.process.wait().unwrap().code()
     }
@@ -102,21 +102,21 @@ fn spawn(far: &Far, before: &[&str]) -> Child {
 }
 
 /// The plan, moved from the time of the tests to that of the machine, as a process reads the real clock.
-fn present(plan: Plan) -> Plan {
+pub(crate) fn present(plan: Plan) -> Plan {
     let now = now_unix();
     Plan { issued_at: now, next_by: now + HOUR, not_after: now + 24 * HOUR, ..plan }
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// One request on a connection of its own; empty if nobody answers.
-fn get(address: SocketAddr, path: &str, headers: &str) -> String {
+pub(crate) fn get(address: SocketAddr, path: &str, headers: &str) -> String {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{headers}\r\n"))
 }
 
-fn exchange(address: SocketAddr, request: &str) -> String {
+pub(crate) fn exchange(address: SocketAddr, request: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = Vec::new();
