@@ -1,6 +1,7 @@
 //! Benchmarks against peers: `cargo xtask bench [NAME]` runs them and prints one `name value` a line.
 
 mod count;
+mod issue;
 mod gate;
 mod import;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
@@ -11,7 +12,7 @@ mod verify;
 use std::process::ExitCode;
 
 /// Every benchmark by name, in the order of docs/benchmarks.md.
-const BENCHMARKS: [(&str, fn()); 3] = [("verify", verify::run), ("gate", gate::run), ("import", import::run)];
+const BENCHMARKS: [(&str, fn()); 4] = [("verify", verify::run), ("issue", issue::run), ("gate", gate::run), ("import", import::run)];
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1);

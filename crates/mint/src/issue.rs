@@ -169,10 +169,10 @@ impl Issuer {
     fn sign(&self, draft: Draft) -> Result<Pending, IssueFault> {
         let reservation = self.log.reserve(draft.shard(), draft.issued_at())?;
         let position = reservation.position().clone();
-        let input = draft.signer().signing_input(draft.profile(), &draft.claims().at(&position));
-        let (text, hash) = draft.signer().complete(draft.profile(), input, draft.issued_at())?;
-        let committed = reservation.commit(draft.entry(hash))?;
-        Ok(Pending { token: SignedToken { text, position, draft }, committed })
+        let signed = draft.signer().sign(draft.profile(), &draft.claims().at(&position))?;
+        let believed = draft.signer().believe(signed, draft.issued_at())?;
+        let committed = reservation.commit(draft.entry(believed.signing_input_sha256()))?;
+        Ok(Pending { token: SignedToken { text: believed.into_text(), position, draft }, committed })
     }
 }
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
-    RsaEncoding,
+    RsaEncoding, Signature,
 };
-use farside_verify::{Algorithm, Claims, KeySet, KeySetError, Policy, Refusal, Verified, Verifier, encode};
+use farside_verify::leaf::HASH_BYTES;
+use farside_verify::{Algorithm, KeySet, KeySetError, Policy, Refusal, Verifier, encode};
 
 use crate::claims::Profile;
 use crate::keys::{KeyPair, TokenKey};
@@ -45,6 +46,50 @@ struct SelfCheck {
     access: Verifier,
     lean: Verifier,
     jwt_svid: Verifier,
+}
+
+/// A token that was signed and not yet verified: it shows nothing.
+pub struct Unbelieved {
+    text: String,
+    profile: Profile,
+}
+
+/// A token that a gate would believe. Only [`TokenSigner::believe`] makes one.
+pub(crate) struct Believed {
+    text: String,
+    signing_input_sha256: [u8; HASH_BYTES],
+}
+
+impl Believed {
+    /// What the token's leaf commits to.
+    pub(crate) fn signing_input_sha256(&self) -> [u8; HASH_BYTES] {
+        self.signing_input_sha256
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+impl std::fmt::Debug for Unbelieved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unbelieved").field("bytes", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
+/// A signature, where it fits without an allocation of its own.
+enum Bytes {
+    Short(Signature),
+    Long(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Bytes::Short(signature) => signature.as_ref(),
+            Bytes::Long(signature) => signature,
+        }
+    }
 }
 
 /// Why no signature was made.
@@ -98,62 +143,50 @@ impl TokenSigner {
         self.header(profile).len() + base64url_chars(claims_bytes) + 1 + self.signature_chars
     }
 
-    /// The JWS signing input: what the signature covers and what the log's leaf commits to.
+    /// Signs these claims.
     // RFC 7515 §5.1
-    pub(crate) fn signing_input(&self, profile: Profile, claims: &str) -> String {
-        let header = self.header(profile);
-        let mut input = String::with_capacity(self.token_bytes(profile, claims.len()));
-        input.push_str(header);
-        input.push_str(&encode::base64url(claims));
-        input
+    pub fn sign(&self, profile: Profile, claims: &str) -> Result<Unbelieved, SignFault> {
+        let mut text = String::with_capacity(self.token_bytes(profile, claims.len()));
+        text.push_str(self.header(profile));
+        encode::push_base64url(&mut text, claims.as_bytes());
+        let signature = self.signature(text.as_bytes())?;
+        text.push('.');
+        encode::push_base64url(&mut text, signature);
+        Ok(Unbelieved { text, profile })
     }
 
-    /// Completes a signing input to a token, and believes it only as a gate would.
-    pub(crate) fn complete(
-        &self,
-        profile: Profile,
-        signing_input: String,
-        now: u64,
-    ) -> Result<(String, [u8; 32]), SignFault> {
-        let signature = self.sign(signing_input.as_bytes())?;
-        let mut token = signing_input;
-        token.push('.');
-        token.push_str(&encode::base64url(signature));
-        let hash = self.believe(profile, &token, now)?.signing_input_sha256();
-        Ok((token, hash))
-    }
-
-    fn believe(&self, profile: Profile, token: &str, now: u64) -> Result<Verified<Claims>, SignFault> {
-        let verifier = match profile {
+    /// Believes a token only as a gate would, and says what its leaf commits to.
+    pub(crate) fn believe(&self, token: Unbelieved, now: u64) -> Result<Believed, SignFault> {
+        let verifier = match token.profile {
             Profile::Access => &self.self_check.access,
             Profile::Lean => &self.self_check.lean,
             Profile::JwtSvid => &self.self_check.jwt_svid,
         };
-        verifier
-            .verify(token, now)
-            .map_err(|refusal| SignFault::Unbelievable { kid: self.key.kid.clone(), refusal })
+        let fault = |refusal| SignFault::Unbelievable { kid: self.key.kid.clone(), refusal };
+        let verified = verifier.verify(&token.text, now).map_err(fault)?;
+        let signing_input_sha256 = verified.signing_input_sha256();
+        Ok(Believed { text: token.text, signing_input_sha256 })
     }
 
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignFault> {
-        let unsigned = |_| SignFault::Unsigned { kid: self.key.kid.clone(), algorithm: self.key.algorithm };
+    fn signature(&self, message: &[u8]) -> Result<Bytes, SignFault> {
+        let unsigned =
+            |_| SignFault::Unsigned { kid: self.key.kid.clone(), algorithm: self.key.algorithm };
         match &self.key.pair {
-            KeyPair::Ecdsa(pair) => {
-                pair.sign(&self.rng, message).map(|s| s.as_ref().to_vec()).map_err(unsigned)
-            }
-            KeyPair::Ed25519(pair) => pair.try_sign(message).map(|s| s.as_ref().to_vec()).map_err(unsigned),
+            KeyPair::Ecdsa(pair) => pair.sign(&self.rng, message).map(Bytes::Short).map_err(unsigned),
+            KeyPair::Ed25519(pair) => pair.try_sign(message).map(Bytes::Short).map_err(unsigned),
             KeyPair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 let padding = rsa_padding(self.key.algorithm).ok_or(aws_lc_rs::error::Unspecified);
                 padding
                     .and_then(|padding| pair.sign(padding, &self.rng, message, &mut signature))
                     .map_err(unsigned)?;
-                Ok(signature)
+                Ok(Bytes::Long(signature))
             }
             KeyPair::MlDsa(pair) => {
                 let mut signature = vec![0; pair.algorithm().signature_len()];
                 let written = pair.sign(message, &mut signature).map_err(unsigned)?;
                 signature.truncate(written);
-                Ok(signature)
+                Ok(Bytes::Long(signature))
             }
         }
     }

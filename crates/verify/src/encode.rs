@@ -18,6 +18,17 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     BASE64URL.encode(bytes)
 }
 
+/// [`base64url`] at the end of `out`, without an allocation of its own.
+///
+/// ```
+/// let mut token = String::from("header.");
+/// farside_verify::encode::push_base64url(&mut token, [0xfb, 0xff]);
+/// assert_eq!(token, "header.-_8");
+/// ```
+pub fn push_base64url(out: &mut String, bytes: impl AsRef<[u8]>) {
+    URL_SAFE_NO_PAD.encode_string(bytes, out);
+}
+
 /// Strictly decoded base64url: no padding, no other alphabet, no non-zero trailing bits; else `None`.
 ///
 /// ```

@@ -1,0 +1,265 @@
+//! Issuing: signing against `jsonwebtoken`, and tokens over HTTP by 64 clients at once against what the bare
+//! signature and the disk's group-committed fsync allow, in the same run on the same disk.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine as _;
+use farside_mint::claims::Profile;
+use farside_mint::config::{Home, Mint};
+use farside_mint::issue::Issuer;
+use farside_mint::keys::{self, MadeKey, Passphrase, Period};
+use farside_mint::oauth::{Endpoints, SpentAssertions};
+use farside_mint::store::{Purpose, Store, StoreFault};
+use farside_mint::token_signer::TokenSigner;
+use farside_service::append::Log;
+use farside_service::secret_file::Secret;
+use farside_service::time::now_unix;
+use farside_service::web::{Limits, Listen, Server, Shutdown};
+use farside_service::{digest, random};
+use farside_verify::Algorithm;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::rounds::measure;
+
+const CLIENTS: usize = 64;
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_millis(1500);
+const RECORD_BYTES: usize = 330;
+const CLAIMS: &str = "{\"iss\":\"https://gate.site-a.example\",\"sub\":\"person-0123456789\",\"aud\":\"warehouse\",\
+    \"client_id\":\"c1\",\"iat\":1764000000,\"exp\":1764000900,\"jti\":\"site-a-7ps\",\"flr\":41,\"roles\":[\"operator\"]}";
+
+/// Prints the figures of issuing.
+pub(crate) fn run() {
+    let folder = tempfile::tempdir_in(".").expect("a folder on this disk");
+    let realm = Realm::found(folder.path());
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+        print_signing(&realm, algorithm);
+    }
+    print_issuing(&realm, folder.path());
+}
+
+struct Realm {
+    mint: Mint,
+    store: Arc<Store>,
+    passphrase: Arc<Passphrase>,
+    secret: String,
+}
+
+impl Realm {
+    fn found(folder: &Path) -> Realm {
+        let (home, now) = (Home(folder.to_owned()), now_unix());
+        let store = Arc::new(Store::create(&home.database(), "bench", now).expect("a database"));
+        std::fs::write(home.config(), "realm = \"bench\"\n").expect("a configuration");
+        std::fs::create_dir(home.keys()).expect("a folder for keys");
+        let mint = Mint::open(&home.config()).expect("the configuration just written");
+        let passphrase = Arc::new(Passphrase::new(Secret::new(b"bench bench bench".to_vec().into())));
+        let secret = farside_verify::encode::base64url(random::bytes::<32>().expect("dice"));
+        let realm = Realm { mint, store, passphrase, secret };
+        let hash = digest::hex(&digest::sha256(realm.secret.as_bytes()));
+        for (site, algorithm) in [("es", Algorithm::Es256), ("ed", Algorithm::EdDsa)] {
+            realm.add_site(site, algorithm, now);
+        }
+        realm.sql(&format!(
+            "INSERT INTO subject (name, kind, client_id, secret_sha256) VALUES ('person-0123456789', 'bot', 'c1', x'{hash}');
+             INSERT INTO subject_role (subject, role) VALUES ('person-0123456789', 'operator');"
+        ));
+        realm
+    }
+
+    fn sql(&self, statements: &str) {
+        let written = self.store.write(|transaction| transaction.execute_batch(statements).map_err(StoreFault::from));
+        written.expect("statements that fit the schema");
+    }
+
+    fn add_site(&self, site: &str, algorithm: Algorithm, now: u64) {
+        let period = Period { sign_from: 1, sign_until: now + 1_000_000, accept_until: now + 2_000_000 };
+        let key = MadeKey::generate(algorithm, Purpose::Sig, period).expect("a key");
+        let path = format!("keys/token-{site}.key");
+        key.keep(&self.mint.home.0.join(&path), &self.passphrase).expect("a key file");
+        let (kid, jwk, name) = (&key.kid, &key.jwk, algorithm.name());
+        self.sql(&format!(
+            "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
+                leeway_seconds, courier_seconds, every_seconds, sealed, created_at, profiles)
+             VALUES ('{site}', 'https://gate.{site}.example', '{name}', 900, 86400, 1024, 60, 86400, 3600, 0, {now}, '[\"access\"]');
+             INSERT INTO audience (name, site) VALUES ('warehouse-{site}', '{site}');
+             INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES ('{site}', 'keys', 1, x'', 1);
+             INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until, accept_until, created_at)
+             VALUES ('{kid}', '{site}', '{name}', 'sig', '{jwk}', '{path}', {}, {}, {}, {now});
+             INSERT INTO release_key (site, version, kid) VALUES ('{site}', 1, '{kid}');",
+            period.sign_from, period.sign_until, period.accept_until
+        ));
+    }
+
+    fn issuer(&self) -> Issuer {
+        let store = Arc::clone(&self.store);
+        Issuer::open(&self.mint, store, Arc::clone(&self.passphrase), now_unix()).expect("a log of its own").0
+    }
+
+    fn signer(&self, algorithm: Algorithm) -> TokenSigner {
+        let directory = self.store.directory().expect("a directory");
+        let site = directory.sites().iter().find(|site| site.algorithm == algorithm).expect("a site");
+        let record = &site.keys[0];
+        let key = keys::open_token(&self.mint.home.0.join(&record.path), &self.passphrase).expect("a key file");
+        TokenSigner::new(Arc::new(key), &record.jwk, site).expect("a key that gates load")
+    }
+}
+
+fn print_signing(realm: &Realm, algorithm: Algorithm) {
+    let signer = realm.signer(algorithm);
+    let (header, key) = peer(algorithm);
+    let claims: serde_json::Value = serde_json::from_str(CLAIMS).expect("JSON");
+    let mut ours = || {
+        black_box(signer.sign(Profile::Access, black_box(CLAIMS)).expect("a signature"));
+    };
+    let mut peers = || {
+        black_box(jsonwebtoken::encode(&header, black_box(&claims), &key).expect("a signature"));
+    };
+    let measured = measure(&mut [&mut ours, &mut peers]);
+    let name = algorithm.name().to_ascii_lowercase();
+    println!("sign_{name}_per_second {:.0}", measured.per_second(0));
+    println!("sign_{name}_speed_over_jsonwebtoken {:.3}", measured.times_as_fast(0, 1));
+}
+
+fn peer(algorithm: Algorithm) -> (jsonwebtoken::Header, jsonwebtoken::EncodingKey) {
+    let dice = SystemRandom::new();
+    let (name, key) = if algorithm == Algorithm::Es256 {
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &dice).expect("a key");
+        (jsonwebtoken::Algorithm::ES256, jsonwebtoken::EncodingKey::from_ec_der(key.as_ref()))
+    } else {
+        let key = aws_lc_rs::signature::Ed25519KeyPair::generate_pkcs8(&dice).expect("a key");
+        (jsonwebtoken::Algorithm::EdDSA, jsonwebtoken::EncodingKey::from_ed_der(key.as_ref()))
+    };
+    let mut header = jsonwebtoken::Header::new(name);
+    header.typ = Some("at+jwt".to_owned());
+    header.kid = Some("x7QdT0aB".to_owned());
+    (header, key)
+}
+
+/// Limit and mint in turn, so that a busy machine or disk slows both alike.
+fn print_issuing(realm: &Realm, folder: &Path) {
+    let issuer = Arc::new(realm.issuer());
+    let server = Served::start(realm, &issuer);
+    let (mut limits, mut by_es, mut by_ed, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let limit = limit_per_second(&folder.join(format!("limit-{round}.log")));
+        let es = server.tokens_per_second("warehouse-es", &realm.secret);
+        let ed = server.tokens_per_second("warehouse-ed", &realm.secret);
+        limits.push(limit);
+        by_es.push(es);
+        by_ed.push(ed);
+        shares.push(es / limit);
+    }
+    println!("issue_clients {CLIENTS}");
+    println!("issue_limit_es256_per_second {:.0}", median(limits));
+    println!("issue_http_es256_per_second {:.0}", median(by_es));
+    println!("issue_http_es256_share_of_limit {:.3}", median(shares));
+    println!("issue_http_eddsa_per_second {:.0}", median(by_ed));
+    server.stop();
+}
+
+/// What the bare signature and the group-committed fsync allow: 64 threads that sign and wait for the disk.
+fn limit_per_second(path: &Path) -> f64 {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+    let (group, _) = Log::open(path, |_| {}).expect("a log");
+    let (dice, done) = (SystemRandom::new(), AtomicU64::new(0));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                while start.elapsed() < ROUND {
+                    black_box(key.sign(&dice, CLAIMS.as_bytes()).expect("a signature"));
+                    group.append(vec![b'x'; RECORD_BYTES]).and_then(|ticket| Ok(ticket.wait()?)).expect("a disk");
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    done.into_inner() as f64 / start.elapsed().as_secs_f64()
+}
+
+/// The mint's own endpoints on a loopback port, and the clients' threads beside them.
+struct Served {
+    runtime: tokio::runtime::Runtime,
+    address: std::net::SocketAddr,
+    shutdown: Shutdown,
+}
+
+impl Served {
+    fn start(realm: &Realm, issuer: &Arc<Issuer>) -> Served {
+        issuer.warm_up(now_unix()).expect("keys that open");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+        let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls: None, clear_beyond_loopback: None };
+        let server = runtime.block_on(Server::bind(&listen, &Limits::default())).expect("a port");
+        let address = server.local_addr().expect("a TCP address");
+        let endpoints = Endpoints::new(Arc::clone(issuer), "https://mint.example", SpentAssertions::default());
+        let shutdown = Shutdown::manual();
+        runtime.spawn(server.serve_router(endpoints.router(), shutdown.clone()));
+        let _ = realm;
+        Served { runtime, address, shutdown }
+    }
+
+    fn tokens_per_second(&self, audience: &str, secret: &str) -> f64 {
+        let request = Arc::new(token_request(audience, secret));
+        let done = Arc::new(AtomicU64::new(0));
+        let start = Instant::now();
+        self.runtime.block_on(async {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|_| tokio::spawn(client(self.address, Arc::clone(&request), start, Arc::clone(&done))))
+                .collect();
+            for client in clients {
+                client.await.expect("a client that ends");
+            }
+        });
+        done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
+    }
+
+    fn stop(self) {
+        self.shutdown.trigger();
+        self.runtime.shutdown_timeout(Duration::from_secs(5));
+    }
+}
+
+fn token_request(audience: &str, secret: &str) -> Vec<u8> {
+    let credentials = base64::engine::general_purpose::STANDARD.encode(format!("c1:{secret}"));
+    let body = format!("grant_type=client_credentials&audience={audience}");
+    format!(
+        "POST /oauth2/token HTTP/1.1\r\nhost: mint\r\nauthorization: Basic {credentials}\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+async fn client(address: std::net::SocketAddr, request: Arc<Vec<u8>>, start: Instant, done: Arc<AtomicU64>) {
+    let mut stream = TcpStream::connect(address).await.expect("a server");
+    stream.set_nodelay(true).expect("a TCP stream");
+    let mut answer = vec![0; 8192];
+    while start.elapsed() < ROUND {
+        stream.write_all(&request).await.expect("a server that reads");
+        let mut held = 0;
+        while !whole(&answer[..held]) {
+            let read = stream.read(&mut answer[held..]).await.expect("a server that answers");
+            assert!(read > 0, "the server hung up");
+            held += read;
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..held]));
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether an answer is there to its last byte: the JSON object of a token ends it.
+fn whole(answer: &[u8]) -> bool {
+    answer.ends_with(b"}")
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
