@@ -18,6 +18,7 @@ use farside_service::time::now_unix;
 use farside_service::web::{Limits, Listen, Server, Shutdown, WebFault, admin_router};
 use farside_service::{logging, metrics};
 
+use crate::bundler;
 use crate::config::Mint;
 use crate::control::{ANSWER_SECONDS_MAX, COMMAND_PATH, Command, MESSAGE_BYTES_MAX, Reply};
 use crate::desk::Desk;
@@ -31,6 +32,7 @@ pub fn run(mint: &Mint) -> Result<(), Failure> {
     let metrics = metrics::install()?;
     let now = now_unix();
     let (desk, recovered) = Desk::open(mint, now)?;
+    bundler::settle_all(&mint.home, desk.issuer().store())?;
     desk.issuer().warm_up(now)?;
     tell(&recovered);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -169,8 +169,7 @@ impl TokenSigner {
     }
 
     fn signature(&self, message: &[u8]) -> Result<Bytes, SignFault> {
-        let unsigned =
-            |_| SignFault::Unsigned { kid: self.key.kid.clone(), algorithm: self.key.algorithm };
+        let unsigned = |_| SignFault::Unsigned { kid: self.key.kid.clone(), algorithm: self.key.algorithm };
         match &self.key.pair {
             KeyPair::Ecdsa(pair) => pair.sign(&self.rng, message).map(Bytes::Short).map_err(unsigned),
             KeyPair::Ed25519(pair) => pair.try_sign(message).map(Bytes::Short).map_err(unsigned),

@@ -26,7 +26,7 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
 /// assert_eq!(token, "header.-_8");
 /// ```
 pub fn push_base64url(out: &mut String, bytes: impl AsRef<[u8]>) {
-    URL_SAFE_NO_PAD.encode_string(bytes, out);
+    BASE64URL.encode_string(bytes, out);
 }
 
 /// Strictly decoded base64url: no padding, no other alphabet, no non-zero trailing bits; else `None`.

@@ -2,15 +2,20 @@
 //! object with `--json`; everything else goes to stderr.
 
 mod audit;
+mod bundle;
 mod charter;
 mod directory;
 mod init;
 mod key;
 mod keys;
+mod log;
+mod order;
 mod release;
 mod revoke;
+mod serve;
 mod site;
 mod subject;
+mod token;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -71,6 +76,20 @@ pub enum Command {
     /// Documents that release people sign: key calendars and policies.
     #[command(subcommand)]
     Release(release::Release),
+    /// Tokens by command.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Tokens that are carried to a site in each of its bundles.
+    #[command(subcommand)]
+    Order(order::Command),
+    /// What crosses, and what is known to have arrived.
+    #[command(subcommand)]
+    Bundle(bundle::Command),
+    /// Open the token endpoint and make bundles on each site's cadence.
+    Serve(serve::Command),
+    /// The issuance log.
+    #[command(subcommand)]
+    Log(log::Command),
     /// Take back a token, a subject's tokens, or a token key.
     #[command(subcommand)]
     Revoke(revoke::Revoke),
@@ -99,6 +118,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Site(command) => site::run(&command, &program),
         Command::Keys(command) => keys::run(&command, &program),
         Command::Release(command) => release::run(&command, &program),
+        Command::Token(command) => token::run(command, &program),
+        Command::Order(command) => order::run(command, &program),
+        Command::Bundle(command) => bundle::run(command, &program),
+        Command::Serve(command) => serve::run(command, &program),
+        Command::Log(command) => log::run(command, &program),
         Command::Revoke(command) => revoke::run(&command, &program),
         Command::Audit(command) => audit::run(&command, &program),
     }

@@ -1,0 +1,125 @@
+//! `mint bundle make|list|receipt`: what crosses, and what is known to have arrived.
+
+use farside_crossing::manifest::Kind;
+use farside_crossing::receipt::ReceiptCode;
+use farside_service::cli::{Failure, table};
+use farside_service::time::{now_unix, rfc3339};
+
+use super::Program;
+use crate::bundler::{self, Made};
+use crate::control::{Command as Order, Reply};
+use crate::desk;
+
+/// Bundles.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Make a site's next bundle, with fresh tokens for its standing orders
+    Make {
+        /// The site
+        #[arg(long)]
+        site: String,
+        /// What kind
+        #[arg(long, value_enum, default_value = "full")]
+        kind: KindName,
+    },
+    /// Every bundle made
+    List {
+        /// Of this site only
+        #[arg(long)]
+        site: Option<String>,
+    },
+    /// Enter the code that the gate shows once it has applied a bundle
+    Receipt {
+        /// The site
+        #[arg(long)]
+        site: String,
+        /// The bundle's number
+        #[arg(long)]
+        seq: u64,
+        /// The code, as the gate shows it
+        code: String,
+    },
+}
+
+/// The kinds by name.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum KindName {
+    /// Everything a gate needs
+    Full,
+    /// What has changed since its base
+    Delta,
+    /// Only that the mint is still there
+    Beacon,
+}
+
+pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
+    match command {
+        Command::Make { site, kind } => make(site, kind, program),
+        Command::List { site } => list(site.as_deref(), program),
+        Command::Receipt { site, seq, code } => receipt(&site, seq, &code, program),
+    }
+}
+
+fn make(site: String, kind: KindName, program: &Program) -> Result<(), Failure> {
+    let kind = match kind {
+        KindName::Full => Kind::Full,
+        KindName::Delta => Kind::Delta,
+        KindName::Beacon => Kind::Beacon,
+    };
+    let reply = desk::carry_out(&program.mint()?, &Order::MakeBundle { site, kind }, now_unix())?;
+    let Reply::Bundle(made) = reply else {
+        return Err(Failure::could_not("the mint answered another question"));
+    };
+    program.output.say(|| describe(&made), &made)
+}
+
+fn describe(made: &Made) -> String {
+    let Made { site, seq, digest, path, bytes, parcels, leaves, .. } = made;
+    format!(
+        "bundle {seq} for {site}: {bytes} bytes, {parcels} tokens, {leaves} log leaves\n  {}\n  digest {}",
+        path.display(),
+        digest.hex()
+    )
+}
+
+fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
+    let bundles = bundler::list(&program.mint()?.store()?, site)?;
+    let rows: Vec<_> = bundles
+        .iter()
+        .map(|bundle| {
+            vec![
+                bundle.site.clone(),
+                bundle.seq.to_string(),
+                bundle.kind.clone(),
+                bundle.bytes.to_string(),
+                rfc3339(bundle.issued_at),
+                bundle.receipted_at.map_or_else(|| "not yet".to_owned(), rfc3339),
+                bundle.file.clone(),
+            ]
+        })
+        .collect();
+    let headings = ["site", "number", "kind", "bytes", "made", "receipted", "file"];
+    program.output.say(|| table(&headings, &rows).trim_end().to_owned(), &bundles)
+}
+
+fn receipt(site: &str, seq: u64, code: &str, program: &Program) -> Result<(), Failure> {
+    #[derive(serde::Serialize)]
+    struct Receipted<'a> {
+        site: &'a str,
+        seq: u64,
+        receipted_at: u64,
+    }
+    let mistyped = || {
+        Failure::refused("that is not a receipt code: it has a mistake in it")
+            .hint("twelve letters and digits, as `farside gate receipt` shows them")
+    };
+    let code: ReceiptCode = code.parse().map_err(|_| mistyped())?;
+    let (mint, now) = (program.mint()?, now_unix());
+    if !bundler::receipt(&mint.store()?, site, seq, &code, now)? {
+        return Err(Failure::refused(format!("this code is not the receipt of bundle {seq} of site {site}"))
+            .hint("compare the number: each bundle has a code of its own"));
+    }
+    mint.diary()?.record("bundle_receipted", serde_json::json!({ "site": site, "seq": seq }))?;
+    let told = Receipted { site, seq, receipted_at: now };
+    program.output.say(|| format!("site {site} has applied bundle {seq}"), &told)
+}
