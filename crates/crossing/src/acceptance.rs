@@ -12,6 +12,7 @@ use crate::bundle::Opened;
 use crate::fence::FenceDocument;
 pub use crate::manifest::Held;
 use crate::manifest::{Base, ComponentType, Kind, Manifest};
+use crate::pardon::PardonDocument;
 use crate::refusal::{Code, Refusal};
 
 /// Furthest a number may jump without a fence.
@@ -41,6 +42,18 @@ impl Stream {
     /// The stream of a gate that has applied nothing.
     pub fn new() -> Stream {
         Stream::default()
+    }
+
+    /// The pardon that a bundle brings, if it acts: once, like a fence, so that a thief cannot show an old one again.
+    /// For [`crate::status::judge_change`].
+    // bundle.md §7.5
+    pub fn fresh_pardon<'o>(&self, bundle: &'o Opened<'_>) -> Option<&'o PardonDocument> {
+        bundle.pardon().filter(|pardon| pardon.version > self.version_of(ComponentType::Pardon))
+    }
+
+    /// Version of a component held; 0 where there is none.
+    fn version_of(&self, kind: ComponentType) -> u64 {
+        self.components.get(&kind).map_or(0, |held| held.version)
     }
 
     /// Number of the last bundle applied; 0 before the first.
@@ -155,10 +168,9 @@ fn judge_place(stream: &Stream, manifest: &Manifest, offered: Base, fenced: bool
 /// bundle.md §10.10: a fence works once, for a full bundle further on than what is held.
 fn fence_acts(stream: &Stream, manifest: &Manifest, fence: Option<&FenceDocument>) -> bool {
     let Some(fence) = fence else { return false };
-    let held = stream.components.get(&ComponentType::Fence).map_or(0, |held| held.version);
     manifest.kind == Kind::Full
         && manifest.seq > stream.seq()
-        && fence.version > held
+        && fence.version > stream.version_of(ComponentType::Fence)
         && fence.covers(manifest.seq)
 }
 

@@ -3,6 +3,7 @@
 use farside_crossing::acceptance::{Acceptance, Clock, Held, Stream, judge};
 use farside_crossing::fence::FenceDocument;
 use farside_crossing::manifest::{ComponentType, Kind};
+use farside_crossing::pardon::PardonDocument;
 use farside_crossing::{Base, Code, Digest, Draft, Packed, Refusal, Writer, bundle};
 
 use crate::support::{NOW, Realm, based, draft};
@@ -196,6 +197,27 @@ fn a_fence_lets_a_robbed_realm_begin_anew_but_never_lowers_what_people_signed() 
     gate.offer(&fenced, CLOCK).unwrap();
     gate.stream.components.insert(ComponentType::Keys, sky);
     assert_eq!(gate.refused(&fenced), Code::ComponentRollback);
+}
+
+#[test]
+fn a_pardon_acts_once() {
+    let (mut gate, _) = Gate::holding(1);
+    let pardon = PardonDocument {
+        realm: "acme".into(),
+        site: "plant".into(),
+        version: 1,
+        issued_at: NOW,
+        tokens: vec![],
+        subjects: vec!["mallory".into()],
+        keys: vec![],
+    };
+    let note = gate.realm.released(pardon.text());
+    let second = gate.realm.full_writer(draft(3, None)).pardon(&note).unwrap();
+    let second = gate.pack(second);
+    let opened = bundle::open(&second.bytes, &gate.realm.charter, "plant").unwrap();
+    assert_eq!(gate.stream.fresh_pardon(&opened), Some(&pardon));
+    gate.apply(&second);
+    assert_eq!(gate.stream.fresh_pardon(&opened), None);
 }
 
 #[test]

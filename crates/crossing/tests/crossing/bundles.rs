@@ -2,7 +2,7 @@
 
 use farside_crossing::manifest::Kind;
 use farside_crossing::{
-    Code, Draft, Kind as BundleKind, LogKey, Parcel, RawJson, bundle, inspect, leaves, note,
+    Code, Draft, Kind as BundleKind, LogKey, Packed, Parcel, RawJson, Writer, bundle, inspect, leaves, note,
 };
 
 use crate::support::{NOW, Realm, TestSigner, based, draft, signers};
@@ -52,8 +52,7 @@ fn the_same_inputs_give_the_same_bundle() {
     let keys = realm.released(realm.keys(1).text());
     let policy = realm.released(realm.policy(1).text());
     let pack = || {
-        let writer =
-            farside_crossing::Writer::new(draft(1, None)).keys(&keys).unwrap().policy(&policy).unwrap();
+        let writer = Writer::new(draft(1, None)).keys(&keys).unwrap().policy(&policy).unwrap();
         let writer = writer.status(&realm.status(1)).unwrap().parcels(realm.seal(1, &[]));
         writer.finish(&[&realm.online]).unwrap()
     };
@@ -67,32 +66,38 @@ fn the_same_inputs_give_the_same_bundle() {
 fn a_beacon_is_small_and_opens() {
     let realm = Realm::small();
     let full = realm.full(1, None);
-    let beacon = farside_crossing::Writer::new(based(Kind::Beacon, 2, full.digest, &full));
+    let beacon = Writer::new(based(Kind::Beacon, 2, full.digest, &full));
     let beacon = beacon.finish(&[&realm.online]).unwrap();
     assert!(bundle::open(&beacon.bytes, &realm.charter, "plant").is_ok());
     assert!(beacon.bytes.len() < 4_200, "{}", beacon.bytes.len());
 }
 
+/// Flips bits one by one and expects none to go unnoticed.
+fn flip(realm: &Realm, packed: &Packed, flips: impl Iterator<Item = (usize, usize)>) {
+    let mut bytes = packed.bytes.clone();
+    for (place, bit) in flips {
+        bytes[place] ^= 1 << bit;
+        let opened = bundle::open(&bytes, &realm.charter, "plant");
+        assert!(opened.is_err(), "bit {bit} of byte {place} was not noticed");
+        bytes[place] ^= 1 << bit;
+    }
+}
+
 #[test]
 fn every_bit_flip_is_refused() {
     let realm = Realm::small();
-    let packed = realm
-        .full_writer(draft(2, None))
-        .charters(1, &[&realm.charter_note])
-        .parcels(realm.seal(2, &[]))
-        .finish(&[&realm.online])
-        .unwrap();
-    let mut bytes = packed.bytes.clone();
-    for place in 0..bytes.len() {
-        // All bits of the head; one bit in each byte of the long base64 parts, walking through the eight.
-        let bits = if place < 2_000 { 0..8 } else { (place % 8)..(place % 8 + 1) };
-        for bit in bits {
-            bytes[place] ^= 1 << bit;
-            let opened = bundle::open(&bytes, &realm.charter, "plant");
-            assert!(opened.is_err(), "bit {bit} of byte {place} was not noticed");
-            bytes[place] ^= 1 << bit;
-        }
-    }
+    let full = realm.full(1, None);
+    let delta = Writer::new(based(Kind::Delta, 2, full.digest, &full)).status(&realm.status(2)).unwrap();
+    let delta = delta.finish(&[&realm.online]).unwrap();
+    flip(&realm, &delta, (0..delta.bytes.len()).flat_map(|place| (0..8).map(move |bit| (place, bit))));
+}
+
+#[test]
+fn flips_all_over_a_bundle_with_everything_are_refused() {
+    let realm = Realm::small();
+    let writer = realm.full_writer(draft(2, None)).charters(1, &[&realm.charter_note]);
+    let packed = writer.parcels(realm.seal(2, &[])).finish(&[&realm.online]).unwrap();
+    flip(&realm, &packed, (0..packed.bytes.len()).step_by(11).map(|place| (place, place % 8)));
 }
 
 #[test]
@@ -115,7 +120,7 @@ fn a_stolen_online_key_cannot_add_a_key() {
     document.jwks = RawJson::new(r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA"}]}"#).unwrap();
     let forged = note::sign(&document.text().unwrap(), &[&realm.online]).unwrap();
     let pack = |keys: &[u8]| {
-        let writer = farside_crossing::Writer::new(draft(2, None)).keys(keys).unwrap();
+        let writer = Writer::new(draft(2, None)).keys(keys).unwrap();
         let writer = writer.policy(&realm.released(realm.policy(1).text())).unwrap();
         writer.status(&realm.status(1)).unwrap().finish(&[&realm.online]).unwrap().bytes
     };
@@ -153,7 +158,7 @@ fn a_stolen_online_key_cannot_loosen_policy_or_fence_or_pardon() {
         keys: vec![],
     };
     let keys = realm.released(realm.keys(1).text());
-    let begin = || farside_crossing::Writer::new(draft(2, None)).keys(&keys).unwrap();
+    let begin = || Writer::new(draft(2, None)).keys(&keys).unwrap();
     let policy = realm.released(realm.policy(1).text());
     let policy_forged = begin().policy(&by_online(realm.policy(2).text().unwrap())).unwrap();
     let fence_forged = begin().policy(&policy).unwrap().fence(&by_online(fence.text().unwrap())).unwrap();
@@ -170,14 +175,14 @@ fn an_old_release_document_cannot_be_relabelled_or_moved() {
     // One kind of document shown as another: the first line separates them.
     let text = realm.keys(1).text().unwrap().replace("farside-keys/1", "farside-policy/1");
     let shown = note::sign(&text, &[&realm.release]).unwrap();
-    let writer = farside_crossing::Writer::new(draft(2, None)).keys(&shown).unwrap();
+    let writer = Writer::new(draft(2, None)).keys(&shown).unwrap();
     let writer = writer.policy(&realm.released(realm.policy(1).text())).unwrap();
     let packed = writer.status(&realm.status(1)).unwrap().finish(&[&realm.online]).unwrap();
     assert_eq!(refused(&realm, &packed.bytes), Code::Malformed);
     // Another site's keys.
     let mut foreign = realm.keys(1);
     foreign.site = "harbour".into();
-    let writer = farside_crossing::Writer::new(draft(2, None)).keys(&realm.released(foreign.text())).unwrap();
+    let writer = Writer::new(draft(2, None)).keys(&realm.released(foreign.text())).unwrap();
     let writer = writer.policy(&realm.released(realm.policy(1).text())).unwrap();
     let packed = writer.status(&realm.status(1)).unwrap().finish(&[&realm.online]).unwrap();
     assert_eq!(refused(&realm, &packed.bytes), Code::WrongSite);
@@ -214,10 +219,10 @@ fn the_writer_refuses_what_the_gate_would() {
     assert!(realm.full_writer(backwards).finish(&[&realm.online]).is_err());
     let first_with_past = Draft { prev: Some(farside_crossing::Digest::of(b"x")), ..draft(1, None) };
     assert!(realm.full_writer(first_with_past).finish(&[&realm.online]).is_err());
-    let bare = farside_crossing::Writer::new(draft(1, None)).finish(&[&realm.online]);
+    let bare = Writer::new(draft(1, None)).finish(&[&realm.online]);
     assert!(bare.unwrap_err().to_string().contains("must carry"));
     let full = realm.full(1, None);
-    let loaded = farside_crossing::Writer::new(based(Kind::Beacon, 2, full.digest, &full));
+    let loaded = Writer::new(based(Kind::Beacon, 2, full.digest, &full));
     assert!(loaded.status(&realm.status(1)).unwrap().finish(&[&realm.online]).is_err());
     let twice = realm.full_writer(draft(1, None)).status(&realm.status(2)).unwrap();
     assert!(twice.finish(&[&realm.online]).is_err());

@@ -259,7 +259,7 @@ fn documents(
     }
     if let Some(new) = opened.status() {
         if let Some(old) = &held.status {
-            status::judge_change(old, new, opened.pardon(), bits)?;
+            status::judge_change(old, new, held.stream.fresh_pardon(opened), bits)?;
         }
         store::set_document(tx, "status", new.version, seq, &json(new)?)?;
     }
