@@ -112,12 +112,12 @@ pub(crate) fn open_and_scan<R, E: From<Failed> + From<LockFault>>(
     path: &Path,
     scan: impl FnOnce(&File) -> Result<R, E>,
 ) -> Result<(File, R), E> {
-    let existed = path.exists();
     let mut options = OpenOptions::new();
     let opened = options.read(true).append(true).create(true).mode(0o600).open(path);
     let file = opened.map_err(|source| failed("open", path, source))?;
     lock::hold(&file, path, Duration::from_secs(LOCK_PATIENCE_SECONDS))?;
-    if !existed {
+    // While it is empty its name may not be durable yet, whoever made it; behind the first record it is.
+    if file.metadata().map_err(|source| failed("open", path, source))?.len() == 0 {
         durable::sync_dir(durable::parent(path))?;
     }
     let found = scan(&file)?;
