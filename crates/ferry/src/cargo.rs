@@ -127,14 +127,19 @@ pub(crate) fn open_regular(path: &Path) -> Result<File, Left> {
     }
 }
 
-/// The entries of a folder, at most `entries_max` of them, each with what it is (links not followed).
+/// The entries of a folder, each with what it is (links not followed). A folder of more than `entries_max` is
+/// refused, so that nobody can keep us reading names.
 pub(crate) fn entries(
     folder: &Path,
     entries_max: usize,
 ) -> io::Result<Vec<(std::ffi::OsString, std::fs::Metadata)>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)?.take(entries_max) {
+    for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
+        if found.len() == entries_max {
+            let sentence = format!("it holds more than {entries_max} entries");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, sentence));
+        }
         // Gone since the folder was read: nothing to carry.
         let Ok(about) = entry.path().symlink_metadata() else { continue };
         found.push((entry.file_name(), about));

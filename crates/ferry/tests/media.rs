@@ -315,7 +315,7 @@ fn two_ferries_do_not_write_one_folder_at_once() {
     let world = World::new();
     world.bundle(1, 10);
     let _first = farside_ferry::lane::media::MediaOut::open(&world.path("stick"), &name("dome")).unwrap();
-    world.send(&[]).expect(2).says("write alone");
+    world.send(&[]).expect(2).says("another ferry is writing there");
 }
 
 fn name(text: &str) -> Name {

@@ -20,6 +20,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::{digest, random};
 
@@ -252,7 +253,11 @@ pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failed> {
 /// The folder cannot be opened or synchronised.
 pub fn sync_dir(path: &Path) -> Result<(), Failed> {
     let fail = |source| failed("make durable", path, source);
-    File::open(path).map_err(fail)?.sync_all().map_err(fail)
+    match File::open(path).map_err(fail)?.sync_all() {
+        // What network shares answer that have no such call for folders: the server keeps names durable itself.
+        Err(source) if matches!(Errno::from_io_error(&source), Some(Errno::INVAL | Errno::BADF)) => Ok(()),
+        done => done.map_err(fail),
+    }
 }
 
 /// The folder a path lies in; `.` for a bare name.

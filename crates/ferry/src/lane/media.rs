@@ -11,7 +11,8 @@
 //! FAT does not rename atomically: a power cut may leave a file under its final name with too few bytes. The
 //! digest in the name tells at the far end, and the next send replaces it.
 
-use std::fs::{self, File, FileTimes};
+use std::fs::{self, File, FileTimes, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -24,7 +25,7 @@ use crate::{Cargo, Left, Name};
 
 /// The folder of ours at the top of a medium.
 pub const TOP: &str = "FARSIDE";
-/// Entries of a folder that are looked at; what a medium holds beyond that is not ours.
+/// Entries of a folder that are looked at; a folder that holds more is not ours alone and is refused.
 pub const ENTRIES_MAX: usize = 10_000;
 
 /// The near end: writes to one folder of a medium.
@@ -47,8 +48,15 @@ impl MediaOut {
         fs::metadata(stick).map_err(|source| failed("find the medium", stick, source))?;
         durable::create_dir_all(&path, Mode::Shared)?;
         let alone = File::open(&path).map_err(|source| failed("open", &path, source))?;
-        alone.try_lock().map_err(|fault| failed("write alone to", &path, fault.into()))?;
-        clear_leftovers(&path)?;
+        match alone.try_lock() {
+            Ok(()) => clear_leftovers(&path)?,
+            Err(TryLockError::WouldBlock) => {
+                let held = io::Error::new(io::ErrorKind::WouldBlock, "another ferry is writing there");
+                return Err(failed("write to", &path, held).into());
+            }
+            // A share that cannot lock: leftovers may be another ferry's work under way, so they stay.
+            Err(TryLockError::Error(_)) => {}
+        }
         Ok(Self { folder: path, _alone: alone })
     }
 
@@ -67,7 +75,8 @@ impl MediaOut {
             return Err(Left::Changed);
         }
         let times = FileTimes::new().set_modified(cargo.modified);
-        staged.file().set_times(times).map_err(|source| failed("date", path, source))?;
+        // Where a medium cannot be told the time, the time of writing orders the files nearly as well.
+        let _ = staged.file().set_times(times);
         staged.commit()?;
         let given_back = File::open(path).and_then(|file| read_back(&file));
         if given_back.map_err(|source| failed("read back", path, source))? == cargo.digest {
