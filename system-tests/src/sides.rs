@@ -1,7 +1,9 @@
 //! A near and a far side in one folder, set up by the commands an operator would type. Tests begin here, and
 //! then do to the files whatever an attacker, a courier or a power cut might.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,13 +49,14 @@ impl Sides {
         ));
         sides.mint("directory import people.csv");
         let (listen, admin) = (sides.gate, free_address());
-        sides.farside(&format!("gate init --dir far --site dome --listen {listen} --admin {admin}"));
+        let init = format!("gate init --dir far --site dome --listen {listen} --admin {admin} --json");
+        let recipient = sides.farside(&init).json()["words"].as_str().expect("words").to_owned();
         sides.mint("charter export --out charter.note");
         let words = sides.mint("charter show --json").json()["words"].as_str().expect("words").to_owned();
         sides.gate(&format!("trust charter.note --fingerprint \"{words}\""));
         sides.mint(&format!(
             "site add dome --issuer http://{} --audience {CONTROL} --audience {ARCHIVE} \
-             --recipient far/recipient.pub",
+             --recipient far/recipient.pub --fingerprint \"{recipient}\"",
             sides.gate
         ));
         sides.mint("keys new --site dome");
@@ -70,9 +73,11 @@ impl Sides {
         self.folder.path()
     }
 
-    /// Writes a file.
+    /// Writes a file that only its owner may read.
     pub fn put(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.path(name), bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("mode can be set");
     }
 
     /// Reads a file.

@@ -21,6 +21,8 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// The signing service on the connected side.
+    Mint(farside_mint::cli::Cli),
     /// Carries bundles across the gap, one way.
     Ferry(farside_ferry::cli::Cli),
     /// The verifier on the isolated side.
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Mint(cli) => farside_mint::cli::run(cli),
         Command::Ferry(cli) => farside_ferry::cli::run(cli),
         Command::Gate(cli) => farside_gate::cli::run(cli),
         Command::Verify(arguments) => verify::run(arguments),

@@ -17,20 +17,20 @@ pub(crate) fn tokens(stage: &mut Stage, journey: &Journey) -> Result<(), Failure
     let door = journey.control();
     stage.story.act("Tokens that are refused");
 
-    stage.story.step("Tampered: the bot writes itself another role into its token.");
+    stage.step("Tampered: the bot writes itself another role into its token.");
     let token = stage.text("lander-7.jwt")?;
     door.refuses(&stage.story, &tampered(&token)?, "signature_invalid")?;
 
-    stage.story.step("For another audience: a token for the archive, shown at the control room's door.");
+    stage.step("For another audience: a token for the archive, shown at the control room's door.");
     stage.quietly(&format!("{ISSUE} --site dome --subject ada --audience {ARCHIVE} --out archive.jwt"))?;
     let token = stage.text("archive.jwt")?;
     door.refuses(&stage.story, &token, "audience_mismatch")?;
 
-    stage.story.step("Expired: the token that was to live for a second.");
+    stage.step("Expired: the token that was to live for a second.");
     let token = stage.text("short.jwt")?;
     door.refuses(&stage.story, &token, "expired")?;
 
-    stage.story.step("Unknown key: a token of another site, good there, signed with that site's key.");
+    stage.step("Unknown key: a token of another site, good there, signed with that site's key.");
     stage.quietly(
         "mint site add crater --issuer https://gate.crater.example --audience https://crater.example \
          --unsealed --config near/mint.toml",
@@ -42,9 +42,7 @@ pub(crate) fn tokens(stage: &mut Stage, journey: &Journey) -> Result<(), Failure
     let token = stage.text("crater.jwt")?;
     door.refuses(&stage.story, &token, "key_unknown")?;
 
-    stage
-        .story
-        .step("Ahead of the gate: bundle 2 is made and kept back, and a fresh token is brought instead.");
+    stage.step("Ahead of the gate: bundle 2 is made and kept back, and a fresh token is brought instead.");
     stage.quietly("mint bundle make --site dome --kind full --config near/mint.toml")?;
     stage.quietly(&format!("{ISSUE} --site dome --subject ada --audience {CONTROL} --out fresh.jwt"))?;
     let token = stage.text("fresh.jwt")?;
@@ -70,18 +68,18 @@ fn tampered(token: &str) -> Result<String, Failure> {
 pub(crate) fn bundles(stage: &mut Stage, journey: &Journey) -> Result<(), Failure> {
     stage.story.act("Bundles that are refused");
 
-    stage.story.step("Replayed: somebody offers bundle 1 again, after bundle 2.");
+    stage.step("Replayed: somebody offers bundle 1 again, after bundle 2.");
     let [first, second] = ["1", "2"].map(|seq| format!("near/outbox/dome/dome-0000000{seq}.fbundle"));
     refused(stage, &first, "rollback")?;
 
-    stage.story.step("Cut short: the last kilobyte of bundle 3 is lost on the way.");
+    stage.step("Cut short: the last kilobyte of bundle 3 is lost on the way.");
     let made = stage.quietly("mint bundle make --site dome --kind full --json --config near/mint.toml")?;
     let mut third = stage.get(&text(&made.json()?, "path")?)?;
     third.truncate(third.len().saturating_sub(1024));
     stage.put("stick/short.fbundle", third)?;
     refused(stage, "stick/short.fbundle", "truncated")?;
 
-    stage.story.step("Forged: a thief has the mint's whole server, and adds a key of its own.");
+    stage.step("Forged: a thief has the mint's whole server, and adds a key of its own.");
     let forged = thief::forge(
         &stage.path("near/mint.toml"),
         &stage.get("stick/charter.note")?,
@@ -91,7 +89,7 @@ pub(crate) fn bundles(stage: &mut Stage, journey: &Journey) -> Result<(), Failur
     stage.put("stick/forged.fbundle", forged)?;
     refused(stage, "stick/forged.fbundle", "role_forbidden")?;
 
-    stage.story.step("All that changed nothing: the gate goes on with what it has.");
+    stage.step("All that changed nothing: the gate goes on with what it has.");
     let token = stage.text("ada.jwt")?;
     journey.control().admits(&stage.story, &token)
 }

@@ -33,8 +33,9 @@ pub(crate) struct Journey {
 }
 
 impl Journey {
-    /// Finds free ports, and a bot.
-    pub(crate) fn plan(_stage: &mut Stage) -> Result<Journey, Failure> {
+    /// Finds free ports, a bot and a stick.
+    pub(crate) fn plan(stage: &Stage) -> Result<Journey, Failure> {
+        stage.make_folder("stick")?;
         Ok(Journey {
             mint: free_address()?,
             mint_admin: free_address()?,
@@ -52,22 +53,20 @@ impl Journey {
     /// Act one: a realm, its charter, its people.
     pub(crate) fn found(&self, stage: &mut Stage) -> Result<(), Failure> {
         stage.story.act("The near side founds a realm");
-        stage
-            .story
-            .step("Found the realm. Its charter names who may sign what; every key is encrypted on disk.");
-        stage.put("near.passphrase", "correct horse battery staple\n")?;
+        stage.step("Found the realm. Its charter names who may sign what; every key is encrypted on disk.");
+        stage.put_secret("near.passphrase", "correct horse battery staple\n")?;
         let (listen, admin) = (self.mint, self.mint_admin);
         stage.farside(&format!(
             "mint init --dir near --realm moonbase --passphrase-file near.passphrase \
              --listen {listen} --admin {admin}"
         ))?;
 
-        stage.story.step("Fill the directory from a file: first see what would change, then change it.");
+        stage.step("Fill the directory from a file: first see what would change, then change it.");
         stage.put("people.csv", PEOPLE)?;
         stage.farside("mint directory import people.csv --dry-run --config near/mint.toml")?;
         stage.farside("mint directory import people.csv --config near/mint.toml")?;
 
-        stage.story.step("A bot brings its public key. Its private key stays where it was made.");
+        stage.step("A bot brings its public key. Its private key stays where it was made.");
         stage.put("lander-7.jwk", self.bot.jwk()?)?;
         stage.farside("mint bot key lander-7 --jwk lander-7.jwk --config near/mint.toml")?;
         Ok(())
@@ -76,32 +75,30 @@ impl Journey {
     /// Act two: both sides get to know each other, once, by eye.
     pub(crate) fn synchronise(&self, stage: &mut Stage) -> Result<(), Failure> {
         stage.story.act("Both sides are synchronised, once and by eye");
-        stage.story.step("The far side makes its gate, and with it the key that bundles are sealed to.");
+        stage.step("The far side makes its gate, and with it the key that bundles are sealed to.");
         let (listen, admin) = (self.gate, self.gate_admin);
-        stage.farside(&format!("gate init --dir far --site dome --listen {listen} --admin {admin}"))?;
+        let init = format!("gate init --dir far --site dome --listen {listen} --admin {admin} --json");
+        let recipient = text(&stage.quietly(&init)?.json()?, "words")?;
+        stage.story.answer(&format!("The words of its recipient key: {recipient}"));
 
-        stage
-            .story
-            .step("The charter crosses. Its fingerprint is read out on one side and typed on the other.");
+        stage.step("The charter crosses. Its fingerprint is read out on one side and typed on the other.");
         stage.quietly("mint charter export --out stick/charter.note --config near/mint.toml")?;
         let shown = stage.quietly("mint charter show --json --config near/mint.toml")?.json()?;
         let words = text(&shown, "words")?;
-        stage.story.answer(&words);
+        stage.story.answer(&format!("The words of the charter: {words}"));
         stage.farside(&format!(
             "gate trust stick/charter.note --fingerprint \"{words}\" --config far/gate.toml"
         ))?;
 
-        stage
-            .story
-            .step("The gate's recipient key is carried back: the only thing that ever is. Its words agree.");
-        let recipient = stage.get("far/recipient.pub")?;
-        stage.put("recipient.pub", recipient)?;
+        stage.step("The gate's recipient key is carried back: the only thing that ever is. Its words agree.");
+        stage.put("recipient.pub", stage.get("far/recipient.pub")?)?;
         stage.farside(&format!(
             "mint site add dome --issuer http://{} --audience {CONTROL} --audience {ARCHIVE} \
-             --recipient recipient.pub --leeway 1s --config near/mint.toml",
+             --recipient recipient.pub --fingerprint \"{recipient}\" --leeway 1s --config near/mint.toml",
             self.gate
         ))?;
-        stage.story.step("The site gets a signing key. Its calendar crosses before the key is needed.");
+
+        stage.step("The site gets a signing key. Its calendar crosses before the key is needed.");
         stage.farside("mint keys new --site dome --config near/mint.toml")?;
         Ok(())
     }
@@ -109,12 +106,10 @@ impl Journey {
     /// Act three: tokens, over HTTP and by command.
     pub(crate) fn issue(&self, stage: &mut Stage) -> Result<(), Failure> {
         stage.story.act("Tokens are issued");
-        stage.story.step("The mint serves its OAuth token endpoint.");
+        stage.step("The mint serves its OAuth token endpoint.");
         stage.serve("mint serve --config near/mint.toml", self.mint)?;
 
-        stage
-            .story
-            .step("The bot asks for a token (client_credentials) and proves its key (private_key_jwt).");
+        stage.step("The bot asks for a token (client_credentials) and proves its key (private_key_jwt).");
         let token = self.ask(stage, CONTROL)?;
         stage.put("lander-7.jwt", &token)?;
         stage.story.admitted(&format!(
@@ -122,16 +117,16 @@ impl Journey {
             token.len()
         ));
 
-        stage.story.step("An operator issues one by command, which will live for a second only.");
+        stage.step("An operator issues one by command, which will live for a second only.");
         let issue = "mint token issue --site dome --subject grace --config near/mint.toml";
         stage.farside(&format!("{issue} --audience {CONTROL} --lifetime 1s --out short.jwt"))?;
 
-        stage.story.step("Ada works behind the gap: a standing order keeps a token on its way to her.");
+        stage.step("Ada works behind the gap: a standing order keeps a token on its way to her.");
         let order = "mint order add --site dome --subject ada --lifetime 8h --claim phrase";
         let line = format!("{order} --audience {CONTROL} --json --config near/mint.toml");
         let phrase = text(&stage.quietly(&line)?.json()?, "phrase")?;
         stage.story.answer(&format!("Ada is told her claim phrase: {phrase}"));
-        stage.put("ada.phrase", format!("{phrase}\n"))?;
+        stage.put_secret("ada.phrase", &format!("{phrase}\n"))?;
         Ok(())
     }
 
@@ -160,22 +155,19 @@ impl Journey {
     pub(crate) fn cross(&self, stage: &mut Stage) -> Result<(), Failure> {
         stage.story.act("Bundle 1 crosses the gap");
         stage
-            .story
             .step("Pack what the site needs: charter, keys, policy, revocations, log leaves, sealed tokens.");
         let made = stage.farside("mint bundle make --site dome --json --config near/mint.toml")?.json()?;
         let path = text(&made, "path")?;
         stage.farside(&format!("bundle inspect {path}"))?;
 
-        stage.story.step("A ferry writes it to the stick, reads it back and compares; another takes it off.");
+        stage.step("A ferry writes it to the stick, reads it back and compares; another takes it off.");
         carry(stage)?;
 
-        stage.story.step("The gate checks it whole and applies it in one transaction.");
+        stage.step("The gate checks it whole and applies it in one transaction.");
         let imported = stage.quietly("gate import far/inbox --json --config far/gate.toml")?.json()?;
         stage.story.admitted(&format!("{}: {}", text(&imported, "file")?, text(&imported, "outcome")?));
 
-        stage
-            .story
-            .step("Twelve characters, read out over any telephone, prove to the mint that it arrived.");
+        stage.step("Twelve characters, read out over any telephone, prove to the mint that it arrived.");
         let receipt = text(&stage.quietly("gate receipt --json --config far/gate.toml")?.json()?, "code")?;
         stage
             .farside(&format!("mint bundle receipt --site dome --seq 1 {receipt} --config near/mint.toml"))?;
@@ -185,16 +177,16 @@ impl Journey {
     /// Act five: the holders are let in.
     pub(crate) fn admit(&self, stage: &mut Stage) -> Result<(), Failure> {
         stage.story.act("The far side opens its doors");
-        stage.story.step("Start the gate. It opens no outgoing socket, ever.");
+        stage.step("Start the gate. It opens no outgoing socket, ever.");
         stage.serve("gate serve --config far/gate.toml", self.gate)?;
 
-        stage.story.step("Ada collects the token that was carried for her.");
+        stage.step("Ada collects the token that was carried for her.");
         let pickup = "gate pickup --subject ada --phrase-file ada.phrase --json --config far/gate.toml";
         let token = text(&stage.quietly(pickup)?.json()?, "token")?;
         stage.put("ada.jwt", &token)?;
         self.control().admits(&stage.story, &token)?;
 
-        stage.story.step("The bot brought its own.");
+        stage.step("The bot brought its own.");
         let token = stage.text("lander-7.jwt")?;
         self.control().admits(&stage.story, &token)
     }

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     stage.story.tell("Two folders stand for two networks: near/ is connected, far/ is isolated, and");
     stage.story.tell("nothing but the folder stick/ ever travels between them.");
 
-    let journey = Journey::plan(&mut stage)?;
+    let journey = Journey::plan(&stage)?;
     journey.found(&mut stage)?;
     journey.synchronise(&mut stage)?;
     journey.issue(&mut stage)?;

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use farside_service::cli::{Failure, OrFailure};
+use farside_service::durable::{self, Mode};
 use serde_json::Value;
 
 use super::story::Story;
@@ -57,18 +58,31 @@ impl Stage {
         Ok(Stage { folder, program, story: Story::new(), servers: Vec::new(), removed_at_end })
     }
 
+    /// A new step of the story.
+    pub(crate) fn step(&mut self, sentence: &str) {
+        self.story.step(sentence);
+    }
+
     /// A path on the stage.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
+    /// Makes a folder on the stage.
+    pub(crate) fn make_folder(&self, name: &str) -> Result<(), Failure> {
+        let path = self.path(name);
+        fs::create_dir_all(&path).or_could_not(|| format!("make {}", path.display()))
+    }
+
     /// Puts a file on the stage, as a person would with an editor.
     pub(crate) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
         let path = self.path(name);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).or_could_not(|| format!("make {}", folder.display()))?;
-        }
         fs::write(&path, bytes).or_could_not(|| format!("write {}", path.display()))
+    }
+
+    /// Puts a file that only its owner may read.
+    pub(crate) fn put_secret(&self, name: &str, text: &str) -> Result<(), Failure> {
+        Ok(durable::write(&self.path(name), text.as_bytes(), Mode::Private)?)
     }
 
     /// Reads a file of the stage.
@@ -114,7 +128,8 @@ impl Stage {
     /// Starts a server, and waits until it listens.
     pub(crate) fn serve(&mut self, line: &str, address: SocketAddr) -> Result<(), Failure> {
         self.story.command(&format!("farside {line} &"));
-        let log = self.path(&format!("{}.log", line.replace(' ', "-")));
+        let name: Vec<&str> = line.split(' ').take(2).collect();
+        let log = self.path(&format!("{}.log", name.join("-")));
         let file = fs::File::create(&log).or_could_not(|| format!("write {}", log.display()))?;
         let second = file.try_clone().or_could_not(|| format!("write {}", log.display()))?;
         let mut command = self.command(line);

@@ -4,7 +4,7 @@
 use farside_service::cli::{Style, printable};
 
 /// Longer lines of output are cut: a token of 380 characters is no pleasure to read.
-const SHOWN_CHARS_MAX: usize = 100;
+const SHOWN_CHARS_MAX: usize = 112;
 /// Answers longer than this many lines are cut.
 const SHOWN_LINES_MAX: usize = 12;
 
