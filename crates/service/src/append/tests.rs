@@ -194,3 +194,46 @@ fn a_record_over_the_limit_is_refused_and_the_log_lives_on() {
         ticket.wait().unwrap();
     }
 }
+
+/// What a crash leaves of an unfinished batch: cut short, and any sectors of it never written.
+fn crashed(durable: &[u8], unfinished: &[u8], length: usize, lost_sectors: u32) -> Vec<u8> {
+    const SECTOR_BYTES: usize = 512;
+    let mut image = [durable, unfinished].concat();
+    image.truncate(durable.len() + length.min(unfinished.len()));
+    for (at, byte) in image.iter_mut().enumerate().skip(durable.len()) {
+        if lost_sectors >> (at / SECTOR_BYTES % 32) & 1 == 1 {
+            *byte = 0;
+        }
+    }
+    image
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_crash_leaves_of_the_last_batch_every_acknowledged_record_is_there(
+        acknowledged in proptest::collection::vec(0usize..900, 0..6),
+        unfinished in proptest::collection::vec(0usize..900, 1..12),
+        length in 0usize..12_000,
+        lost_sectors: u32,
+    ) {
+        let record = |(n, bytes): (usize, &usize)| vec![n as u8 ^ 0x5a; *bytes];
+        let mut frames = frame::Frames { offset: 0 };
+        let (mut durable, mut last) = (Vec::new(), Vec::new());
+        let told: Vec<Vec<u8>> = acknowledged.iter().enumerate().map(record).collect();
+        told.iter().for_each(|told| frames.frame(std::slice::from_ref(told), &mut durable));
+        let batch: Vec<Vec<u8>> = unfinished.iter().enumerate().map(record).collect();
+        frames.frame(&batch, &mut last);
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let image = crashed(&durable, &last, length, lost_sectors);
+        fs::write(&path, &image).unwrap();
+        let mut found = Vec::new();
+        let (group, _) = Log::open(&path, |record| found.push(record.bytes.to_vec())).unwrap();
+        drop(group);
+        let whole = image == [&durable[..], &last[..]].concat();
+        let expected = if whole { [told, batch].concat() } else { told };
+        proptest::prop_assert_eq!(&found, &expected);
+        proptest::prop_assert_eq!(records(&path), expected, "and again when opened once more");
+    }
+}

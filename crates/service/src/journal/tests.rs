@@ -110,3 +110,33 @@ fn members_cannot_forge_what_the_journal_writes_itself() {
     journal.record("line\nend\",\"hash\":\"", json!({"a": "\n\",\"hash\":\""})).unwrap().wait().unwrap();
     assert_eq!(verify(journal.path()).unwrap().lines, 1);
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_crash_leaves_of_the_last_batch_the_chain_goes_on_behind_what_was_promised(
+        promised in 0u64..5,
+        unfinished in 1usize..9,
+        length in 0usize..4_000,
+        lost_sectors: u8,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut chain = Chain { last: 0, head: [0; SHA256_BYTES] };
+        let (mut image, mut last) = (Vec::new(), Vec::new());
+        let line = || format!("\"at\":\"2026-11-23T20:00:00Z\",\"event\":\"x\",\"pad\":\"{}\"", "y".repeat(90)).into_bytes();
+        (0..promised).for_each(|_| chain.frame(&[line()], &mut image));
+        chain.frame(&vec![line(); unfinished], &mut last);
+        last.truncate(length);
+        for (at, byte) in last.iter_mut().enumerate() {
+            if lost_sectors >> (at / 512 % 8) & 1 == 1 {
+                *byte = 0;
+            }
+        }
+        image.extend_from_slice(&last);
+        fs::write(dir.path().join("gate.jsonl"), &image).unwrap();
+
+        let (journal, recovery) = Journal::open(dir.path(), "gate").unwrap();
+        proptest::prop_assert!(recovery.records >= promised);
+        journal.record("restarted", json!({})).unwrap().wait().unwrap();
+        proptest::prop_assert_eq!(verify(journal.path()).unwrap().lines, recovery.records + 1);
+    }
+}
