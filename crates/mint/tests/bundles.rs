@@ -1,0 +1,184 @@
+//! Bundles as the mint makes them, opened and judged as a gate would: numbers without a gap, one digest each, whatever is
+//! interrupted when.
+
+mod common;
+
+use common::{Desk, NOW, RECIPIENT_SEED, SITE, realm};
+use farside_crossing::{Acceptance, Clock, Kind, ReceiptCode, RecipientSecret, Stream, bundle, judge};
+use farside_mint::bundler::{self, BundleFault};
+use farside_mint::ceremony;
+use farside_mint::release;
+use farside_mint::revocation::{self, What};
+
+/// Applies files in order as a gate would and answers the stream afterwards.
+fn apply(realm: &common::Realm, files: &[std::path::PathBuf], now: u64) -> Stream {
+    let trusted = ceremony::newest(&realm.store).unwrap();
+    let mut stream = Stream::new();
+    for file in files {
+        let bytes = std::fs::read(file).unwrap();
+        let opened = bundle::open(&bytes, &trusted, SITE).unwrap();
+        match judge(&stream, &opened, Clock { now, leeway_seconds: 60 }).unwrap() {
+            Acceptance::Apply { next, missing: None, .. } => stream = next,
+            other => panic!("{} was not simply applied: {other:?}", file.display()),
+        }
+    }
+    stream
+}
+
+#[test]
+fn a_gate_applies_what_the_mint_makes() {
+    let realm = realm();
+    let desk = Desk::with_parcels(3);
+    let first = realm.make(Kind::Full, NOW, &desk).unwrap();
+    assert_eq!((first.seq, first.parcels, first.leaves), (1, 3, 3));
+    desk.grow(2);
+    let second = realm.make(Kind::Delta, NOW + 10, &desk).unwrap();
+    assert_eq!((second.seq, second.leaves), (2, 2));
+    realm.make(Kind::Beacon, NOW + 20, &desk).unwrap();
+    desk.grow(1);
+    let fourth = realm.make(Kind::Delta, NOW + 30, &desk).unwrap();
+    assert_eq!((fourth.seq, fourth.leaves), (4, 1), "a delta builds on the last bundle that was no beacon");
+    assert_eq!(apply(&realm, &realm.outbox(), NOW + 40).seq(), 4);
+}
+
+#[test]
+fn parcels_open_at_the_site_and_its_receipt_is_known_here() {
+    let realm = realm();
+    let made = realm.make(Kind::Full, NOW, &Desk::with_parcels(2)).unwrap();
+    let bytes = std::fs::read(&made.path).unwrap();
+    let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
+    let reader = opened.parcels(&RecipientSecret::from_seed(&RECIPIENT_SEED)).unwrap().unwrap();
+    let code = ReceiptCode::new(&reader.nonce(), made.seq, &made.digest);
+    let subjects: Vec<String> = reader.map(|parcel| parcel.unwrap().sub).collect();
+    assert_eq!(subjects, ["bot-0", "bot-1"]);
+    assert!(
+        !bundler::receipt(&realm.store, SITE, 1, &ReceiptCode::new(&[0; 16], 1, &made.digest), NOW).unwrap()
+    );
+    assert!(bundler::receipt(&realm.store, SITE, 1, &code, NOW + 5).unwrap());
+    assert_eq!(bundler::list(&realm.store, Some(SITE)).unwrap()[0].receipted_at, Some(NOW + 5));
+}
+
+#[test]
+fn a_full_bundle_bridges_any_hole() {
+    let realm = realm();
+    let desk = Desk::with_parcels(1);
+    for step in 0..4 {
+        realm.make(Kind::Full, NOW + step, &desk).unwrap();
+    }
+    let last = realm.outbox().split_off(3);
+    let trusted = ceremony::newest(&realm.store).unwrap();
+    let bytes = std::fs::read(&last[0]).unwrap();
+    let opened = bundle::open(&bytes, &trusted, SITE).unwrap();
+    let clock = Clock { now: NOW + 9, leeway_seconds: 60 };
+    let verdict = judge(&Stream::new(), &opened, clock).unwrap();
+    assert!(matches!(verdict, Acceptance::Apply { missing: Some((1, 3)), .. }), "{verdict:?}");
+}
+
+#[test]
+fn a_staged_file_without_its_row_is_thrown_away() {
+    let realm = realm();
+    let desk = Desk::default();
+    realm.make(Kind::Full, NOW, &desk).unwrap();
+    // Crash after staging, before the commit: nobody has seen the file.
+    let orphan = realm.home.staging().join(format!("{SITE}.{}.staged", "0".repeat(64)));
+    std::fs::write(&orphan, b"bundle 2 that never was").unwrap();
+    let second = realm.make(Kind::Full, NOW + 1, &desk).unwrap();
+    assert_eq!(second.seq, 2);
+    assert!(!orphan.exists());
+    assert_eq!(apply(&realm, &realm.outbox(), NOW + 2).seq(), 2);
+}
+
+#[test]
+fn a_committed_bundle_is_published_as_it_is_after_a_crash() {
+    let realm = realm();
+    let desk = Desk::default();
+    let first = realm.make(Kind::Full, NOW, &desk).unwrap();
+    // Crash after the commit, before the rename: put the file back where it then lies.
+    let bytes = std::fs::read(&first.path).unwrap();
+    let name = farside_service::digest::hex(&farside_service::digest::sha256(&bytes));
+    std::fs::rename(&first.path, realm.home.staging().join(format!("{SITE}.{name}.staged"))).unwrap();
+    assert!(realm.outbox().is_empty());
+    bundler::settle_all(&realm.home, &realm.store).unwrap();
+    assert_eq!(std::fs::read(&first.path).unwrap(), bytes, "one number, one content");
+    assert_eq!(realm.make(Kind::Full, NOW + 1, &desk).unwrap().seq, 2);
+    assert_eq!(apply(&realm, &realm.outbox(), NOW + 2).seq(), 2);
+}
+
+#[test]
+fn bundlers_at_once_take_turns() {
+    let realm = realm();
+    let desk = Desk::default();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    realm.make(Kind::Full, NOW, &desk).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(realm.outbox().len(), 12);
+    assert_eq!(apply(&realm, &realm.outbox(), NOW).seq(), 12);
+}
+
+#[test]
+fn revocations_cross_with_the_next_bundle() {
+    let realm = realm();
+    let desk = Desk::default();
+    let token: farside_verify::leaf::TokenPosition = format!("{SITE}-2s").parse().unwrap();
+    let sites = revocation::revoke(&realm.store, &What::Token(token), "lost stick", NOW).unwrap();
+    assert_eq!(sites, [SITE]);
+    let kid = realm.store.directory().unwrap().site(SITE).unwrap().keys[0].kid.clone();
+    revocation::revoke(&realm.store, &What::Key(kid.clone()), "lost disk", NOW).unwrap();
+    let made = realm.make(Kind::Full, NOW, &desk).unwrap();
+    let bytes = std::fs::read(&made.path).unwrap();
+    let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
+    let status = opened.status().unwrap();
+    assert_eq!(status.keys[0].kid, kid);
+    let list = farside_verify::status_list::StatusList::decode(1, &status.tokens[0].lst).unwrap();
+    assert_eq!((list.get(100), list.get(99)), (Some(1), Some(0)));
+    let directory = realm.store.directory().unwrap();
+    let key = &directory.site(SITE).unwrap().keys[0];
+    assert!(key.revoked && !key.signs_at(NOW), "a revoked key signs nothing more");
+}
+
+#[test]
+fn nothing_is_made_that_a_gate_would_refuse() {
+    let realm = common::founded();
+    let desk = Desk::default();
+    assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NoSite(_))));
+    farside_mint::site::add(&realm.store, &common::plant(), NOW).unwrap();
+    realm.new_key(NOW);
+    assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NoDocument { kind: "keys", .. })));
+    realm.release_document(release::Kind::Keys, NOW);
+    realm.release_document(release::Kind::Policy, NOW);
+    assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NotEnrolled(_))));
+    assert!(matches!(realm.make(Kind::Delta, NOW, &desk), Err(BundleFault::NoBase(_))));
+    assert!(realm.outbox().is_empty());
+    assert!(bundler::list(&realm.store, None).unwrap().is_empty(), "no number was spent");
+}
+
+#[test]
+fn a_new_key_signs_only_once_its_calendar_can_have_arrived() {
+    let realm = realm();
+    let desk = Desk::default();
+    let usable = |kid: &str| {
+        let directory = realm.store.directory().unwrap();
+        directory.site(SITE).unwrap().keys.iter().find(|key| key.kid == kid).unwrap().usable_from
+    };
+    let first = realm.store.directory().unwrap().site(SITE).unwrap().keys[0].kid.clone();
+    assert_eq!(usable(&first), Some(NOW), "the first key travels with the first token");
+    realm.make(Kind::Full, NOW + 10, &desk).unwrap();
+    let second = realm.new_key(NOW + 20);
+    assert_eq!(usable(&second), None, "not released");
+    realm.release_document(release::Kind::Keys, NOW + 30);
+    assert_eq!(usable(&second), None, "released, not carried");
+    let made = realm.make(Kind::Full, NOW + 40, &desk).unwrap();
+    assert_eq!(usable(&second), Some(NOW + 40 + 86_400), "carried: one courier interval later");
+    let bytes = std::fs::read(&made.path).unwrap();
+    let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
+    let nonce = opened.parcels(&RecipientSecret::from_seed(&RECIPIENT_SEED)).unwrap().unwrap().nonce();
+    let code = ReceiptCode::new(&nonce, made.seq, &made.digest);
+    assert!(bundler::receipt(&realm.store, SITE, made.seq, &code, NOW + 50).unwrap());
+    assert_eq!(usable(&second), Some(NOW + 50), "receipted: at once");
+}
