@@ -65,13 +65,12 @@ fn a_full_bundle_bridges_any_hole() {
     for step in 0..4 {
         realm.make(Kind::Full, NOW + step, &desk).unwrap();
     }
-    let last = realm.outbox().split_off(3);
-    let trusted = ceremony::newest(&realm.store).unwrap();
-    let bytes = std::fs::read(&last[0]).unwrap();
-    let opened = bundle::open(&bytes, &trusted, SITE).unwrap();
-    let clock = Clock { now: NOW + 9, leeway_seconds: 60 };
-    let verdict = judge(&Stream::new(), &opened, clock).unwrap();
-    assert!(matches!(verdict, Acceptance::Apply { missing: Some((1, 3)), .. }), "{verdict:?}");
+    let files = realm.outbox();
+    let stream = apply(&realm, &files[..1], NOW + 9);
+    let bytes = std::fs::read(&files[3]).unwrap();
+    let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
+    let verdict = judge(&stream, &opened, Clock { now: NOW + 9, leeway_seconds: 60 }).unwrap();
+    assert!(matches!(verdict, Acceptance::Apply { missing: Some((2, 3)), .. }), "{verdict:?}");
 }
 
 #[test]
