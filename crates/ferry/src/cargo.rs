@@ -28,6 +28,7 @@ impl Name {
     /// The name, if it is fit.
     #[must_use]
     pub fn new(name: &OsStr) -> Option<Self> {
+        // frame.md §1.4
         let name = name.to_str()?;
         let fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
@@ -44,6 +45,7 @@ impl Name {
     /// medium.
     #[must_use]
     pub fn marked(&self, short: &str) -> Self {
+        // frame.md §2.2
         match self.0.rsplit_once('.') {
             Some((stem, ending)) if !stem.is_empty() => Self(format!("{stem}.{short}.{ending}")),
             _ => Self(format!("{}.{short}", self.0)),
@@ -110,7 +112,7 @@ impl Cargo {
 
 /// Opens a regular file of at most [`FILE_BYTES_MAX`], and nothing that a link leads to.
 pub(crate) fn open_regular(path: &Path) -> Result<File, Left> {
-    // O_NONBLOCK: a pipe under this name must not keep us waiting.
+    // frame.md §1.3. O_NONBLOCK: a pipe under this name must not keep us waiting.
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|source| {
         if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {

@@ -151,7 +151,8 @@ fn choose(stick: &Path, asked: &[String]) -> Result<Vec<Name>, Failure> {
     let names = || there.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
     if asked.is_empty() {
         return match there.len() {
-            0 => Err(Failure::could_not(format!("{} holds nothing of ours", stick.display()))),
+            0 => Err(Failure::could_not(format!("{} holds nothing of ours", stick.display()))
+                .hint("is the right medium mounted there, and was something sent to it?")),
             1 => Ok(there),
             _ => Err(Failure::could_not(format!("the medium holds several folders: {}", names()))
                 .hint("choose with --folder NAME")),

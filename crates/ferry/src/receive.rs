@@ -93,6 +93,7 @@ pub(crate) fn receive_into(
     let mut receiving = Receiving::default();
     while let Some(Arrival { shown, content }) = lane.next_arrival() {
         let landed = match content {
+            // frame.md §2.8
             Ok(content) if again == Again::No && inbox.remembered.contains(&content.promised) => {
                 receiving.already.push(content.name.to_string());
                 continue;
@@ -153,6 +154,7 @@ fn land(inbox: &Path, content: &Content) -> Result<Landed, Left> {
     if bytes > FILE_BYTES_MAX {
         return Err(Left::TooLarge { bytes });
     }
+    // frame.md §1.5
     if short(&digest) != content.promised {
         return Err(Left::Damaged { promised: content.promised.clone(), found: short(&digest) });
     }
@@ -168,7 +170,7 @@ fn land(inbox: &Path, content: &Content) -> Result<Landed, Left> {
             io::Error::other("the disk gave other bytes back"),
         )));
     }
-    // Two files may bear one name and differ: both are kept, so that a fork is seen and not overwritten.
+    // frame.md §2.6. Two files may bear one name and differ: both are kept, so that a fork is seen and not overwritten.
     let marked = content.name.marked(&content.promised);
     let name = match (holds(&plain, &digest), plain.symlink_metadata().is_ok()) {
         (true, _) => return Ok(landed(&content.name, true)),

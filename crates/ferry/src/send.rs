@@ -91,6 +91,7 @@ pub(crate) fn send_from(
             }
         }
     }
+    // frame.md §2.5
     forget(lane, keep, &[], &mut sending);
     Ok(sending)
 }

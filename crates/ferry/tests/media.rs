@@ -216,7 +216,8 @@ fn no_stick_at_all_is_said_with_a_hint() {
     world.bundle(1, 10);
     world.send_to(&world.path("nowhere"), &[]).expect(2).says("find the medium").says("hint:");
     assert!(!world.path("nowhere").exists(), "no folder is made where no medium is mounted");
-    world.receive(&[]).expect(2).says("FARSIDE");
+    world.receive(&[]).expect(2).says("holds nothing of ours").says("hint:");
+    world.status().expect(0).says("bytes free");
 }
 
 /// A lane whose medium is pulled out after some files.

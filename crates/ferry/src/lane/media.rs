@@ -42,6 +42,7 @@ impl MediaOut {
     /// # Errors
     /// No such medium, a link stands in the way, it is read-only, or another ferry is writing there.
     pub fn open(stick: &Path, folder: &Name) -> Result<Self, Left> {
+        // frame.md §2.1
         refuse_link(&stick.join(TOP))?;
         let path = stick.join(TOP).join(folder.as_str());
         refuse_link(&path)?;
@@ -66,6 +67,7 @@ impl MediaOut {
     }
 
     fn write(&self, cargo: &Cargo, path: &Path, tick: &mut dyn FnMut(u64)) -> Result<(), Left> {
+        // frame.md §2.3
         let mut staged = Staged::create(path, Mode::Shared)?;
         let (digest, _) = copy(&cargo.file, &mut staged, tick).map_err(|fault| match fault {
             CopyFault::Read(source) => Left::Home(failed("read", Path::new(cargo.name.as_str()), source)),
@@ -94,6 +96,7 @@ impl Out for MediaOut {
 
     fn put(&mut self, cargo: &Cargo, tick: &mut dyn FnMut(u64)) -> Result<Put, Left> {
         let path = self.folder.join(cargo.name.marked(&cargo.short()).as_str());
+        // frame.md §2.4
         if self.holds(&path, &cargo.digest) {
             return Ok(Put::AlreadyThere);
         }
@@ -168,6 +171,10 @@ impl In for MediaIn {
 pub fn folders(stick: &Path) -> Result<Vec<Name>, Left> {
     let top = stick.join(TOP);
     refuse_link(&top)?;
+    fs::metadata(stick).map_err(|source| failed("find the medium", stick, source))?;
+    if top.symlink_metadata().is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound) {
+        return Ok(Vec::new());
+    }
     let found = entries(&top, ENTRIES_MAX).map_err(|source| failed("read", &top, source))?;
     let folders = found.into_iter().filter(|(_, about)| about.is_dir());
     let mut names: Vec<Name> = folders.filter_map(|(name, _)| Name::new(&name)).collect();

@@ -154,6 +154,28 @@ impl From<journal::OpenFault> for Failure {
     }
 }
 
+impl From<TerminalFault> for Failure {
+    fn from(fault: TerminalFault) -> Self {
+        let hint = match &fault {
+            TerminalFault::NoTerminal(_) => {
+                Some("run it at a terminal, or give the answer as an option or a file")
+            }
+            _ => None,
+        };
+        Self::could_not(fault.to_string()).with_hint(hint)
+    }
+}
+
+impl From<secret_file::SecretFault> for Failure {
+    fn from(fault: secret_file::SecretFault) -> Self {
+        match fault {
+            secret_file::SecretFault::Terminal(fault) => fault.into(),
+            secret_file::SecretFault::Unreadable(fault) => fault.into(),
+            fault => Self::could_not(fault.to_string()),
+        }
+    }
+}
+
 macro_rules! could_not {
     ($($fault:ty),* $(,)?) => {$(
         impl From<$fault> for Failure {
@@ -173,8 +195,6 @@ could_not!(
     logging::AlreadySet,
     metrics::MetricsFault,
     random::Failed,
-    secret_file::SecretFault,
-    TerminalFault,
     time::TimeFault,
 );
 
