@@ -6,14 +6,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::encode;
+use crate::binding::{Confirmation, StatusRef, confirmation, status, whole};
 use crate::json::{self, Checked, Value};
 use crate::refusal::{Code, Refusal};
 use crate::strings::Str;
 use crate::time::Moment;
-
-/// SHA-256 thumbprints in `cnf` are this long.
-const THUMBPRINT_BYTES: usize = 32;
 
 /// The claims of a token. Values that are not there are `None` or empty.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,36 +32,26 @@ pub struct Claims {
     issued: Option<Moment>,
     floor: Option<u64>,
     actor: Option<Span>,
-    confirmation: Option<Confirmation>,
-    status: Option<StatusRef>,
-}
-
-/// What a token is bound to (`cnf`, RFC 7800). Each is the SHA-256 of something the holder must prove
-/// to hold; where all are `None`, the token is bound in a way that is not known here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Confirmation {
-    /// `jkt`: the RFC 7638 thumbprint of a DPoP key (RFC 9449 §6.1).
-    pub jkt: Option<[u8; 32]>,
-    /// `x5t#S256`: the thumbprint of a client certificate (RFC 8705 §3.1).
-    pub x5t_s256: Option<[u8; 32]>,
-    /// `ssh`: the SHA-256 fingerprint of an SSH public key, as OpenSSH prints it (token.md §5.6).
-    pub ssh: Option<[u8; 32]>,
-}
-
-/// Where a token's status is kept (Token Status List, `status.status_list`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatusRef {
-    /// The status list token's address.
-    pub uri: String,
-    /// The token's place in the list.
-    pub index: u64,
+    confirmation: Option<Box<Confirmation>>,
+    status: Option<Box<StatusRef>>,
 }
 
 /// A part of the payload's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Payloads are far shorter than 2^32 bytes, so nothing is cut off.
+    fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u32, end: end as u32 }
+    }
+
+    fn of(self, text: &str) -> &str {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
 }
 
 /// A string, either as it stands in the payload or among the decoded ones.
@@ -106,8 +93,8 @@ impl Claims {
             issued: moment(members.iat, "iat")?,
             floor: floor(members.flr)?,
             actor: names.actor(members.act)?,
-            confirmation: confirmation(members.cnf)?,
-            status: status(members.status)?,
+            confirmation: confirmation(members.cnf)?.map(Box::new),
+            status: status(members.status)?.map(Box::new),
             decoded,
             json,
         })
@@ -190,7 +177,7 @@ impl Claims {
 
     /// `cnf`: where it is `Some`, the token must not be accepted from a mere bearer.
     pub fn confirmation(&self) -> Option<&Confirmation> {
-        self.confirmation.as_ref()
+        self.confirmation.as_deref()
     }
 
     /// `act` as JSON: who acts for the subject (RFC 8693 §4.1).
@@ -200,7 +187,7 @@ impl Claims {
 
     /// `status.status_list`
     pub fn status(&self) -> Option<&StatusRef> {
-        self.status.as_ref()
+        self.status.as_deref()
     }
 
     /// Whole seconds from `iat` to `exp`, rounded up; `None` where one of them is missing.
@@ -235,7 +222,7 @@ impl Claims {
     fn text(&self, text: Option<Text>) -> Option<&str> {
         match text? {
             Text::Plain(span) => Some(self.span(span)),
-            Text::Decoded(span) => self.decoded.get(span.start..span.end),
+            Text::Decoded(span) => Some(span.of(&self.decoded)),
         }
     }
 
@@ -244,7 +231,7 @@ impl Claims {
     }
 
     fn span(&self, span: Span) -> &str {
-        self.json.get(span.start..span.end).unwrap_or_default()
+        span.of(&self.json)
     }
 }
 
@@ -368,13 +355,13 @@ impl Names<'_> {
         }
         let start = self.decoded.len();
         self.decoded.extend(string.chars());
-        Ok(Text::Decoded(Span { start, end: self.decoded.len() }))
+        Ok(Text::Decoded(Span::new(start, self.decoded.len())))
     }
 
     /// Where `part`, a slice of the payload, lies in it.
     fn place(&self, part: &str) -> Span {
         let start = (part.as_ptr() as usize).saturating_sub(self.json.as_ptr() as usize);
-        Span { start, end: start + part.len() }
+        Span::new(start, start + part.len())
     }
 }
 
@@ -427,64 +414,7 @@ fn floor(value: Option<Value<'_>>) -> Result<Option<u64>, Refusal> {
     }
 }
 
-fn whole(value: Value<'_>) -> Option<u64> {
-    match value {
-        Value::Number(number) => number.parse().ok(),
-        _ => None,
-    }
-}
-
-// token.md §5.6
-fn confirmation(value: Option<Value<'_>>) -> Result<Option<Confirmation>, Refusal> {
-    let Some(value) = value else { return Ok(None) };
-    let Value::Object(object) = value else { return Err(mistyped("cnf", "an object")) };
-    let (mut confirmation, mut fine) = (Confirmation::default(), true);
-    object.members(|name, value| {
-        let slot = match &*name.decoded() {
-            "jkt" => &mut confirmation.jkt,
-            "x5t#S256" => &mut confirmation.x5t_s256,
-            "ssh" => &mut confirmation.ssh,
-            _ => return,
-        };
-        *slot = thumbprint(value);
-        fine &= slot.is_some();
-    });
-    if fine { Ok(Some(confirmation)) } else { Err(mistyped("cnf", "made of SHA-256 thumbprints")) }
-}
-
-fn thumbprint(value: Value<'_>) -> Option<[u8; THUMBPRINT_BYTES]> {
-    match value {
-        Value::String(string) => encode::base64url_decode(string.decoded().as_bytes())?.try_into().ok(),
-        _ => None,
-    }
-}
-
-// Token Status List §6.1; other mechanisms than lists are not read.
-fn status(value: Option<Value<'_>>) -> Result<Option<StatusRef>, Refusal> {
-    let Some(value) = value else { return Ok(None) };
-    let Value::Object(object) = value else { return Err(mistyped("status", "an object")) };
-    let mut list = None;
-    object.members(|name, value| {
-        if name.is("status_list") {
-            list = Some(value);
-        }
-    });
-    let Some(list) = list else { return Ok(None) };
-    let fault = || mistyped("status", "a status list's `uri` and `idx`");
-    let Value::Object(list) = list else { return Err(fault()) };
-    let (mut uri, mut index) = (None, None);
-    list.members(|name, value| match (&*name.decoded(), value) {
-        ("uri", Value::String(string)) => uri = Some(string.decoded().into_owned()),
-        ("idx", value) => index = whole(value),
-        _ => (),
-    });
-    match (uri, index) {
-        (Some(uri), Some(index)) => Ok(Some(StatusRef { uri, index })),
-        _ => Err(fault()),
-    }
-}
-
-fn mistyped(claim: &str, expected: &str) -> Refusal {
+pub(crate) fn mistyped(claim: &str, expected: &str) -> Refusal {
     invalid(format!("`{claim}` is not {expected}"))
 }
 

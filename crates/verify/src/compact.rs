@@ -6,15 +6,34 @@ use crate::algorithm::Algorithm;
 use crate::encode::{base64url_decode_into, decoded_bytes_max};
 use crate::json::{self, Value};
 use crate::refusal::{Code, Refusal};
-use crate::strings::{Str, first};
+use crate::strings::{Str, equal, first};
 
 /// The largest token that is looked at.
 // token.md §3.1
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// Room for the decoded header and signature of one token.
-#[derive(Default)]
-pub(crate) struct Scratch(Vec<u8>);
+/// Room for the decoded header and signature of one token: on the stack, or on the heap where that is
+/// too small.
+pub(crate) struct Scratch {
+    stack: [u8; Scratch::STACK_BYTES],
+    heap: Vec<u8>,
+}
+
+impl Scratch {
+    const STACK_BYTES: usize = 768;
+
+    pub(crate) fn new() -> Self {
+        Scratch { stack: [0; Scratch::STACK_BYTES], heap: Vec::new() }
+    }
+
+    fn of(&mut self, bytes: usize) -> &mut [u8] {
+        if bytes <= Scratch::STACK_BYTES {
+            return &mut self.stack[..bytes];
+        }
+        self.heap.resize(bytes, 0);
+        &mut self.heap
+    }
+}
 
 /// A token whose signature is still to be checked.
 pub(crate) struct Parsed<'t> {
@@ -41,8 +60,8 @@ impl<'t> Parsed<'t> {
         let signing_input = &token[..header.len() + 1 + payload.len()];
 
         let header_room = decoded_bytes_max(header.len());
-        scratch.0.resize(header_room + decoded_bytes_max(signature.len()), 0);
-        let (header_out, signature_out) = scratch.0.split_at_mut(header_room);
+        let room = scratch.of(header_room + decoded_bytes_max(signature.len()));
+        let (header_out, signature_out) = room.split_at_mut(header_room);
         let header = decode(header, header_out, "header")?;
         let signature = decode(signature, signature_out, "signature")?;
         let mut payload_out = vec![0; decoded_bytes_max(payload.len())];
@@ -59,14 +78,14 @@ fn three_segments(token: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Refusal> {
         let (payload, signature) = split_at_dot(rest)?;
         Some((header, payload, signature))
     });
-    segments.filter(|(_, _, signature)| !signature.contains(&b'.')).ok_or_else(|| {
+    segments.filter(|(_, _, signature)| split_at_dot(signature).is_none()).ok_or_else(|| {
         let dots = token.iter().filter(|&&byte| byte == b'.').count();
         Refusal::because(Code::Malformed, format!("{} segments; a compact JWS has three", dots + 1))
     })
 }
 
 fn split_at_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = first(text, |byte| byte == b'.')?;
+    let at = first(text, |eight| equal(eight, b'.'))?;
     Some((&text[..at], &text[at + 1..]))
 }
 

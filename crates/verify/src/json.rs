@@ -338,9 +338,10 @@ impl<'a, N: Remember<'a>> Reader<'a, N> {
     }
 }
 
-/// The names of all objects that are open, innermost last.
+/// The names of all objects that are open, innermost last; each with its mark, which is compared first.
 struct Names<'a> {
-    inline: [(u32, Str<'a>); Names::INLINE],
+    marks: [u32; Names::INLINE],
+    inline: [Str<'a>; Names::INLINE],
     inline_len: usize,
     more: Vec<(u32, Str<'a>)>,
 }
@@ -349,7 +350,21 @@ impl<'a> Names<'a> {
     const INLINE: usize = 32;
 
     fn new() -> Self {
-        Names { inline: [(0, Str::EMPTY); Names::INLINE], inline_len: 0, more: Vec::new() }
+        Names {
+            marks: [0; Names::INLINE],
+            inline: [Str::EMPTY; Names::INLINE],
+            inline_len: 0,
+            more: Vec::new(),
+        }
+    }
+
+    fn holds(&self, first: usize, mark: u32, name: Str<'a>) -> bool {
+        let inline = first.min(self.inline_len)..self.inline_len;
+        let more = &self.more[first.saturating_sub(Names::INLINE).min(self.more.len())..];
+        let marked = |found, other: &u32| found | (*other == mark);
+        let inline_marked = self.marks[inline.clone()].iter().fold(false, marked);
+        (inline_marked && self.inline[inline].iter().any(|other| other.same(name)))
+            || more.iter().any(|&(other_mark, other)| other_mark == mark && other.same(name))
     }
 }
 
@@ -363,14 +378,12 @@ impl<'a> Remember<'a> for Names<'a> {
             return Err(Fault::TooManyMembers);
         }
         let mark = name.mark();
-        let same = |&(other_mark, other): &(u32, Str<'a>)| other_mark == mark && other.same(name);
-        let inline = &self.inline[first.min(self.inline_len)..self.inline_len];
-        let more = &self.more[first.saturating_sub(Names::INLINE).min(self.more.len())..];
-        if inline.iter().any(same) || more.iter().any(same) {
+        if self.holds(first, mark, name) {
             return Err(Fault::Duplicate { offset });
         }
         if self.inline_len < Names::INLINE {
-            self.inline[self.inline_len] = (mark, name);
+            self.marks[self.inline_len] = mark;
+            self.inline[self.inline_len] = name;
             self.inline_len += 1;
         } else {
             self.more.push((mark, name));

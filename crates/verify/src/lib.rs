@@ -8,6 +8,7 @@
 //! of `spec/token.md`, cited by number above the lines that obey them.
 
 mod algorithm;
+mod binding;
 mod claims;
 mod compact;
 mod edwards;
@@ -24,7 +25,8 @@ mod time;
 mod verifier;
 
 pub use algorithm::Algorithm;
-pub use claims::{Claims, Confirmation, StatusRef};
+pub use binding::{Confirmation, StatusRef};
+pub use claims::Claims;
 pub use compact::TOKEN_BYTES_MAX;
 pub use jwk::UnusableReason;
 pub use keys::{

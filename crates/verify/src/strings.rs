@@ -37,7 +37,6 @@ impl<'a> Str<'a> {
     pub(crate) fn scan(text: &'a str) -> Result<Self, StringFault> {
         let bytes = text.as_bytes();
         let (mut at, mut escaped) = (1, false);
-        let special = |byte| byte == b'"' || byte == b'\\' || byte < 0x20;
         loop {
             at += first(&bytes[at..], special).ok_or(StringFault::Unterminated)?;
             match bytes[at] {
@@ -106,18 +105,37 @@ fn mark(text: &[u8]) -> u32 {
     ends ^ (text.len() as u32).rotate_left(24)
 }
 
-/// Where the first byte stands that is `wanted`; looks at many at a time.
-pub(crate) fn first(bytes: &[u8], wanted: impl Fn(u8) -> bool + Copy) -> Option<usize> {
-    const BLOCK: usize = 16;
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+const ONES: u64 = u64::MAX / 0xff;
+const HIGH_BITS: u64 = ONES * 0x80;
+
+/// Marks quotes, backslashes and controls among eight bytes, as [`first`] wants them.
+fn special(eight: u64) -> u64 {
+    let controls = eight.wrapping_sub(ONES * 0x20) & !eight & HIGH_BITS;
+    equal(eight, b'"') | equal(eight, b'\\') | controls
+}
+
+/// Sets the high bit of the first of eight bytes that is `byte`; higher bytes may be marked by accident.
+pub(crate) fn equal(eight: u64, byte: u8) -> u64 {
+    let zero_where_equal = eight ^ (ONES * u64::from(byte));
+    zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & HIGH_BITS
+}
+
+/// Where the first marked byte stands. `marks` looks at eight bytes at once, the first one lowest, and
+/// sets the high bit of each wanted byte; only the lowest mark needs to be true.
+pub(crate) fn first(bytes: &[u8], marks: impl Fn(u64) -> u64) -> Option<usize> {
+    let place = |marked: u64| (marked.trailing_zeros() / 8) as usize;
+    let (blocks, rest) = bytes.as_chunks::<8>();
     for (index, block) in blocks.iter().enumerate() {
-        if block.iter().fold(false, |found, &byte| found | wanted(byte)) {
-            let within = block.iter().position(|&byte| wanted(byte))?;
-            return Some(index * BLOCK + within);
+        let marked = marks(u64::from_le_bytes(*block));
+        if marked != 0 {
+            return Some(index * 8 + place(marked));
         }
     }
-    let within = rest.iter().position(|&byte| wanted(byte))?;
-    Some(blocks.len() * BLOCK + within)
+    const NEVER_WANTED: u8 = b' ';
+    let mut last = [NEVER_WANTED; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let marked = marks(u64::from_le_bytes(last));
+    (marked != 0).then(|| blocks.len() * 8 + place(marked))
 }
 
 /// The characters of a checked string.

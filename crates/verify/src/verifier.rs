@@ -77,7 +77,7 @@ impl Verifier {
     /// assert_eq!(refusal.code(), Code::Malformed);
     /// ```
     pub fn verify(&self, token: impl AsRef<[u8]>, now: u64) -> Result<Verified<Claims>, Refusal> {
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::new();
         let mut authentic = self.authenticate(token.as_ref(), &mut scratch)?;
         let claims = Claims::read(std::mem::take(&mut authentic.payload))?;
         let judge = Judge { policy: &self.policy, claims: &claims, now };
@@ -91,7 +91,7 @@ impl Verifier {
     /// Checks the signature alone (RFC 7515 §5.2), over a payload of any kind.
     /// Of the policy only the algorithms matter; neither times nor claims are looked at.
     pub fn verify_jws(&self, token: impl AsRef<[u8]>) -> Result<Verified<Payload>, Refusal> {
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::new();
         let mut authentic = self.authenticate(token.as_ref(), &mut scratch)?;
         let payload = Payload(std::mem::take(&mut authentic.payload));
         Ok(authentic.into_verified(payload))
