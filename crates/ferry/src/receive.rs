@@ -170,7 +170,7 @@ fn land(inbox: &Path, content: &Content) -> Result<Landed, Left> {
             io::Error::other("the disk gave other bytes back"),
         )));
     }
-    // frame.md §2.6. Two files may bear one name and differ: both are kept, so that a fork is seen and not overwritten.
+    // frame.md §2.6. Two files may bear one name and differ: both are kept, so that a fork is seen.
     let marked = content.name.marked(&content.promised);
     let name = match (holds(&plain, &digest), plain.symlink_metadata().is_ok()) {
         (true, _) => return Ok(landed(&content.name, true)),

@@ -254,7 +254,7 @@ pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failed> {
 pub fn sync_dir(path: &Path) -> Result<(), Failed> {
     let fail = |source| failed("make durable", path, source);
     match File::open(path).map_err(fail)?.sync_all() {
-        // What network shares answer that have no such call for folders: the server keeps names durable itself.
+        // Network shares that have no such call for folders: the server keeps names durable itself.
         Err(source) if matches!(Errno::from_io_error(&source), Some(Errno::INVAL | Errno::BADF)) => Ok(()),
         done => done.map_err(fail),
     }
