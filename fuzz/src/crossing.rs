@@ -126,7 +126,7 @@ pub(crate) fn parcels(data: &[u8]) {
 }
 
 /// Seals as `spec/bundle.md` §9 says, in one chunk, apart from the code under test.
-fn sealed(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn sealed(plain: &[u8]) -> Vec<u8> {
     let line = REALM.secret.public("plant").map(|public| public.to_string()).unwrap_or_default();
     let key = line.rsplit(' ').next().and_then(decode).unwrap_or_default();
     let Ok(public) = <<XWing as hpke::Kem>::PublicKey as hpke::Deserializable>::from_bytes(&key) else {

@@ -1,8 +1,11 @@
 //! Hostile signed content: what an insider with the right key might sign. Everything is refused or harmless.
 
+use std::io::Write as _;
+
 use farside_crossing::{Code, ExpectedFingerprint, bundle, charter, inspect, note};
 use proptest::prelude::*;
 
+use crate::fuzz_targets::sealed;
 use crate::support::{NOW, Realm, draft};
 
 /// A bundle whose manifest text was edited before signing.
@@ -105,6 +108,54 @@ fn hostile_charters_are_refused() {
         // A rule broken inside a signer's line surfaces as JSON that does not fit.
         assert!(matches!(refused, Code::Malformed | Code::CharterUnsafe), "{from}: {}", refused.as_str());
     }
+}
+
+/// What a thief of the online key could seal: any plaintext, under true signatures.
+fn unpacked(compressed: &[u8]) -> Result<usize, Code> {
+    let realm = Realm::small();
+    let writer = realm.full_writer(draft(2, None)).parcels(sealed(compressed));
+    let packed = writer.finish(&[&realm.online]).unwrap();
+    let opened = bundle::open(&packed.bytes, &realm.charter, "plant").unwrap();
+    let parcels = opened.parcels(&realm.secret).map_err(|refusal| refusal.code())?.unwrap();
+    parcels
+        .map(|parcel| parcel.map_err(|refusal| refusal.code()))
+        .try_fold(0, |n, parcel| parcel.map(|_| n + 1))
+}
+
+fn compressed(lines: impl Iterator<Item = String>, window_log: u32) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(window_log).unwrap();
+    lines.for_each(|line| encoder.write_all(line.as_bytes()).unwrap());
+    encoder.finish().unwrap()
+}
+
+const HEADING: &str = "{\"farside-parcels\":1,\"nonce\":\"AAAAAAAAAAAAAAAAAAAAAA\"}\n";
+
+fn parcel_line(spaces: usize) -> String {
+    let (token, gap) = ("a".repeat(16_384), " ".repeat(spaces));
+    format!("{{\"token\":\"{token}\",{gap}\"sub\":\"s\",\"claim\":\"file\"}}\n")
+}
+
+#[test]
+fn decompression_bombs_stop_at_their_limits() {
+    let with = |lines: Vec<String>, log| compressed(std::iter::once(HEADING.to_owned()).chain(lines), log);
+    assert_eq!(unpacked(&with(vec![parcel_line(10)], 20)), Ok(1));
+    assert_eq!(unpacked(&with(vec![parcel_line(17_000)], 20)), Err(Code::TooLarge));
+    assert_eq!(unpacked(&with(vec![parcel_line(10)], 27)), Err(Code::Malformed));
+    // 300 MiB of good parcels, a few kilobytes on the stick.
+    let many = std::iter::repeat_n(parcel_line(16_000), 9_700);
+    let bomb = compressed(std::iter::once(HEADING.to_owned()).chain(many), 20);
+    assert!(bomb.len() < 200_000, "{}", bomb.len());
+    assert_eq!(unpacked(&bomb), Err(Code::TooLarge));
+}
+
+#[test]
+fn a_chain_of_too_many_charters_is_refused_unread() {
+    let realm = Realm::small();
+    let junk: Vec<&[u8]> = vec![b"junk"; 65];
+    let packed = realm.full_writer(draft(1, None)).charters(1, &junk).finish(&[&realm.online]).unwrap();
+    let refusal = bundle::open(&packed.bytes, &realm.charter, "plant").unwrap_err();
+    assert_eq!(refusal.code(), Code::TooLarge);
 }
 
 proptest! {

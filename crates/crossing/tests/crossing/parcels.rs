@@ -14,7 +14,7 @@ fn parcel(n: usize) -> Parcel {
         1 => Claim::Phrase { sha256: "A".repeat(43) },
         _ => Claim::Key { jwk: RawJson::new(r#"{"kty":"OKP", "x":"é"}"#).unwrap() },
     };
-    Parcel { token, sub: format!("person-{n}"), aud: (n % 2 == 0).then(|| "historian".into()), claim }
+    Parcel { token, sub: format!("person-{n}"), aud: n.is_multiple_of(2).then(|| "historian".into()), claim }
 }
 
 /// Packs into a bundle and opens again, to the first error.
