@@ -1,8 +1,14 @@
 //! `/introspect` (RFC 7662): only for its clients, over the same judgement as `/verify`.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use farside_gate::http::Doors;
+use http_body_util::BodyExt as _;
+use hyper::Request;
+use hyper::body::{Body, Bytes, Frame};
 
 use super::realm::{HOUR, NOW, claims};
 use super::{CLIENT_SECRET, Said, Site, ask};
@@ -93,4 +99,33 @@ async fn a_gate_that_cannot_judge_says_so_instead_of_inactive() {
     let token = site.realm.token("anna", 1, "");
     let said = introspect(&site.doors, &basic("wiki", CLIENT_SECRET), &format!("token={token}")).await;
     assert_eq!(said.code(), (503, "stale".to_owned()));
+}
+
+/// A body that was announced and never comes.
+struct Never;
+
+impl Body for Never {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Pending
+    }
+}
+
+/// The runtime's clock runs ahead by itself while everyone waits, so this takes no time.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_comes_is_given_up() {
+    let site = Site::open();
+    for (path, kind) in [("/introspect", FORM.1), ("/pickup", "application/json")] {
+        let request = Request::post(path).header("content-type", kind);
+        let request = request.header("authorization", basic("wiki", CLIENT_SECRET)).body(Never).unwrap();
+        let answer = site.doors.answer(request).await;
+        assert_eq!(answer.status(), 400, "{path}");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains("took longer"), "{path}");
+    }
 }

@@ -10,6 +10,7 @@ mod load;
 mod nginx;
 mod pickup;
 mod process;
+mod program;
 mod verify;
 
 use std::sync::Arc;

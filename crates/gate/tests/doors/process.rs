@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::realm::{Far, HOUR, Plan, Realm, claims, status};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_farside-gate");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_farside-gate");
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What the journal may grow to in the test of a full disk, in the shell's blocks of 512 bytes.
 const FULL_DISK_BLOCKS: u32 = 256;
@@ -40,13 +40,17 @@ fn enrolled(more: &str) -> (Realm, Far, SocketAddr, SocketAddr) {
 
 impl Running {
     pub(crate) fn start(more: &str, before: &[&str]) -> Running {
+        Running::start_with(more, before, Realm::plan)
+    }
+
+    pub(crate) fn start_with(more: &str, before: &[&str], plan: impl FnOnce(&Realm) -> Plan) -> Running {
         let (mut realm, far, doors, admin) = enrolled(more);
-        let bundle = present(realm.plan());
-        let bundle = realm.send(bundle);
+        let plan = present(plan(&realm));
+        let bundle = realm.send(plan);
         std::fs::write(far.config.inbox().join("dome-00000001.fbundle"), bundle).unwrap();
         let process = spawn(&far, before);
         let running = Running { realm, far, doors, admin, process };
-        running.wait_until("ready", || get(doors, "/readyz", "").starts_with("HTTP/1.1 200"));
+        running.wait_until("ready", || get(admin, "/healthz", "").starts_with("HTTP/1.1 200"));
         running
     }
 
