@@ -1,12 +1,15 @@
 //! What is refused, each a real attempt at the real gate: five tokens, then three bundles.
 
+use std::time::Duration;
+
 use farside_service::cli::{Failure, OrFailure};
+use farside_service::time;
 use farside_verify::encode;
 use serde_json::Value;
 
 use super::bot::Bot;
 use super::door::said;
-use super::journey::{ARCHIVE, CONTROL, Journey, carry, text};
+use super::journey::{ARCHIVE, CONTROL, Journey, text};
 use super::stage::Stage;
 use super::thief;
 
@@ -28,6 +31,7 @@ pub(crate) fn tokens(stage: &mut Stage, journey: &Journey) -> Result<(), Failure
 
     stage.step("Expired: the token that was to live for a second.");
     let token = stage.text("short.jwt")?;
+    wait_past(&token)?;
     door.refuses(&stage.story, &token, "expired")?;
 
     stage.step("Unknown key: a token of another site, good there, signed with that site's key.");
@@ -48,18 +52,31 @@ pub(crate) fn tokens(stage: &mut Stage, journey: &Journey) -> Result<(), Failure
     let token = stage.text("fresh.jwt")?;
     door.refuses(&stage.story, &token, "floor_ahead")?;
     stage.story.tell("Nobody brings fresh tokens to a gate that is kept stale. With bundle 2 it is let in:");
-    carry(stage)?;
-    stage.quietly("gate import far/inbox --config far/gate.toml")?;
+    stage.farside("ferry send --from near/outbox/dome --to stick")?;
+    stage.quietly("gate import stick --config far/gate.toml")?;
     door.admits(&stage.story, &token)
+}
+
+/// Waits, if need be, until a token's second and the site's leeway of one more have passed.
+fn wait_past(token: &str) -> Result<(), Failure> {
+    let (_, claims, _) = parts(token)?;
+    let over = claims["exp"].as_u64().unwrap_or(0) + 2;
+    std::thread::sleep(Duration::from_secs(over.saturating_sub(time::now_unix())));
+    Ok(())
+}
+
+fn parts(token: &str) -> Result<(&str, Value, &str), Failure> {
+    let broken = || Failure::could_not("a token does not have three parts");
+    let (head, signature) = token.rsplit_once('.').ok_or_else(broken)?;
+    let (header, claims) = head.split_once('.').ok_or_else(broken)?;
+    let claims = encode::base64url_decode(claims).ok_or_else(broken)?;
+    let claims = serde_json::from_slice(&claims).or_could_not(|| "read the claims".into())?;
+    Ok((header, claims, signature))
 }
 
 /// The token with its roles changed, its signature as it was.
 fn tampered(token: &str) -> Result<String, Failure> {
-    let broken = || Failure::could_not("the bot's token does not have three parts");
-    let (head, signature) = token.rsplit_once('.').ok_or_else(broken)?;
-    let (header, claims) = head.split_once('.').ok_or_else(broken)?;
-    let claims = encode::base64url_decode(claims).ok_or_else(broken)?;
-    let mut claims: Value = serde_json::from_slice(&claims).or_could_not(|| "read the claims".into())?;
+    let (header, mut claims, signature) = parts(token)?;
     claims["roles"] = serde_json::json!(["operator"]);
     Ok(format!("{header}.{}.{signature}", encode::base64url(claims.to_string())))
 }

@@ -161,7 +161,8 @@ impl Journey {
         stage.farside(&format!("bundle inspect {path}"))?;
 
         stage.step("A ferry writes it to the stick, reads it back and compares; another takes it off.");
-        carry(stage)?;
+        stage.farside("ferry send --from near/outbox/dome --to stick")?;
+        stage.farside("ferry receive --from stick --to far/inbox")?;
 
         stage.step("The gate checks it whole and applies it in one transaction.");
         let imported = stage.quietly("gate import far/inbox --json --config far/gate.toml")?.json()?;
@@ -207,13 +208,6 @@ impl Journey {
         ));
         Ok(())
     }
-}
-
-/// Whatever lies in the outbox goes over the stick into the inbox.
-pub(crate) fn carry(stage: &mut Stage) -> Result<(), Failure> {
-    stage.farside("ferry send --from near/outbox/dome --to stick")?;
-    stage.farside("ferry receive --from stick --to far/inbox")?;
-    Ok(())
 }
 
 /// A member that must be there.

@@ -6,7 +6,7 @@ use farside_service::cli::{Style, printable};
 /// Longer lines of output are cut: a token of 380 characters is no pleasure to read.
 const SHOWN_CHARS_MAX: usize = 112;
 /// Answers longer than this many lines are cut.
-const SHOWN_LINES_MAX: usize = 12;
+const SHOWN_LINES_MAX: usize = 20;
 
 /// The narrator.
 pub(crate) struct Story {
@@ -64,7 +64,8 @@ impl Story {
 
     /// What was refused, as it should: its code and the cure that was offered.
     pub(crate) fn refused(&self, code: &str, cure: &str) {
-        say(&format!("    {} {}  {}", self.style.red("✗"), self.style.red(code), printable(cure)));
+        say(&format!("    {} {}", self.style.red("✗"), self.style.red(code)));
+        say(&format!("      {}", printable(cure)));
     }
 }
 

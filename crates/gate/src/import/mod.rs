@@ -121,7 +121,7 @@ impl<'a> Importer<'a> {
         loop {
             let (mut progress, mut still) = (false, Vec::new());
             for file in waiting {
-                let report = self.file(file)?;
+                let report = self.file(file, whose)?;
                 progress |= matches!(report.outcome, Outcome::Applied(_));
                 if report.waits() {
                     still.push(file);
@@ -131,7 +131,7 @@ impl<'a> Importer<'a> {
             }
             if !progress || still.is_empty() {
                 for file in still {
-                    let report = self.file(file)?;
+                    let report = self.file(file, whose)?;
                     reports.push(self.settle(file, report, whose)?);
                 }
                 return Ok(reports);
@@ -141,7 +141,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Judges one file, and applies it if it may be.
-    fn file(&self, path: &Path) -> Result<Report, Failure> {
+    fn file(&self, path: &Path, whose: Whose) -> Result<Report, Failure> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let name = printable(&name).into_owned();
         let taken = match intake::take(path) {
@@ -159,7 +159,10 @@ impl<'a> Importer<'a> {
                 format!("{file_bytes} bytes of at most {BUNDLE_BYTES_MAX}"),
             )),
             Taken::Whole(bytes) => match self.consider(bytes)? {
-                Outcome::Refused { refusal, .. } if refusal.code() == Code::Truncated && arriving(path) => {
+                // Whoever names a file means it as it is; what drops into the inbox may be given a moment more.
+                Outcome::Refused { refusal, .. }
+                    if refusal.code() == Code::Truncated && whose == Whose::Ours && arriving(path) =>
+                {
                     Outcome::Ignored("cut short, and may still be arriving".to_owned())
                 }
                 outcome => outcome,
