@@ -44,8 +44,8 @@ impl Stream {
         Stream::default()
     }
 
-    /// The pardon that a bundle brings, if it acts: once, like a fence, so that a thief cannot show an old one again.
-    /// For [`crate::status::judge_change`].
+    /// The pardon that a bundle brings, if it acts: once, like a fence, so that a thief cannot show an old
+    /// one again. For [`crate::status::judge_change`].
     // bundle.md §7.5
     pub fn fresh_pardon<'o>(&self, bundle: &'o Opened<'_>) -> Option<&'o PardonDocument> {
         bundle.pardon().filter(|pardon| pardon.version > self.version_of(ComponentType::Pardon))

@@ -1,5 +1,5 @@
-//! Replays the kept corpus of the fuzz targets for notes, bundles and parcels on a stable compiler, whole and cut
-//! short, and keeps the means by which that corpus was first made.
+//! Replays the kept corpus of the fuzz targets for notes, bundles and parcels on a stable compiler, whole and
+//! cut short, and keeps the means by which that corpus was first made.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 //! `vectors/bundle`: one file, one case, one reason. Another implementation can be held to them too.
 //!
-//! Each file is a readable header, an empty line and the bundle's bytes; `charter.note` beside them is trusted.
+//! Each file is a readable header, an empty line and the bundle's bytes; `charter.note` beside them is
+//! trusted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,19 +63,25 @@ fn write_the_vectors() {
     std::fs::write(folder().join("charter.note"), &realm.charter_note).unwrap();
     std::fs::write(folder().join("charter.fingerprint"), format!("{}\n", realm.charter.fingerprint()))
         .unwrap();
-    let full = realm.full(1, None).bytes;
-    let keep = |name: &str, expect: Option<Code>, reason: &str, bytes: &[u8]| {
-        let expect = expect.map_or("accept", Code::as_str);
-        let (site, now) = match expect {
-            "wrong_site" => ("harbour", NOW),
-            "expired" => ("plant", NOW + 86_401),
-            "not_yet_issued" => ("plant", NOW - 61),
-            _ => ("plant", NOW),
-        };
-        let header = format!("expect: {expect}\nreason: {reason}\nsite: {site}\nnow: {now}\n\n");
-        let file = [header.as_bytes(), bytes].concat();
-        std::fs::write(folder().join(format!("{name}.vector")), file).unwrap();
+    write_damaged(&realm);
+    write_forged(&realm);
+}
+
+fn keep(name: &str, expect: Option<Code>, reason: &str, bytes: &[u8]) {
+    let expect = expect.map_or("accept", Code::as_str);
+    let (site, now) = match expect {
+        "wrong_site" => ("harbour", NOW),
+        "expired" => ("plant", NOW + 86_401),
+        "not_yet_issued" => ("plant", NOW - 61),
+        _ => ("plant", NOW),
     };
+    let header = format!("expect: {expect}\nreason: {reason}\nsite: {site}\nnow: {now}\n\n");
+    std::fs::write(folder().join(format!("{name}.vector")), [header.as_bytes(), bytes].concat()).unwrap();
+}
+
+/// What a carrier may do to a good bundle, and good bundles at the wrong place or time.
+fn write_damaged(realm: &Realm) {
+    let full = realm.full(1, None).bytes;
     keep("full", None, "everything in place", &full);
     keep("wrong-site", Some(Code::WrongSite), "§5.3: addressed to another site", &full);
     keep("expired", Some(Code::Expired), "§10.8: a second after not_after", &full);
@@ -93,6 +100,10 @@ fn write_the_vectors() {
     keep("manifest-edited", Some(Code::SignatureInvalid), "§4.6: a number changed after signing", &edited);
     let newer = replace(&full, b"farside-bundle/1", b"farside-bundle/2");
     keep("newer-format", Some(Code::VersionUnsupported), "§5.1: another version of the format", &newer);
+}
+
+/// What someone signs who may not.
+fn write_forged(realm: &Realm) {
     let writer = realm.full_writer(draft(1, None));
     let sign = |writer: &Writer, signer: &TestSigner| writer.clone().finish(&[signer]).unwrap().bytes;
     keep(
