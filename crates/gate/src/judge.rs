@@ -66,7 +66,7 @@ impl Inspection {
 /// Every reason of `spec/token.md` §9. Those of [`cannot_judge`] say nothing about the token.
 pub fn judge(trust: &TrustState, token: &str, audience: &str, now: u64) -> Result<Grant, Refusal> {
     let inspection = inspect(trust, token, Some(audience), now)?;
-    // RFC 7800 §3.1: a token that names a key is worth nothing to whoever merely holds its text.
+    // token.md §5.6: a token that names a key is worth nothing to whoever merely holds its text.
     if inspection.confirmation().is_some() {
         return Err(Refusal::new(Code::HolderProofRequired, "it was shown as a bearer token", ""));
     }
@@ -157,7 +157,7 @@ fn meant_for(
 }
 
 /// Nobody brings fresh tokens to a gate that is kept stale.
-// token.md §8: flr
+// token.md §5.5
 fn floor_reached(trust: &TrustState, claims: &Claims) -> Result<(), Refusal> {
     match claims.floor() {
         Some(floor) if floor > trust.seq() => {

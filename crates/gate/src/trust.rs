@@ -161,7 +161,7 @@ impl TrustState {
     /// # Errors
     /// The store cannot be read, or does not read as this gate writes it.
     pub fn load(store: &Arc<Store>) -> Result<TrustState, TrustFault> {
-        let rows = store.read(|tx| rows(tx))?;
+        let rows = store.read(rows)?;
         let stream = match rows.state.stream.as_str() {
             "" => Stream::new(),
             text => serde_json::from_str(text).map_err(|error| unreadable("high-water marks", error))?,
@@ -260,7 +260,7 @@ impl TrustState {
     }
 
     /// How recent this gate's knowledge is.
-    // bundle.md §9: FRESH, LATE, EXPIRED
+    // bundle.md §13.3
     pub fn freshness(&self, now: u64) -> Freshness {
         match &self.applied {
             None => Freshness::Untrusted,
@@ -289,7 +289,7 @@ impl TrustState {
     }
 
     /// The clock is not behind the time floor by more than the leeway.
-    // bundle.md §9: the time floor
+    // bundle.md §13.2
     fn clock_sound(&self, now: u64) -> Result<(), Refusal> {
         let behind = self.time_floor.saturating_sub(now);
         let leeway = self.policy().map_or(LEEWAY_SECONDS_DEFAULT, |policy| policy.leeway_seconds);
@@ -305,6 +305,7 @@ impl TrustState {
         ))
     }
 
+    // bundle.md §13.4
     /// For this audience the applied bundle is recent enough.
     pub(crate) fn fresh_for(&self, audience: &AudiencePolicy, now: u64) -> Result<(), Refusal> {
         let (Some(held), Some(most)) = (&self.applied, audience.stale_seconds_max) else { return Ok(()) };

@@ -26,7 +26,7 @@ struct JournalHead {
     head: String,
 }
 
-// bundle.md §10: the receipt
+// bundle.md §12
 pub(super) fn show(config: &Config, output: Output) -> Result<(), Failure> {
     let applied = Store::open(&config.database())?.read(|tx| store::newest_receipt(tx))?;
     let Some(applied) = applied else {

@@ -4,8 +4,8 @@
 
 use farside_crossing::bundle::{self, Opened};
 use farside_crossing::{
-    Acceptance, Charter, Clock, Code, ExpectedFingerprint, PolicyDocument, RecipientSecret, Refusal,
-    StatusDocument, Stream, charter, status,
+    Acceptance, Charter, Clock, Code, ComponentType, ExpectedFingerprint, PolicyDocument, RecipientSecret,
+    Refusal, StatusDocument, Stream, charter, status,
 };
 use farside_service::cli::Failure;
 use farside_verify::status_list::StatusList;
@@ -87,7 +87,7 @@ impl Considered {
 }
 
 /// Judges a bundle and writes what follows from it.
-// bundle.md §8: the acceptance rules
+// bundle.md §10
 pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) -> Result<Considered, Trouble> {
     let trusted = newest_charter(tx)?;
     let opened = bundle::open(bytes, &trusted, scene.site)?;
@@ -176,7 +176,7 @@ fn document<T: serde::de::DeserializeOwned>(
 }
 
 /// Two bundles claim one number: nothing is applied until release people sign a fence, and both are kept.
-// bundle.md §8, rule 4
+// bundle.md §10.4
 fn freeze(
     tx: &Transaction<'_>,
     scene: &Scene<'_>,
@@ -204,7 +204,10 @@ fn apply(
         store::add_charter(tx, charter.version(), charter.bytes(), scene.now)?;
     }
     let believed = documents(tx, opened, held, seq)?;
-    let leaves = leaves(tx, opened)?;
+    // bundle.md §10.10: a fence lets the log begin anew, or a thief's leaves would lock the realm's out.
+    let fence = |stream: &Stream| stream.components.get(&ComponentType::Fence).map(|held| held.version);
+    let fenced = fence(&held.stream) != fence(&judged.next);
+    let leaves = leaves(tx, opened, fenced)?;
     let (parcels, nonce) = match &believed {
         Some(believed) => parcels::take_in(tx, scene, opened, believed)?,
         None => (ParcelsIn::default(), None),
@@ -225,7 +228,7 @@ fn apply(
     if let Some((first, last)) = judged.missing {
         store::add_missing(tx, first, last, scene.now)?;
     }
-    // bundle.md §8, rule 9: the high-water marks move in the transaction that applies, with the time floor.
+    // bundle.md §10.9: the high-water marks move in the transaction that applies, with the time floor.
     store::advance(tx, &marks(&judged.next)?, manifest.issued_at)?;
     Ok(Applied {
         seq,
@@ -310,11 +313,12 @@ fn bits(list: &str) -> Option<Vec<u8>> {
     Some(bytes.collect())
 }
 
-fn leaves(tx: &Transaction<'_>, opened: &Opened<'_>) -> Result<u64, Trouble> {
+fn leaves(tx: &Transaction<'_>, opened: &Opened<'_>, fenced: bool) -> Result<u64, Trouble> {
     let mut added = 0;
     for run in opened.leaves().unwrap_or_default() {
         added += match store::add_run(tx, run.shard, run.first, run.hashes)? {
             Ok(new) => new,
+            Err(_) if fenced => store::replace_log(tx, run.shard, run.first, run.hashes)?,
             Err(conflict) => {
                 let detail = format!(
                     "leaf {} of log {} differs from the one that crossed before",

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
 use crate::quarantine::HEAD_BYTES_MAX;
 
-/// Largest bundle: bundle.md §2.
+/// Largest bundle: bundle.md §5.1.
 pub const BUNDLE_BYTES_MAX: u64 = 256 << 20;
 
 /// Most files looked at in one round.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{StoreFault, signed, unsigned};
+use super::{StoreFault, natural, signed, unsigned};
 
 /// Leaves in one row: 32 KiB, so that one lookup reads few pages and a million leaves are a thousand rows.
 const CHUNK_LEAVES_MAX: usize = 1024;
@@ -26,36 +26,76 @@ pub(crate) fn add_run(
     first: u64,
     hashes: &[[u8; HASH_BYTES]],
 ) -> Result<Result<u64, LeafConflict>, StoreFault> {
-    let held = length(connection, shard)?;
-    let overlap = usize::try_from(held.saturating_sub(first)).unwrap_or(usize::MAX).min(hashes.len());
-    let (old, new) = hashes.split_at(overlap);
-    for (index, hash) in (first..).zip(old) {
-        if leaf(connection, shard, index)?.is_some_and(|held| held != *hash) {
-            return Ok(Err(LeafConflict { shard: shard.to_owned(), index }));
+    let mut added = 0;
+    let mut at = first;
+    let mut rest = hashes;
+    for held in overlapping(connection, shard, first, first + hashes.len() as u64)? {
+        // What lies before this chunk is new.
+        let (new, after) = rest.split_at(distance(at, held.first).min(rest.len()));
+        added += insert(connection, shard, at, new)?;
+        at += new.len() as u64;
+        let known = held.hashes.get(distance(held.first, at)..).unwrap_or_default();
+        let (same, after) = after.split_at(known.len().min(after.len()));
+        if let Some(differs) = same.iter().zip(known).position(|(new, old)| new != old) {
+            return Ok(Err(LeafConflict { shard: shard.to_owned(), index: at + differs as u64 }));
         }
+        at += same.len() as u64;
+        rest = after;
     }
-    let mut statement = connection
-        .prepare_cached("INSERT INTO leaves (shard, first, count, hashes) VALUES (?1, ?2, ?3, ?4)")?;
-    let mut at = first + overlap as u64;
-    for chunk in new.chunks(CHUNK_LEAVES_MAX) {
-        let count = chunk.len() as u64;
-        statement.execute(params![
-            shard,
-            signed(at, "leaf index")?,
-            signed(count, "count")?,
-            chunk.as_flattened()
-        ])?;
-        at += count;
-    }
-    Ok(Ok(new.len() as u64))
+    Ok(Ok(added + insert(connection, shard, at, rest)?))
 }
 
-/// One past the highest position held.
-pub(crate) fn length(connection: &Connection, shard: &str) -> Result<u64, StoreFault> {
+/// Forgets a shard's log and begins it anew with this run.
+pub(crate) fn replace_log(
+    connection: &Connection,
+    shard: &str,
+    first: u64,
+    hashes: &[[u8; HASH_BYTES]],
+) -> Result<u64, StoreFault> {
+    connection.execute("DELETE FROM leaves WHERE shard = ?1", [shard])?;
+    insert(connection, shard, first, hashes)
+}
+
+/// Leaves that are held already.
+struct Chunk {
+    first: u64,
+    hashes: Vec<[u8; HASH_BYTES]>,
+}
+
+/// The chunks that share positions with `from..to`, in order. A run that repeats the whole log reads all of it once.
+fn overlapping(connection: &Connection, shard: &str, from: u64, to: u64) -> Result<Vec<Chunk>, StoreFault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT first, hashes FROM leaves WHERE shard = ?1 AND first < ?3 AND first + count > ?2 ORDER BY first",
+    )?;
+    let range = params![shard, signed(from, "leaf index")?, signed(to, "leaf index")?];
+    let rows = statement.query_map(range, |row| {
+        let hashes: Vec<u8> = row.get(1)?;
+        Ok(Chunk { first: natural(row, 0)?, hashes: hashes.as_chunks().0.to_vec() })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn insert(
+    connection: &Connection,
+    shard: &str,
+    first: u64,
+    hashes: &[[u8; HASH_BYTES]],
+) -> Result<u64, StoreFault> {
     let mut statement = connection
-        .prepare_cached("SELECT first + count FROM leaves WHERE shard = ?1 ORDER BY first DESC LIMIT 1")?;
-    let held: Option<i64> = statement.query_row([shard], |row| row.get(0)).optional()?;
-    unsigned(held.unwrap_or(0), "leaf count")
+        .prepare_cached("INSERT INTO leaves (shard, first, count, hashes) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut at = first;
+    for chunk in hashes.chunks(CHUNK_LEAVES_MAX) {
+        let count = chunk.len() as u64;
+        let numbers = (signed(at, "leaf index")?, signed(count, "count")?);
+        statement.execute(params![shard, numbers.0, numbers.1, chunk.as_flattened()])?;
+        at += count;
+    }
+    Ok(hashes.len() as u64)
+}
+
+/// How far `to` lies behind `from`; 0 where it lies before.
+fn distance(from: u64, to: u64) -> usize {
+    usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX)
 }
 
 /// The leaf at one position, if it has crossed.
@@ -98,12 +138,30 @@ mod tests {
                 assert_eq!(add_run(tx, "a", 0, &hashes(0..1500))?, Ok(1500));
                 // The next run repeats what crossed before, as a full bundle does.
                 assert_eq!(add_run(tx, "a", 0, &hashes(0..1600))?, Ok(100));
-                assert_eq!(length(tx, "a")?, 1600);
+                assert_eq!(count(tx)?, 1600);
                 for index in [0, 1023, 1024, 1499, 1500, 1599] {
                     assert_eq!(leaf(tx, "a", index)?, Some(hashes(index..index + 1)[0]));
                 }
                 assert_eq!(leaf(tx, "a", 1600)?, None);
                 assert_eq!(leaf(tx, "b", 0)?, None);
+                Ok::<_, StoreFault>(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn a_hole_is_filled_by_a_later_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(&dir.path().join("gate.db"), "alpha").unwrap();
+        store
+            .write(|tx| {
+                assert_eq!(add_run(tx, "a", 5, &hashes(5..10))?, Ok(5));
+                assert_eq!(add_run(tx, "a", 20, &hashes(20..30))?, Ok(10));
+                assert_eq!(add_run(tx, "a", 0, &hashes(0..40))?, Ok(25));
+                for index in 0..40 {
+                    assert_eq!(leaf(tx, "a", index)?, Some(hashes(index..index + 1)[0]), "{index}");
+                }
+                assert_eq!(count(tx)?, 40);
                 Ok::<_, StoreFault>(())
             })
             .unwrap();

@@ -23,7 +23,7 @@ pub use leaves::LeafConflict;
 pub use parcels::{ParcelCounts, ParcelRow, StoredParcel};
 pub use trust::{AppliedRow, ForkRow, MissingRow, StateRow};
 
-pub(crate) use leaves::{add_run, count as leaf_count, leaf};
+pub(crate) use leaves::{add_run, count as leaf_count, leaf, replace_log};
 pub(crate) use parcels::{
     add as add_parcel, by_phrase, by_subject, counts as parcel_counts, forget_expired, mark_collected,
     show_proof,

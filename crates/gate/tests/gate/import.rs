@@ -18,6 +18,11 @@ fn revoked_token(index: u64) -> ShardList {
     ShardList { shard: SITE.to_owned(), lst: list.encode() }
 }
 
+fn fence(seq_min: u64, seq_max: u64) -> FenceDocument {
+    let (realm, site) = (REALM.to_owned(), SITE.to_owned());
+    FenceDocument { realm, site, version: 1, issued_at: NOW, seq_min, seq_max }
+}
+
 #[test]
 fn rule_1_bundles_in_order_apply() {
     let (mut realm, far) = Far::enrolled();
@@ -89,15 +94,7 @@ fn rule_4_a_fork_freezes_the_stream_and_both_are_kept() {
     assert!(judge(&far.trust_state(), &token, AUDIENCE, NOW).is_ok());
 
     // The release people look into it and let the stream go on.
-    let fence = FenceDocument {
-        realm: REALM.to_owned(),
-        site: SITE.to_owned(),
-        version: 1,
-        issued_at: NOW,
-        seq_min: 3,
-        seq_max: 10,
-    };
-    let three = realm.send(Plan { fence: Some(fence), ..realm.plan() });
+    let three = realm.send(Plan { fence: Some(fence(3, 10)), ..realm.plan() });
     assert_eq!(code(&far.import(&three)), "applied 3");
     assert_eq!(far.status()["frozen"], false);
 }
@@ -137,15 +134,7 @@ fn rule_7_a_jump_needs_a_fence() {
     let far_ahead = 1 + 10_001;
     let jump = || Plan { seq: far_ahead, prev: Some(Digest::of(b"unknown")), ..realm.plan() };
     assert_eq!(code(&far.import(&realm.pack(&jump()).bytes)), "sequence_jump");
-    let fence = FenceDocument {
-        realm: REALM.to_owned(),
-        site: SITE.to_owned(),
-        version: 1,
-        issued_at: NOW,
-        seq_min: far_ahead,
-        seq_max: far_ahead,
-    };
-    let fenced = realm.pack(&Plan { fence: Some(fence), ..jump() });
+    let fenced = realm.pack(&Plan { fence: Some(fence(far_ahead, far_ahead)), ..jump() });
     assert_eq!(code(&far.import(&fenced.bytes)), format!("applied {far_ahead}"));
 }
 
@@ -337,8 +326,13 @@ fn leaves_are_kept_and_a_rewritten_log_is_refused() {
     assert_eq!(far.status()["leaves"], 5000);
     let mut other = leaves[4000..].to_vec();
     other[10][0] ^= 1;
-    let rewritten = realm.pack(&Plan { leaves: Some((4000, other)), ..realm.plan() });
+    let rewritten = realm.pack(&Plan { leaves: Some((4000, other.clone())), ..realm.plan() });
     assert_eq!(code(&far.import(&rewritten.bytes)), "component_conflict");
+    // If it was the thief who wrote them first, release people let the log begin anew.
+    let leaves = Some((4000, other));
+    let fenced = realm.send(Plan { fence: Some(fence(3, 3)), leaves, ..realm.plan() });
+    assert_eq!(code(&far.import(&fenced)), "applied 3");
+    assert_eq!(far.status()["leaves"], 1000);
 }
 
 #[test]
