@@ -1,5 +1,5 @@
-//! Makes token keys for a site's calendar. A key that follows another begins to sign only when every site gate can have it:
-//! made early, it waits until its keys document has crossed.
+//! Makes token keys for a site's calendar. A key that follows another begins to sign only when every site
+//! gate can have it: made early, it waits until its keys document has crossed.
 
 use farside_verify::Algorithm;
 
@@ -61,8 +61,8 @@ impl From<CalendarFault> for farside_service::cli::Failure {
     }
 }
 
-/// Makes a key, keeps its file and enters it into the calendar. It signs nothing before it stands in an adopted keys
-/// document and that document has had time to cross.
+/// Makes a key, keeps its file and enters it into the calendar. It signs nothing before it stands in an
+/// adopted keys document and that document has had time to cross.
 pub fn make(
     home: &Home,
     store: &Store,
@@ -104,7 +104,8 @@ fn period(site: &Site, new: NewKey, now: u64) -> Result<Period, CalendarFault> {
     let follows = last.map(|key| key.sign_until).max().filter(|until| *until > now);
     let sign_from = new.sign_from.or(follows).unwrap_or(now);
     let sign_until = sign_from + new.cryptoperiod_seconds;
-    // No token outlives its key: the last one signed may live as long as the site allows, on a clock that lags.
+    // No token outlives its key: the last one signed may live as long as the site allows, on a clock that
+    // lags.
     let accept_until = sign_until + site.lifetime_seconds_max + site.leeway_seconds;
     Ok(Period { sign_from, sign_until, accept_until })
 }
@@ -130,8 +131,8 @@ fn enter(
     store.write(|transaction| {
         transaction
             .execute(
-                "INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until, accept_until,
-                     created_at)
+                "INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until,
+                     accept_until, created_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 (
                     &entry.made.kid,

@@ -1,5 +1,5 @@
-//! How bots and agents prove themselves at the token endpoint: by a key whose public half is kept here, or by a secret that
-//! is shown once and kept as its hash.
+//! How bots and agents prove themselves at the token endpoint: by a key whose public half is kept here, or by
+//! a secret that is shown once and kept as its hash.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use farside_service::random;
@@ -85,10 +85,11 @@ pub fn set_keys(store: &Store, name: &str, jwks: &str) -> Result<(), ClientFault
     })
 }
 
-/// Makes a new secret for a bot or agent, in place of the one there was. It is returned to be shown this once.
+/// Makes a new secret for a bot or agent, in place of the one there was. It is returned to be shown this
+/// once.
 pub fn new_secret(store: &Store, name: &str) -> Result<Zeroizing<String>, ClientFault> {
     let bytes = Zeroizing::new(random::bytes::<SECRET_BYTES>()?);
-    let secret = Zeroizing::new(base64url(&*bytes));
+    let secret = Zeroizing::new(base64url(*bytes));
     let hash = digest(&SHA256, secret.as_bytes());
     store.write(|transaction| {
         refuse_person(transaction, name)?;

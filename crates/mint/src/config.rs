@@ -1,5 +1,5 @@
-//! `mint.toml`, and where everything lies in the folder beside it. Unknown keys are refused; every path in the file is
-//! relative to its folder.
+//! `mint.toml`, and where everything lies in the folder beside it. Unknown keys are refused; every path in
+//! the file is relative to its folder.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,13 +22,15 @@ use crate::store::Store;
 pub struct Config {
     /// The realm, as the charter names it.
     pub realm: String,
-    /// Name of this replica where several mints serve one realm; empty for the first. It becomes part of its log shards.
+    /// Name of this replica where several mints serve one realm; empty for the first. It becomes part of its
+    /// log shards.
     #[serde(default)]
     pub replica: String,
-    /// File with the passphrase of the online, log and token keys. Left out: a systemd credential, else a prompt.
+    /// File with the passphrase of the online, log and token keys. Left out: a systemd credential, else a
+    /// prompt.
     pub passphrase_file: Option<PathBuf>,
-    /// The token endpoint's public URL, as clients see it: the `issuer` of its metadata and the audience of client
-    /// assertions. Left out: made from the listening address.
+    /// The token endpoint's public URL, as clients see it: the `issuer` of its metadata and the audience of
+    /// client assertions. Left out: made from the listening address.
     pub public_url: Option<String>,
     /// Where `serve` listens.
     #[serde(default = "listen_default")]
@@ -76,8 +78,8 @@ impl Mint {
         Ok(Passphrase::new(secret_file::read_passphrase(&Source::find(file.as_deref()))?))
     }
 
-    /// The journal of administrative acts done by commands; a running `serve` keeps its own beside it. Commands take
-    /// turns.
+    /// The journal of administrative acts done by commands; a running `serve` keeps its own beside it.
+    /// Commands take turns.
     pub fn diary(&self) -> Result<Diary, Failure> {
         durable::create_dir_all(&self.home.journal(), Mode::Private)?;
         let turn = Exclusive::take_within(&self.home.journal().join("mint-cli.lock"), TURN_WAIT)?;
@@ -88,7 +90,8 @@ impl Mint {
 /// How long a command waits for another one to finish.
 const TURN_WAIT: Duration = Duration::from_secs(30);
 
-/// The journal as a command holds it: opened before the act, so that an act which cannot be recorded is not begun.
+/// The journal as a command holds it: opened before the act, so that an act which cannot be recorded is not
+/// begun.
 pub struct Diary {
     journal: Journal,
     /// Held as long as the journal is open; released after it.

@@ -8,8 +8,8 @@
 //!                            └────── bundler ───────┴──▶ outbox/<site>/
 //! ```
 //!
-//! It refuses to sign what it could not log, to give one bundle number two contents, and to add a key or loosen a policy
-//! without the release signers of the charter.
+//! It refuses to sign what it could not log, to give one bundle number two contents, and to add a key or
+//! loosen a policy without the release signers of the charter.
 
 pub mod bundler;
 pub mod calendar;

@@ -1,5 +1,5 @@
-//! What may be written into a token, a folder name or a terminal: names without control characters, without characters
-//! that change the direction of reading, and not longer than anybody needs.
+//! What may be written into a token, a folder name or a terminal: names without control characters, without
+//! characters that change the direction of reading, and not longer than anybody needs.
 
 /// Longest subject, role, group, audience or issuer, in bytes.
 pub const CLAIM_BYTES_MAX: usize = 256;
@@ -106,7 +106,8 @@ fn plain(what: &'static str, name: &str, bytes_max: usize) -> Result<(), NameFau
 
 /// Unicode's marks, embeddings, overrides and isolates of direction, and the invisible joiners beside them.
 fn changes_direction(c: char) -> bool {
-    matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+    let marks = matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{FEFF}');
+    marks || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
 }
 
 #[cfg(test)]

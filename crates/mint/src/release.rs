@@ -1,5 +1,6 @@
-//! Release documents: the calendar of a site's keys and its policy. What they say loosens, so people sign them: a draft
-//! gathers signatures until the charter's release threshold holds, and only then is it adopted and does it cross.
+//! Release documents: the calendar of a site's keys and its policy. What they say loosens, so people sign
+//! them: a draft gathers signatures until the charter's release threshold holds, and only then is it adopted
+//! and does it cross.
 
 use farside_crossing::charter::Charter;
 use farside_crossing::keys::KeysDocument;
@@ -173,8 +174,8 @@ pub fn sign_and_adopt(
     adopt(store, &note::sign(&draft.text, signers)?, now)
 }
 
-/// Adopts a signed document: the release threshold of the charter in force must hold, the version must be the next, and a
-/// calendar may hold only keys that this mint has made for that site.
+/// Adopts a signed document: the release threshold of the charter in force must hold, the version must be the
+/// next, and a calendar may hold only keys that this mint has made for that site.
 pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFault> {
     let realm = store.directory()?.realm().to_owned();
     store.write(|transaction| {
@@ -221,7 +222,8 @@ fn insert(transaction: &Connection, row: &Row<'_>) -> Result<(), ReleaseFault> {
     known.ok_or_else(|| ReleaseFault::NoSite(row.site.to_owned()))?;
     transaction
         .execute(
-            "INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO release_document (site, kind, version, note, adopted_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
             (row.site, row.kind.as_str(), signed(row.version), row.note, signed(row.now)),
         )
         .map_err(StoreFault::from)?;
@@ -240,7 +242,8 @@ fn insert(transaction: &Connection, row: &Row<'_>) -> Result<(), ReleaseFault> {
     Ok(())
 }
 
-/// Kind and site from the first line, `farside-keys/1 <realm> <site>`; the document's own reader checks it in full.
+/// Kind and site from the first line, `farside-keys/1 <realm> <site>`; the document's own reader checks it in
+/// full.
 fn addressed_to<'t>(text: &'t str, realm: &str) -> Option<(Kind, &'t str)> {
     let mut words = text.lines().next()?.split(' ');
     let kind = match words.next()? {
@@ -280,7 +283,8 @@ pub fn adopted_version(connection: &Connection, site: &str, kind: Kind) -> Resul
 pub fn newest(connection: &Connection, site: &str, kind: Kind) -> Result<Option<(u64, Vec<u8>)>, StoreFault> {
     Ok(connection
         .query_row(
-            "SELECT version, note FROM release_document WHERE site = ?1 AND kind = ?2 ORDER BY version DESC LIMIT 1",
+            "SELECT version, note FROM release_document WHERE site = ?1 AND kind = ?2
+             ORDER BY version DESC LIMIT 1",
             (site, kind.as_str()),
             |row| Ok((unsigned(row.get(0)?), row.get(1)?)),
         )

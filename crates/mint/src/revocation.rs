@@ -1,5 +1,5 @@
-//! Revocations: of one token by its position in the log, of a subject's tokens up to a moment, of a token key. They tighten,
-//! so the online key may sign them; they take effect at a site with its next bundle.
+//! Revocations: of one token by its position in the log, of a subject's tokens up to a moment, of a token
+//! key. They tighten, so the online key may sign them; they take effect at a site with its next bundle.
 
 use farside_verify::leaf::TokenPosition;
 
@@ -38,7 +38,8 @@ pub enum RevocationFault {
     /// There is no such key.
     #[error("no site of this realm has the key {0}")]
     NoKey(String),
-    /// There is no such subject; a removed one's tokens still carry its name, so this is only refused when it never was.
+    /// There is no such subject; a removed one's tokens still carry its name, so this is only refused when it
+    /// never was.
     #[error("there is no subject {0}")]
     NoSubject(String),
     /// The reason will be read by others.
@@ -79,7 +80,8 @@ pub fn revoke(store: &Store, what: &What, reason: &str, now: u64) -> Result<Vec<
     store.write(|transaction| {
         for site in &sites {
             transaction.execute(
-                "INSERT OR IGNORE INTO revocation (site, kind, what, before, reason, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR IGNORE INTO revocation (site, kind, what, before, reason, at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 (site, kind, &name, signed(before), reason, signed(now)),
             )?;
         }
@@ -90,7 +92,8 @@ pub fn revoke(store: &Store, what: &What, reason: &str, now: u64) -> Result<Vec<
 fn sites_of(directory: &Directory, what: &What) -> Result<Vec<String>, RevocationFault> {
     match what {
         What::Token(position) => {
-            // A shard is its site's name, and `.<replica>` behind it for further replicas; no site's name holds a dot.
+            // A shard is its site's name, and `.<replica>` behind it for further replicas; no site's name
+            // holds a dot.
             let shard = position.shard();
             let site = shard.split('.').next().unwrap_or(shard);
             let known = directory.site(site).ok_or_else(|| RevocationFault::NoShard(shard.to_owned()))?;

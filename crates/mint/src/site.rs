@@ -1,5 +1,5 @@
-//! Sites: added with what their tokens must look like, enrolled with the recipient key that their gate shows. Audiences
-//! and issuers are unique in the realm, so that a token can be meant for one site only.
+//! Sites: added with what their tokens must look like, enrolled with the recipient key that their gate shows.
+//! Audiences and issuers are unique in the realm, so that a token can be meant for one site only.
 
 use farside_crossing::RecipientPublic;
 use farside_verify::Algorithm;
@@ -180,8 +180,8 @@ pub fn add(store: &Store, new: &NewSite, now: u64) -> Result<(), SiteFault> {
     store.write(|transaction| {
         transaction.execute(
             "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max,
-                 token_bytes_max, leeway_seconds, courier_seconds, every_seconds, roles_allowed, profiles, sealed,
-                 created_at)
+                 token_bytes_max, leeway_seconds, courier_seconds, every_seconds, roles_allowed, profiles,
+                 sealed, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             rusqlite::params![
                 new.name,

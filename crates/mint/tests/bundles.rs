@@ -1,17 +1,19 @@
-//! Bundles as the mint makes them, opened and judged as a gate would: numbers without a gap, one digest each, whatever is
-//! interrupted when.
+//! Bundles as the mint makes them, opened and judged as a gate would: numbers without a gap, one digest each,
+//! whatever is interrupted when.
 
-mod common;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
-use common::{Desk, NOW, RECIPIENT_SEED, SITE, realm};
+mod ground;
+
 use farside_crossing::{Acceptance, Clock, Kind, ReceiptCode, RecipientSecret, Stream, bundle, judge};
 use farside_mint::bundler::{self, BundleFault};
 use farside_mint::ceremony;
 use farside_mint::release;
 use farside_mint::revocation::{self, What};
+use ground::{Desk, NOW, RECIPIENT_SEED, SITE, realm};
 
 /// Applies files in order as a gate would and answers the stream afterwards.
-fn apply(realm: &common::Realm, files: &[std::path::PathBuf], now: u64) -> Stream {
+fn apply(realm: &ground::Realm, files: &[std::path::PathBuf], now: u64) -> Stream {
     let trusted = ceremony::newest(&realm.store).unwrap();
     let mut stream = Stream::new();
     for file in files {
@@ -143,10 +145,10 @@ fn revocations_cross_with_the_next_bundle() {
 
 #[test]
 fn nothing_is_made_that_a_gate_would_refuse() {
-    let realm = common::founded();
+    let realm = ground::founded();
     let desk = Desk::default();
     assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NoSite(_))));
-    farside_mint::site::add(&realm.store, &common::plant(), NOW).unwrap();
+    farside_mint::site::add(&realm.store, &ground::plant(), NOW).unwrap();
     realm.new_key(NOW);
     assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NoDocument { kind: "keys", .. })));
     realm.release_document(release::Kind::Keys, NOW);

@@ -1,16 +1,18 @@
-//! The directory as an operator fills it: a dry run that says what the real run then does, all of a file or nothing, and a
-//! running server that sees every change.
+//! The directory as an operator fills it: a dry run that says what the real run then does, all of a file or
+//! nothing, and a running server that sees every change.
 
-mod common;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
+
+mod ground;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use common::{NOW, plant};
 use farside_mint::client::{self, ClientFault};
 use farside_mint::import::{self, FileFault, ImportFault, Reach, Run};
 use farside_mint::site::{self, SiteFault};
 use farside_mint::store::{Kind, Store};
+use ground::{NOW, plant};
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();

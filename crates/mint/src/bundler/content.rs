@@ -1,5 +1,5 @@
-//! What the database has to say about the next bundle of a site, read in one consistent view, and the rows that remember
-//! a bundle once it is made.
+//! What the database has to say about the next bundle of a site, read in one consistent view, and the rows
+//! that remember a bundle once it is made.
 
 use std::collections::BTreeMap;
 
@@ -172,8 +172,8 @@ impl Carried<'_> {
     pub(super) fn insert(&self, connection: &Connection, file_sha256: &str) -> Result<(), BundleFault> {
         let manifest = &self.packed.manifest;
         let inserted = connection.execute(
-            "INSERT OR IGNORE INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, nonce, issued_at,
-                 not_after, next_by, charter_version, keys_version, policy_version)
+            "INSERT OR IGNORE INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, nonce,
+                 issued_at, not_after, next_by, charter_version, keys_version, policy_version)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
              WHERE ?2 = 1 + (SELECT coalesce(max(seq), 0) FROM bundle WHERE site = ?1)",
             rusqlite::params![
@@ -283,8 +283,8 @@ pub fn list(store: &Store, site: Option<&str>) -> Result<Vec<Listed>, StoreFault
     })
 }
 
-/// Takes a receipt: `Ok(true)` where only the site's gate can have made that code for that bundle, which is then marked as
-/// applied; `Ok(false)` where the code is another.
+/// Takes a receipt: `Ok(true)` where only the site's gate can have made that code for that bundle, which is
+/// then marked as applied; `Ok(false)` where the code is another.
 pub fn receipt(
     store: &Store,
     site: &str,

@@ -1,11 +1,12 @@
 //! Packs what a site needs under the next number, and lets nobody ever see one number with two contents.
 //!
 //! ```text
-//!   issue parcels ─▶ take leaves ─▶ pack ─▶ staging/ (durable) ─▶ commit number and digest ─▶ rename into outbox/<site>/
-//!                                                │ crash: no row, file thrown away │ crash: row, file published later
+//!   issue parcels ─▶ take leaves ─▶ pack ─▶ staging/ ─▶ commit number and digest ─▶ rename into outbox/<site>/
+//!                          crash: no row, file thrown away │ crash: row, file published later
 //! ```
 //!
-//! The database row decides: a staged file without its row is thrown away, and one with its row is published as it is.
+//! The database row decides: a staged file without its row is thrown away, and one with its row is published
+//! as it is.
 
 mod content;
 mod stage;
@@ -36,8 +37,8 @@ const NONCE_BYTES: usize = 16;
 
 /// Where fresh tokens and log leaves come from: the issuing side of the mint.
 pub trait Issuance {
-    /// A fresh token for every enabled standing order of `site`, each already logged. Called before the bundle takes its
-    /// number, so that no token waits for a bundle that was never made.
+    /// A fresh token for every enabled standing order of `site`, each already logged. Called before the
+    /// bundle takes its number, so that no token waits for a bundle that was never made.
     fn parcels(&self, site: &Site, now: u64) -> Result<Vec<Parcel>, IssuanceFault>;
     /// The log shards that hold leaves of `site`.
     fn shards(&self, site: &Site) -> Vec<String>;
@@ -295,8 +296,8 @@ fn seal(
     Ok(packer.finish()?)
 }
 
-/// Which leaves each shard is to bring: since the base for a delta; for a full bundle since the newest bundle so old that no
-/// token of its time can still be accepted.
+/// Which leaves each shard is to bring: since the base for a delta; for a full bundle since the newest bundle
+/// so old that no token of its time can still be accepted.
 fn leaf_marks(
     order: &Order<'_>,
     site: &Site,

@@ -1,5 +1,6 @@
-//! The last steps of a bundle, in the one order that survives a crash after any of them: file durable in `staging/`, row
-//! committed, file renamed into the outbox. [`settle`] is what a crash leaves to do, and runs before every bundle.
+//! The last steps of a bundle, in the one order that survives a crash after any of them: file durable in
+//! `staging/`, row committed, file renamed into the outbox. [`settle`] is what a crash leaves to do, and runs
+//! before every bundle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use farside_service::digest::{hex, sha256};
 use farside_service::durable::{self, Failed, Mode};
-use farside_service::lock::{Exclusive, LockFault};
+use farside_service::lock::Exclusive;
 use rusqlite::OptionalExtension;
 
 use super::BundleFault;
@@ -22,7 +23,7 @@ const STAGED_BYTES_MAX: u64 = 257 << 20;
 pub(super) fn take_turn(home: &Home, site: &str, patience: Duration) -> Result<Exclusive, BundleFault> {
     durable::create_dir_all(&home.staging(), Mode::Private)?;
     let lock = home.staging().join(format!("{site}.lock"));
-    Ok(Exclusive::take_within(&lock, patience).map_err(LockFault::from)?)
+    Ok(Exclusive::take_within(&lock, patience)?)
 }
 
 /// Stages, commits, publishes.

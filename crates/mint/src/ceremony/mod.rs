@@ -1,5 +1,6 @@
-//! The charter's life on the near side: drafted from public lines, signed by people in turn, adopted when enough of them
-//! have. The mint believes its own database no more than a gate would: the chain is followed again at every start.
+//! The charter's life on the near side: drafted from public lines, signed by people in turn, adopted when
+//! enough of them have. The mint believes its own database no more than a gate would: the chain is followed
+//! again at every start.
 
 use farside_crossing::charter::{self, Charter, CharterDraft};
 use farside_crossing::{LogKey, Refusal, Role, RoleName, SignerPublic};
@@ -132,7 +133,8 @@ pub(crate) fn read_chain(connection: &rusqlite::Connection) -> Result<Vec<Charte
     Ok(chain)
 }
 
-/// The realm's first charter: nobody vouches for it here but the operator, who compares its fingerprint at every gate.
+/// The realm's first charter: nobody vouches for it here but the operator, who compares its fingerprint at
+/// every gate.
 fn open_own(bytes: &[u8]) -> Result<Charter, Refusal> {
     let fingerprint = charter::review(bytes)?.fingerprint;
     charter::open_first(bytes, &fingerprint.into())

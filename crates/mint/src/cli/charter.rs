@@ -1,4 +1,5 @@
-//! `mint charter`: drafted from public lines, signed by root signers in turn, adopted by the mint, exported for gates.
+//! `mint charter`: drafted from public lines, signed by root signers in turn, adopted by the mint, exported
+//! for gates.
 
 use std::path::{Path, PathBuf};
 
@@ -176,7 +177,8 @@ fn export(out: &Path, program: &Program) -> Result<(), Failure> {
     durable::write(out, charter.bytes(), Mode::Shared)?;
     let fingerprint = charter.fingerprint();
     let value = json!({
-        "file": out, "version": charter.version(), "fingerprint": fingerprint.hex(), "words": fingerprint.words(),
+        "file": out, "version": charter.version(), "fingerprint": fingerprint.hex(),
+        "words": fingerprint.words(),
     });
     program.output.say(
         || format!("Charter {} is in {}.\n\n  {}", charter.version(), out.display(), fingerprint.words()),

@@ -1,4 +1,5 @@
-//! `mint key`: keys of root and release signers. They need no mint: they can be made and kept on a machine of their own.
+//! `mint key`: keys of root and release signers. They need no mint: they can be made and kept on a machine of
+//! their own.
 
 use std::path::{Path, PathBuf};
 

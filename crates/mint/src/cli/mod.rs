@@ -1,5 +1,5 @@
-//! The mint's command line: one file for each noun. Results go to stdout as short sentences and tables, or as one JSON
-//! object with `--json`; everything else goes to stderr.
+//! The mint's command line: one file for each noun. Results go to stdout as short sentences and tables, or as
+//! one JSON object with `--json`; everything else goes to stderr.
 
 mod audit;
 mod bundle;

@@ -1,5 +1,5 @@
-//! `mint release`: documents that release people sign. Where their keys are at hand the document is signed and adopted at
-//! once; otherwise a draft is left for them, to be signed in turn.
+//! `mint release`: documents that release people sign. Where their keys are at hand the document is signed
+//! and adopted at once; otherwise a draft is left for them, to be signed in turn.
 
 use std::path::{Path, PathBuf};
 
@@ -155,7 +155,9 @@ fn in_force(adopted: &Adopted) -> String {
 fn record(diary: &Diary, adopted: &Adopted) -> Result<(), Failure> {
     diary.record(
         "release_adopted",
-        json!({ "site": adopted.site, "kind": adopted.kind, "version": adopted.version, "signers": adopted.signers }),
+        json!({
+            "site": adopted.site, "kind": adopted.kind, "version": adopted.version, "signers": adopted.signers,
+        }),
     )
 }
 

@@ -1,4 +1,5 @@
-//! `mint site`: isolated networks, what their tokens must look like, and the key to which their bundles are sealed.
+//! `mint site`: isolated networks, what their tokens must look like, and the key to which their bundles are
+//! sealed.
 
 use std::path::{Path, PathBuf};
 
@@ -142,7 +143,9 @@ fn run_add(add: &Add, program: &Program) -> Result<(), Failure> {
     site::add(&store, &new_site(add), time::now_unix())?;
     diary.record(
         "site_added",
-        json!({ "site": add.name, "issuer": add.issuer, "audiences": add.audiences, "sealed": !add.unsealed }),
+        json!({
+            "site": add.name, "issuer": add.issuer, "audiences": add.audiences, "sealed": !add.unsealed,
+        }),
     )?;
     if let Some(recipient) = &recipient {
         enrol(&store, &diary, &add.name, recipient)?;
@@ -173,13 +176,14 @@ fn say_added(
         || {
             let sealing = match (recipient, add.unsealed) {
                 (Some(recipient), _) => format!("its bundles are sealed to key {}", recipient.key_id()),
-                (None, true) => "nothing is sealed: it carries no parcels and its receipts prove nothing".to_owned(),
+                (None, true) => "nothing is sealed: no parcels, and no receipts worth believing".to_owned(),
                 (None, false) => format!("enrol it with `mint site recipient {} FILE`", add.name),
             };
             let policy = match outcome {
                 Some(outcome) => outcome.sentence(),
                 None => format!(
-                    "There is no charter yet. Once there is: `mint release draft --site {} --kind policy --out FILE`.",
+                    "There is no charter yet. Once there is:\n  \
+                     mint release draft --site {} --kind policy --out FILE",
                     add.name
                 ),
             };
@@ -212,7 +216,8 @@ fn new_site(add: &Add) -> NewSite {
     }
 }
 
-/// Reads the gate's line and has its fingerprint compared: by what was typed, else by the person at the terminal.
+/// Reads the gate's line and has its fingerprint compared: by what was typed, else by the person at the
+/// terminal.
 fn read_recipient(
     site: &str,
     file: &Path,
@@ -255,7 +260,8 @@ fn enrol(store: &Store, diary: &Diary, site: &str, recipient: &RecipientPublic) 
 
 fn recipient_json(recipient: &RecipientPublic) -> Value {
     json!({
-        "key_id": recipient.key_id(), "fingerprint": recipient.fingerprint().hex(), "words": recipient.words(),
+        "key_id": recipient.key_id(), "fingerprint": recipient.fingerprint().hex(),
+        "words": recipient.words(),
     })
 }
 

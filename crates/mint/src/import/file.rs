@@ -1,5 +1,6 @@
-//! Reads directory files. CSV has a header of `kind,name` and any of `display,roles,groups,enabled,client_id`, lists
-//! separated by `;`. JSON is an array of objects with the same members, lists as arrays, and `jwk` for a client's key.
+//! Reads directory files. CSV has a header of `kind,name` and any of
+//! `display,roles,groups,enabled,client_id`, lists separated by `;`. JSON is an array of objects with the
+//! same members, lists as arrays, and `jwk` for a client's key.
 
 use std::collections::BTreeSet;
 use std::path::Path;

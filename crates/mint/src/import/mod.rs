@@ -1,5 +1,5 @@
-//! Fills the directory from a file of people, bots, agents and groups. What would happen is worked out first, in the same
-//! transaction that then does it: the dry run is the real run, rolled back.
+//! Fills the directory from a file of people, bots, agents and groups. What would happen is worked out first,
+//! in the same transaction that then does it: the dry run is the real run, rolled back.
 
 mod file;
 mod groups;
@@ -386,7 +386,8 @@ fn insert(connection: &Connection, entry: &Entry) -> Result<(), ImportFault> {
     refuse_taken(connection, entry, &client_id)?;
     connection
         .prepare_cached(
-            "INSERT INTO subject (name, kind, display, enabled, client_id, jwks) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO subject (name, kind, display, enabled, client_id, jwks)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute((&entry.name, kind.as_str(), display, entry.enabled, client_id, jwks))?;
     Ok(())
@@ -422,8 +423,8 @@ fn refuse_taken(connection: &Connection, entry: &Entry, client_id: &str) -> Resu
     }
 }
 
-/// A program is called by its own name, where that is short; everybody else by the next free number, since the client id
-/// rides in every token.
+/// A program is called by its own name, where that is short; everybody else by the next free number, since
+/// the client id rides in every token.
 fn new_client_id(connection: &Connection, name: &str, kind: Kind) -> Result<String, ImportFault> {
     let free = |id: &str| -> Result<bool, ImportFault> {
         let taken: bool = connection

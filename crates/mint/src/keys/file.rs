@@ -7,7 +7,7 @@
 //! public farside-signer/1 anna …
 //! argon2id 65536 3 1 <salt>          KiB, passes, lanes
 //! aes-256-gcm <nonce>
-//!                                    the header ends here: every byte so far is additional authenticated data
+//!                                    here the header ends: every byte so far is authenticated with it
 //! <ciphertext and tag, base64url>
 //! ```
 //!

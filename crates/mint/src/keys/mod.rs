@@ -1,5 +1,6 @@
-//! Private keys on the near side: made here, kept in encrypted files, opened into types that can sign and never be shown.
-//! Three kinds: signers of the charter's roles (pairs), the log's key, and the token keys of the sites.
+//! Private keys on the near side: made here, kept in encrypted files, opened into types that can sign and
+//! never be shown. Three kinds: signers of the charter's roles (pairs), the log's key, and the token keys of
+//! the sites.
 
 mod file;
 mod pair;
@@ -34,7 +35,8 @@ impl std::fmt::Debug for Passphrase {
     }
 }
 
-/// Opens a key of any kind and closes it again: the file is whole, the passphrase right, the public key its own.
+/// Opens a key of any kind and closes it again: the file is whole, the passphrase right, the public key its
+/// own.
 pub fn check(path: &std::path::Path, passphrase: &Passphrase) -> Result<(), KeyFault> {
     match inspect(path)?.kind {
         KeyKind::Signer => open_signer(path, passphrase).map(|_| ()),

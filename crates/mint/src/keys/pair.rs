@@ -1,4 +1,5 @@
-//! Signers of the charter's roles: Ed25519 and ML-DSA side by side, which count only together; and the log's Ed25519 key.
+//! Signers of the charter's roles: Ed25519 and ML-DSA side by side, which count only together; and the log's
+//! Ed25519 key.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Token keys: one for each period of a site's calendar, in whichever algorithm the site has chosen. The JWK that is
-//! published carries the calendar, so that a gate retires the key by itself.
+//! Token keys: one for each period of a site's calendar, in whichever algorithm the site has chosen. The JWK
+//! that is published carries the calendar, so that a gate retires the key by itself.
 
 use std::path::Path;
 
@@ -73,7 +73,8 @@ pub struct MadeKey {
 }
 
 impl MadeKey {
-    /// Makes a key; nothing is written yet, so that the caller can refuse a `kid` that the realm already knows.
+    /// Makes a key; nothing is written yet, so that the caller can refuse a `kid` that the realm already
+    /// knows.
     pub fn generate(algorithm: Algorithm, purpose: Purpose, period: Period) -> Result<Self, KeyFault> {
         let (pair, private) = generate(algorithm)?;
         let mut members = public_members(&pair)?;
@@ -167,7 +168,8 @@ fn family(algorithm: Algorithm) -> Family {
     }
 }
 
-/// The members that make the key (RFC 7518 §6, RFC 8037 §2, RFC 9964 §3); `alg` and the rest are the caller's.
+/// The members that make the key (RFC 7518 §6, RFC 8037 §2, RFC 9964 §3); `alg` and the rest are the
+/// caller's.
 fn public_members(pair: &KeyPair) -> Result<Map<String, Value>, KeyFault> {
     let value = match pair {
         KeyPair::Ecdsa(pair) => {

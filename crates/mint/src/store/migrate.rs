@@ -1,6 +1,6 @@
-//! Brings the mint's database from any earlier schema to this program's, one numbered step at a time, each in one
-//! transaction. A step once applied is remembered with its checksum: a database made by a newer program, or by one whose
-//! steps read differently, is refused rather than guessed at.
+//! Brings the mint's database from any earlier schema to this program's, one numbered step at a time, each in
+//! one transaction. A step once applied is remembered with its checksum: a database made by a newer program,
+//! or by one whose steps read differently, is refused rather than guessed at.
 
 use farside_service::digest;
 use rusqlite::{Connection, TransactionBehavior};
@@ -23,7 +23,8 @@ pub(super) fn run(connection: &mut Connection, now: u64) -> Result<(), StoreFaul
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS migration (
-             version INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at INTEGER NOT NULL
+             version INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL,
+             applied_at INTEGER NOT NULL
          ) STRICT",
     )?;
     let applied = applied(&transaction)?;

@@ -1,9 +1,10 @@
-//! The mint's one database: SQLite in WAL mode with `synchronous=FULL`, so that what a command acknowledged is on disk.
-//! Writers go through [`Store::write`]; whoever decides something reads a [`Directory`], an immutable picture in memory
-//! that is rebuilt as soon as any process has committed.
+//! The mint's one database: SQLite in WAL mode with `synchronous=FULL`, so that what a command acknowledged
+//! is on disk. Writers go through [`Store::write`]; whoever decides something reads a [`Directory`], an
+//! immutable picture in memory that is rebuilt as soon as any process has committed.
 
 mod directory;
 mod migrate;
+mod read;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,8 +20,8 @@ pub use directory::{
 /// How long a writer waits for another process to finish its transaction.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
-/// The open database. One connection writes, another only reads: so the reader's `data_version` moves with every commit,
-/// our own included.
+/// The open database. One connection writes, another only reads: so the reader's `data_version` moves with
+/// every commit, our own included.
 pub struct Store {
     /// Owns the connection that writes; held for the length of one transaction.
     writer: Mutex<Connection>,
@@ -71,7 +72,8 @@ impl Store {
         Ok(fresh)
     }
 
-    /// Runs `change` in one immediate transaction: committed and on disk when it returns `Ok`, without effect otherwise.
+    /// Runs `change` in one immediate transaction: committed and on disk when it returns `Ok`, without effect
+    /// otherwise.
     pub fn write<T, E: From<StoreFault>>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -85,7 +87,8 @@ impl Store {
         Ok(outcome)
     }
 
-    /// The highest index up to which each log shard has been carried in any bundle: a log that is shorter was rolled back.
+    /// The highest index up to which each log shard has been carried in any bundle: a log that is shorter was
+    /// rolled back.
     pub fn leaves_carried(&self) -> Result<Vec<(String, u64)>, StoreFault> {
         self.read(|transaction| {
             let mut statement = transaction
@@ -159,7 +162,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreFault> {
     Ok(connection)
 }
 
-/// A panic elsewhere cannot leave a connection half-used: its transaction was rolled back when it was dropped.
+/// A panic elsewhere cannot leave a connection half-used: its transaction was rolled back when it was
+/// dropped.
 fn unpoisoned(mutex: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,186 +1,124 @@
-//! A small realm on disk for tests: one root, one release signer, one site with a key and a policy.
+//! A small realm on disk, made through the store itself: one site, a person, two bots, one key.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "test support, used in part by each file")]
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
+use std::path::Path;
+use std::sync::Arc;
 
-use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::Mutex;
-
-use farside_crossing::{Claim, Digest, Kind, Parcel, RecipientSecret, Signer, SignerPublic, note};
-use farside_mint::bundler::{self, BundleFault, Issuance, IssuanceFault, Made, Order};
-use farside_mint::calendar::{self, CRYPTOPERIOD_SECONDS_DEFAULT, NewKey};
-use farside_mint::ceremony::{self, Roles};
-use farside_mint::config::Home;
-use farside_mint::keys::{self, PairSigner, Passphrase};
-use farside_mint::release;
-use farside_mint::site::{self, NewSite};
-use farside_mint::store::{Audience, Purpose, Site, Store};
+use farside_mint::claims::Profile;
+use farside_mint::config::{Home, Mint};
+use farside_mint::issue::Issuer;
+use farside_mint::judge::{IssueRequest, Requester};
+use farside_mint::keys::{MadeKey, Passphrase, Period};
+use farside_mint::store::{Purpose, Store, StoreFault};
 use farside_service::secret_file::Secret;
 use farside_verify::Algorithm;
 
-pub(crate) const NOW: u64 = 1_800_000_000;
-pub(crate) const SITE: &str = "plant-7";
-pub(crate) const RECIPIENT_SEED: [u8; 32] = [7; 32];
+/// The instant at which tests that pass a clock begin.
+pub(crate) const NOW: u64 = 1_764_000_000;
+pub(crate) const ISSUER_URL: &str = "https://gate.plant7.example";
+pub(crate) const AUDIENCE: &str = "historian";
+pub(crate) const YEAR: u64 = 365 * 24 * 3600;
 
 pub(crate) struct Realm {
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) home: Home,
-    pub(crate) store: Store,
-    pub(crate) online: PairSigner,
-    pub(crate) release: PairSigner,
-    pub(crate) root: PairSigner,
+    pub(crate) mint: Mint,
+    pub(crate) store: Arc<Store>,
+    pub(crate) kids: Vec<(Algorithm, String, String)>,
 }
 
-pub(crate) fn passphrase() -> Passphrase {
-    Passphrase::new(Secret::new(b"correct horse battery".to_vec().into()))
-}
-
-pub(crate) fn signer(folder: &std::path::Path, name: &str) -> PairSigner {
-    let path = folder.join(format!("{name}.key"));
-    keys::create_signer(&path, name, &passphrase()).unwrap();
-    keys::open_signer(&path, &passphrase()).unwrap()
-}
-
-pub(crate) fn roles(
-    root: &[&PairSigner],
-    k: usize,
-    release: &[&PairSigner],
-    online: &PairSigner,
-    log: &str,
-) -> Roles {
-    let lines = |signers: &[&PairSigner]| -> Vec<SignerPublic> {
-        signers.iter().map(|signer| signer.public().clone()).collect()
-    };
-    Roles {
-        root: (lines(root), k),
-        release: (lines(release), release.len()),
-        online: online.public().clone(),
-        log: log.parse().unwrap(),
-    }
-}
-
-pub(crate) fn log_key(folder: &std::path::Path) -> String {
-    keys::create_log(&folder.join("log.key"), "acme-log", &passphrase()).unwrap().to_string()
-}
-
-/// A realm without site.
-pub(crate) fn founded() -> Realm {
-    let folder = tempfile::tempdir().unwrap();
-    let home = Home(folder.path().join("near"));
-    std::fs::create_dir_all(home.keys()).unwrap();
-    let [root, release, online] = ["root-1", "release-1", "online"].map(|name| signer(folder.path(), name));
-    let store = Store::create(&home.database(), "acme", NOW).unwrap();
-    let log = log_key(folder.path());
-    let draft = ceremony::draft("acme", None, roles(&[&root], 1, &[&release], &online, &log), NOW).unwrap();
-    let charter = note::sign(&draft.text().unwrap(), &[&root]).unwrap();
-    ceremony::adopt(&store, &charter, online.public(), NOW).unwrap();
-    Realm { folder, home, store, online, release, root }
-}
-
-/// A realm with one enrolled site that can be sent bundles.
-pub(crate) fn realm() -> Realm {
-    let realm = founded();
-    site::add(&realm.store, &plant(), NOW).unwrap();
-    let recipient = RecipientSecret::from_seed(&RECIPIENT_SEED).public(SITE).unwrap();
-    site::enrol(&realm.store, SITE, &recipient).unwrap();
-    realm.new_key(NOW);
-    realm.release_document(release::Kind::Keys, NOW);
-    realm.release_document(release::Kind::Policy, NOW);
-    realm
-}
-
-pub(crate) fn plant() -> NewSite {
-    NewSite {
-        name: SITE.into(),
-        issuer: "https://gate.plant-7.example".into(),
-        audiences: vec![Audience { name: "press".into(), stale_seconds_max: None, logged: false }],
-        algorithm: Algorithm::Es256,
-        lifetime_seconds_default: 900,
-        lifetime_seconds_max: 86_400,
-        token_bytes_max: 1024,
-        leeway_seconds: 60,
-        courier_seconds: 86_400,
-        every_seconds: 3_600,
-        roles_allowed: None,
-        profiles: vec!["access".into()],
-        sealed: true,
-    }
+pub(crate) fn passphrase() -> Arc<Passphrase> {
+    Arc::new(Passphrase::new(Secret::new(b"correct horse battery".to_vec().into())))
 }
 
 impl Realm {
-    pub(crate) fn new_key(&self, now: u64) -> String {
-        let new = NewKey {
-            algorithm: None,
-            purpose: Purpose::Sig,
-            sign_from: None,
-            cryptoperiod_seconds: CRYPTOPERIOD_SECONDS_DEFAULT,
-        };
-        calendar::make(&self.home, &self.store, SITE, new, &passphrase(), now).unwrap()
+    /// A realm whose site signs with ES256.
+    pub(crate) fn founded() -> Realm {
+        Realm::with_key(Algorithm::Es256, Purpose::Sig)
     }
 
-    pub(crate) fn release_document(&self, kind: release::Kind, now: u64) {
-        let draft = release::draft(&self.store, SITE, kind, now).unwrap();
-        release::sign_and_adopt(&self.store, &draft, &[&self.release], now).unwrap();
+    pub(crate) fn with_key(algorithm: Algorithm, purpose: Purpose) -> Realm {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home(folder.path().to_owned());
+        let store = Arc::new(Store::create(&home.database(), "acme", NOW).unwrap());
+        std::fs::write(home.config(), "realm = \"acme\"\n").unwrap();
+        let mint = Mint::open(&home.config()).unwrap();
+        std::fs::create_dir(home.keys()).unwrap();
+        let mut realm = Realm { folder, mint, store, kids: Vec::new() };
+        realm.fill();
+        realm.add_key(algorithm, purpose);
+        realm
     }
 
-    pub(crate) fn make(&self, kind: Kind, now: u64, issuance: &dyn Issuance) -> Result<Made, BundleFault> {
-        let order =
-            Order { home: &self.home, store: &self.store, site: SITE, kind, online: &self.online, now };
-        bundler::make(&order, issuance)
+    pub(crate) fn sql(&self, statements: &str) {
+        self.store
+            .write(|transaction| transaction.execute_batch(statements).map_err(StoreFault::from))
+            .unwrap();
     }
 
-    pub(crate) fn outbox(&self) -> Vec<PathBuf> {
-        let Ok(listing) = std::fs::read_dir(self.home.outbox(SITE)) else { return Vec::new() };
-        let mut files: Vec<PathBuf> = listing.map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        files
+    fn fill(&self) {
+        self.sql(&format!(
+            "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
+                leeway_seconds, courier_seconds, every_seconds, sealed, created_at, profiles)
+             VALUES ('plant7', '{ISSUER_URL}', 'ES256', 900, 86400, 8192, 60, 86400, 3600, 0, {NOW}, '[\"access\",\"lean\",\"jwt-svid\"]');
+             INSERT INTO audience (name, site) VALUES ('{AUDIENCE}', 'plant7');
+             INSERT INTO subject (name, kind, client_id) VALUES ('ada', 'person', 'ada'), ('poller', 'bot', 'p1'),
+                ('backup', 'bot', 'b1');
+             INSERT INTO subject_role (subject, role) VALUES ('ada', 'operator'), ('poller', 'reader'), ('poller', 'writer');
+             INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES ('plant7', 'keys', 1, x'', 1);"
+        ));
+    }
+
+    pub(crate) fn add_key(&mut self, algorithm: Algorithm, purpose: Purpose) -> String {
+        let period = Period { sign_from: 1, sign_until: NOW + 100 * YEAR, accept_until: NOW + 101 * YEAR };
+        let made = MadeKey::generate(algorithm, purpose, period).unwrap();
+        let path = format!("keys/token-plant7-{}.key", made.kid);
+        made.keep(&self.mint.home.0.join(&path), &passphrase()).unwrap();
+        let (kid, jwk, name) = (&made.kid, &made.jwk, algorithm.name());
+        self.sql(&format!(
+            "INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until, accept_until, created_at)
+             VALUES ('{kid}', 'plant7', '{name}', '{}', '{jwk}', '{path}', {}, {}, {}, {NOW});
+             INSERT INTO release_key (site, version, kid) VALUES ('plant7', 1, '{kid}');",
+            purpose.as_str(), period.sign_from, period.sign_until, period.accept_until
+        ));
+        self.kids.push((algorithm, made.kid.clone(), made.jwk.clone()));
+        made.kid
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer {
+        self.issuer_at(NOW)
+    }
+
+    pub(crate) fn issuer_at(&self, now: u64) -> Issuer {
+        Issuer::open(&self.mint, Arc::clone(&self.store), passphrase(), now).unwrap().0
+    }
+
+    /// The site's keys as a gate would hold them.
+    pub(crate) fn jwks(&self) -> String {
+        let keys: Vec<&str> = self.kids.iter().map(|(_, _, jwk)| jwk.as_str()).collect();
+        format!("{{\"keys\":[{}]}}", keys.join(","))
+    }
+
+    pub(crate) fn log_file(&self) -> std::path::PathBuf {
+        self.mint.home.log().join(farside_mint::log::FILE_NAME)
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.folder.path()
     }
 }
 
-/// Tokens and leaves without a log behind them.
-#[derive(Default)]
-pub(crate) struct Desk {
-    pub(crate) leaves: Mutex<Vec<[u8; 32]>>,
-    pub(crate) parcels: Mutex<Vec<Parcel>>,
-}
-
-impl Desk {
-    pub(crate) fn with_parcels(count: usize) -> Self {
-        let parcel = |n| Parcel {
-            token: format!("eyJ.{n}.sig"),
-            sub: format!("bot-{n}"),
-            aud: Some("press".into()),
-            claim: Claim::File,
-        };
-        let desk = Self::default();
-        *desk.parcels.lock().unwrap() = (0..count).map(parcel).collect();
-        desk.grow(count);
-        desk
-    }
-
-    pub(crate) fn grow(&self, count: usize) {
-        let mut leaves = self.leaves.lock().unwrap();
-        for _ in 0..count {
-            let next = *Digest::of(&leaves.len().to_be_bytes()).as_bytes();
-            leaves.push(next);
-        }
-    }
-}
-
-impl Issuance for Desk {
-    fn parcels(&self, _: &Site, _: u64) -> Result<Vec<Parcel>, IssuanceFault> {
-        Ok(self.parcels.lock().unwrap().clone())
-    }
-
-    fn shards(&self, site: &Site) -> Vec<String> {
-        vec![site.name.clone()]
-    }
-
-    fn leaf_count(&self, _: &str) -> Result<u64, IssuanceFault> {
-        Ok(self.leaves.lock().unwrap().len() as u64)
-    }
-
-    fn leaf_hashes(&self, _: &str, range: Range<u64>) -> Result<Vec<[u8; 32]>, IssuanceFault> {
-        Ok(self.leaves.lock().unwrap()[range.start as usize..range.end as usize].to_vec())
+/// An operator asks for a token for Ada.
+pub(crate) fn for_ada() -> IssueRequest {
+    IssueRequest {
+        requester: Requester::Operator("uid 0".to_owned()),
+        subject: "ada".to_owned(),
+        audience: AUDIENCE.to_owned(),
+        roles: None,
+        groups: Vec::new(),
+        scope: None,
+        lifetime_seconds: None,
+        profile: Profile::Access,
+        confirmation: None,
+        assertion: None,
     }
 }

@@ -22,7 +22,7 @@ CREATE TABLE bundle (
     file_sha256 TEXT NOT NULL CHECK (length(file_sha256) = 64),
     file_bytes INTEGER NOT NULL,
     file       TEXT NOT NULL,
-    -- Secret between the mint and the site's gate: what a receipt proves knowledge of. NULL where nothing is sealed.
+    -- Secret between the mint and the site's gate: a receipt proves knowledge of it. NULL where nothing is sealed.
     nonce      BLOB CHECK (nonce IS NULL OR length(nonce) = 16),
     issued_at  INTEGER NOT NULL,
     not_after  INTEGER NOT NULL,

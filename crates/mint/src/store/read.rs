@@ -1,0 +1,232 @@
+//! Builds a [`Directory`] from the database's rows. What a row says is checked for sense here, once.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use farside_verify::Algorithm;
+use rusqlite::{Connection, Row};
+
+use super::directory::{
+    Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, Subject, TokenKeyRecord,
+};
+use super::{StoreFault, signed, unsigned};
+
+impl Directory {
+    /// Builds the picture from one consistent view.
+    pub(super) fn read(connection: &Connection, data_version: i64) -> Result<Self, StoreFault> {
+        let subjects = read_subjects(connection)?;
+        let sites = read_sites(connection)?;
+        Ok(Self {
+            data_version,
+            realm: connection.query_row("SELECT name FROM realm", [], |row| row.get(0))?,
+            subject_by_name: index(subjects.iter().map(|subject| subject.name.clone())),
+            subject_by_client: index(subjects.iter().map(|subject| subject.client_id.clone())),
+            subjects,
+            site_by_name: index(sites.iter().map(|site| site.name.clone())),
+            site_by_audience: sites
+                .iter()
+                .enumerate()
+                .flat_map(|(at, site)| site.audiences.iter().map(move |audience| (audience.name.clone(), at)))
+                .collect(),
+            sites,
+            orders: read_orders(connection)?,
+        })
+    }
+}
+
+fn index(names: impl Iterator<Item = String>) -> HashMap<String, usize> {
+    names.enumerate().map(|(at, name)| (name, at)).collect()
+}
+
+fn read_subjects(connection: &Connection) -> Result<Vec<Subject>, StoreFault> {
+    let mut roles = pairs(
+        connection,
+        "SELECT subject, role FROM subject_role
+         UNION SELECT m.subject, r.role FROM team_member m JOIN team t ON t.name = m.team AND t.enabled
+               JOIN team_role r ON r.team = m.team
+         ORDER BY 1, 2",
+    )?;
+    let mut groups = pairs(
+        connection,
+        "SELECT m.subject, m.team FROM team_member m JOIN team t ON t.name = m.team AND t.enabled
+         ORDER BY 1, 2",
+    )?;
+    let mut statement = connection.prepare(
+        "SELECT name, kind, display, enabled, client_id, jwks, secret_sha256 FROM subject ORDER BY name",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut subjects = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        let kind: String = row.get(1)?;
+        subjects.push(Subject {
+            kind: Kind::from_name(&kind).ok_or(StoreFault::Unreadable { what: "kind", value: kind })?,
+            display: row.get(2)?,
+            enabled: row.get(3)?,
+            roles: roles.remove(&name).unwrap_or_default(),
+            groups: groups.remove(&name).unwrap_or_default(),
+            client_id: row.get(4)?,
+            auth: ClientAuth { jwks: row.get(5)?, secret_sha256: row.get(6)? },
+            name,
+        });
+    }
+    Ok(subjects)
+}
+
+fn pairs(connection: &Connection, sql: &str) -> Result<HashMap<String, Vec<String>>, StoreFault> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut found: HashMap<String, Vec<String>> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        found.entry(row.get(0)?).or_default().push(row.get(1)?);
+    }
+    Ok(found)
+}
+
+fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
+    let mut statement = connection.prepare(
+        "SELECT s.name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
+                leeway_seconds, courier_seconds, every_seconds, roles_allowed, sealed, recipient, enabled,
+                b.seq, b.issued_at, profiles
+         FROM site s LEFT JOIN bundle b
+              ON b.site = s.name AND b.seq = (SELECT max(seq) FROM bundle WHERE site = s.name)
+         ORDER BY s.name",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut sites = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut site = read_site(row)?;
+        site.audiences = read_audiences(connection, &site.name)?;
+        site.keys = read_keys(connection, &site.name, site.courier_seconds)?;
+        sites.push(site);
+    }
+    Ok(sites)
+}
+
+fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
+    let seconds = |column: usize| row.get::<_, i64>(column).map(unsigned);
+    let last_bundle = match (row.get::<_, Option<i64>>(13)?, row.get::<_, Option<i64>>(14)?) {
+        (Some(seq), Some(at)) => Some(BundleMark { seq: unsigned(seq), issued_at: unsigned(at) }),
+        _ => None,
+    };
+    Ok(Site {
+        name: row.get(0)?,
+        issuer: row.get(1)?,
+        audiences: Vec::new(),
+        algorithm: algorithm(row.get(2)?)?,
+        lifetime_seconds_default: seconds(3)?,
+        lifetime_seconds_max: seconds(4)?,
+        token_bytes_max: usize::try_from(seconds(5)?).unwrap_or(usize::MAX),
+        leeway_seconds: seconds(6)?,
+        courier_seconds: seconds(7)?,
+        every_seconds: seconds(8)?,
+        roles_allowed: names(row.get(9)?)?,
+        profiles: names(Some(row.get(15)?))?.unwrap_or_default(),
+        sealed: row.get(10)?,
+        recipient: row.get(11)?,
+        enabled: row.get(12)?,
+        keys: Vec::new(),
+        last_bundle,
+    })
+}
+
+fn read_audiences(connection: &Connection, site: &str) -> Result<Vec<Audience>, StoreFault> {
+    let mut statement = connection
+        .prepare("SELECT name, stale_seconds_max, logged FROM audience WHERE site = ?1 ORDER BY rowid")?;
+    let rows = statement.query_map([site], |row| {
+        Ok(Audience {
+            name: row.get(0)?,
+            stale_seconds_max: row.get::<_, Option<i64>>(1)?.map(unsigned),
+            logged: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Reads a site's calendar and works out the rotation rule (bundle.md, rotation): sign with a key only once a
+/// bundle that carried it was receipted, or is older than the courier interval. A site that has never been
+/// sent a key needs no such patience: its first keys travel before, or together with, the first token.
+fn read_keys(
+    connection: &Connection,
+    site: &str,
+    courier_seconds: u64,
+) -> Result<Vec<TokenKeyRecord>, StoreFault> {
+    let mut statement = connection.prepare(
+        "SELECT k.kid, k.algorithm, k.purpose, k.jwk, k.path, k.sign_from, k.sign_until, k.accept_until,
+                k.created_at,
+                EXISTS (SELECT 1 FROM revocation r
+                         WHERE r.site = k.site AND r.kind = 'key' AND r.what = k.kid),
+                (SELECT min(d.adopted_at) FROM release_key c
+                   JOIN release_document d ON d.site = c.site AND d.kind = 'keys' AND d.version = c.version
+                  WHERE c.site = k.site AND c.kid = k.kid),
+                (SELECT min(min(b.issued_at + ?2, coalesce(b.receipted_at, b.issued_at + ?2)))
+                   FROM release_key c JOIN bundle b ON b.site = c.site AND b.keys_version = c.version
+                  WHERE c.site = k.site AND c.kid = k.kid),
+                (SELECT min(c.version) FROM release_key c WHERE c.site = k.site AND c.kid = k.kid)
+                = (SELECT min(c.version) FROM release_key c JOIN token_key o ON o.kid = c.kid
+                    WHERE c.site = k.site AND o.purpose = k.purpose)
+         FROM token_key k WHERE k.site = ?1 ORDER BY k.sign_from, k.created_at, k.kid",
+    )?;
+    let mut rows = statement.query((site, signed(courier_seconds)))?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.push(read_key(row)?);
+    }
+    Ok(keys)
+}
+
+fn read_key(row: &Row<'_>) -> Result<TokenKeyRecord, StoreFault> {
+    let purpose: String = row.get(2)?;
+    let path: String = row.get(4)?;
+    let adopted: Option<u64> = row.get::<_, Option<i64>>(10)?.map(unsigned);
+    let crossed: Option<u64> = row.get::<_, Option<i64>>(11)?.map(unsigned);
+    let first = row.get::<_, Option<bool>>(12)?.unwrap_or(false);
+    Ok(TokenKeyRecord {
+        kid: row.get(0)?,
+        algorithm: algorithm(row.get(1)?)?,
+        purpose: Purpose::from_name(&purpose)
+            .ok_or(StoreFault::Unreadable { what: "key purpose", value: purpose })?,
+        jwk: row.get(3)?,
+        path: PathBuf::from(path),
+        sign_from: unsigned(row.get(5)?),
+        sign_until: unsigned(row.get(6)?),
+        accept_until: unsigned(row.get(7)?),
+        created_at: unsigned(row.get(8)?),
+        usable_from: if first { adopted } else { crossed },
+        revoked: row.get(9)?,
+    })
+}
+
+fn read_orders(connection: &Connection) -> Result<Vec<Order>, StoreFault> {
+    let mut statement = connection.prepare(
+        "SELECT id, site, subject, audience, lifetime_seconds, profile, roles, claim, enabled
+         FROM standing_order ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut orders = Vec::new();
+    while let Some(row) = rows.next()? {
+        orders.push(Order {
+            id: row.get(0)?,
+            site: row.get(1)?,
+            subject: row.get(2)?,
+            audience: row.get(3)?,
+            lifetime_seconds: unsigned(row.get(4)?),
+            profile: row.get(5)?,
+            roles: names(row.get(6)?)?,
+            claim: row.get(7)?,
+            enabled: row.get(8)?,
+        });
+    }
+    Ok(orders)
+}
+
+fn algorithm(name: String) -> Result<Algorithm, StoreFault> {
+    Algorithm::from_name(&name).ok_or(StoreFault::Unreadable { what: "algorithm", value: name })
+}
+
+fn names(text: Option<String>) -> Result<Option<Vec<String>>, StoreFault> {
+    text.map(|text| {
+        serde_json::from_str(&text).map_err(|_| StoreFault::Unreadable { what: "list of roles", value: text })
+    })
+    .transpose()
+}
