@@ -1,5 +1,5 @@
-//! A ferry whose power is cut, at either end: whatever the medium or the disk kept, no file stands there in half,
-//! what was said to be carried is there, and the next run brings the rest.
+//! A ferry whose power is cut, at either end: whatever the medium or the disk kept, no file stands there in
+//! half, what was said to be carried is there, and the next run brings the rest.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -137,7 +137,9 @@ fn test_exists(sources: &[Source], name: &str) -> bool {
     sources.iter().any(|source| {
         let path = source.path.replace('-', "_");
         let place = words.iter().all(|word| path.contains(word.trim_start_matches("farside_")));
-        place && source.text.contains(&declared) && source.text.contains("#[test]")
+        place
+            && source.text.contains(&declared)
+            && (source.text.contains("#[test]") || source.text.contains("#[tokio::test]"))
     })
 }
 

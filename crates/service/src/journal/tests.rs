@@ -122,8 +122,8 @@ proptest::proptest! {
         let dir = tempfile::tempdir().unwrap();
         let mut chain = Chain { last: 0, head: [0; SHA256_BYTES] };
         let (mut image, mut last) = (Vec::new(), Vec::new());
-        let members = r#""at":"2026-11-23T20:00:00Z","event":"x","pad":"PAD""#.replace("PAD", &"y".repeat(90));
-        let line = || members.clone().into_bytes();
+        let members = r#""at":"2026-11-23T20:00:00Z","event":"x","pad":"PAD""#;
+        let line = || members.replace("PAD", &"y".repeat(90)).into_bytes();
         (0..promised).for_each(|_| chain.frame(&[line()], &mut image));
         chain.frame(&vec![line(); unfinished], &mut last);
         last.truncate(length);
