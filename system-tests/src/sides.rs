@@ -42,6 +42,7 @@ impl Sides {
         let sides = Sides { folder, mint: free_address(), gate: free_address() };
         let (listen, admin) = (sides.mint, free_address());
         sides.put("near.passphrase", b"correct horse battery staple\n");
+        std::fs::create_dir(sides.path("stick")).expect("a folder can play the stick");
         sides.put("people.csv", PEOPLE.as_bytes());
         sides.farside(&format!(
             "mint init --dir near --realm moonbase --passphrase-file near.passphrase \
