@@ -4,8 +4,11 @@
 //! answered with `journal_unavailable`, never with a grant, and a disk that hangs is given up after a deadline.
 
 use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use farside_service::append::Ticket;
 use farside_service::digest;
 use farside_verify::{Claims, Code, Refusal, Verified};
 use serde_json::{Map, Value, json};
@@ -54,13 +57,37 @@ impl Doors {
     /// # Errors
     /// `journal_unavailable`.
     pub(crate) async fn write_down(&self, event: &str, now: u64, members: Value) -> Result<(), Refusal> {
-        let ticket = self.journal.record_at(now, event, members).map_err(|broken| unwritten(&broken))?;
-        let wait = Duration::from_secs(JOURNAL_WAIT_SECONDS_MAX);
-        match tokio::time::timeout(wait, ticket).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(broken)) => Err(unwritten(&broken)),
-            Err(_) => Err(unwritten(&format!("no answer from the disk within {JOURNAL_WAIT_SECONDS_MAX} s"))),
+        if self.disk_hangs.load(Ordering::Relaxed) {
+            return Err(unwritten(&"an earlier line still waits for the disk"));
         }
+        let recorded = self.journal.record_at(now, event, members);
+        let mut ticket = recorded.map_err(|broken| unwritten(&broken))?;
+        let wait = Duration::from_secs(JOURNAL_WAIT_SECONDS_MAX);
+        match tokio::time::timeout(wait, &mut ticket).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(broken)) => Err(unwritten(&broken)),
+            Err(_) => {
+                self.close_until_durable(ticket);
+                Err(unwritten(&format!("no answer from the disk within {JOURNAL_WAIT_SECONDS_MAX} s")))
+            }
+        }
+    }
+
+    /// While a disk hangs nothing more is queued for it: a full queue would hold up every thread, and then the whole
+    /// gate would hang instead of refusing. The line that waits opens the doors again when it is through.
+    fn close_until_durable(&self, ticket: Ticket) {
+        self.disk_hangs.store(true, Ordering::Relaxed);
+        let disk_hangs = Arc::clone(&self.disk_hangs);
+        tokio::spawn(async move {
+            // A broken journal says so itself, on the next line.
+            let _ = ticket.await;
+            disk_hangs.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// Whether a decision could be written down now.
+    pub(crate) fn can_write(&self) -> bool {
+        !self.disk_hangs.load(Ordering::Relaxed) && self.journal.healthy().is_ok()
     }
 
     async fn conclude<T>(&self, asked: Asked<'_>, judged: Result<T, Refusal>) -> Result<T, Refusal>

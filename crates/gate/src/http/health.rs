@@ -27,5 +27,5 @@ fn can_judge(doors: &Doors) -> bool {
     if let Err(refusal) = &trusted {
         tracing::debug!(code = refusal.code().as_str(), detail = refusal.detail(), "not ready");
     }
-    trusted.is_ok() && doors.journal.healthy().is_ok()
+    trusted.is_ok() && doors.can_write()
 }

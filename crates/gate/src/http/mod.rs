@@ -26,6 +26,7 @@ mod verify;
 
 pub use decide::JOURNAL_WAIT_SECONDS_MAX;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use farside_service::journal::Journal;
@@ -45,6 +46,8 @@ pub struct Doors {
     clients: Clients,
     /// Owns the counts of failed pick-ups.
     attempts: Mutex<Attempts>,
+    /// A line of the journal waits for a disk that does not answer.
+    disk_hangs: Arc<AtomicBool>,
     clock: fn() -> u64,
 }
 
@@ -74,7 +77,8 @@ impl Doors {
         clients: &[IntrospectionClient],
         clock: fn() -> u64,
     ) -> Self {
-        Self { gate, journal, clients: Clients::new(clients), attempts: Mutex::default(), clock }
+        let clients = Clients::new(clients);
+        Self { gate, journal, clients, attempts: Mutex::default(), disk_hangs: Arc::default(), clock }
     }
 
     /// Answers one request. No path is free of its door's rules; what is no door is 404.

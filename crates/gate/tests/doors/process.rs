@@ -91,6 +91,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         if let Ok(None) = self.process.try_wait() {
             let _ = kill_process(self.gate(), Signal::KILL);
+            // What watches it goes too: it would wait out a delay of its own making.
+            let _ = self.process.kill();
         }
         let _ = self.process.wait();
     }
@@ -197,6 +199,25 @@ fn a_journal_that_cannot_be_written_closes_the_doors() {
     let text = std::fs::read_to_string(file).unwrap();
     let written = text.lines().filter(|line| line.contains("\"verdict\":\"admit\"")).count();
     assert!(written > admitted as usize, "{written} written, {admitted} admitted before the disk filled");
+}
+
+#[test]
+fn a_disk_that_hangs_closes_the_doors_and_hangs_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    // Each thread's later syncs take a minute: the journal's writer has done a few by then, and stops there.
+    let slow = "inject=fdatasync:delay_enter=60000000:when=8+";
+    let strace = ["strace", "-f", "-qq", "-e", "trace=fdatasync", "-e", slow, "-o", trace.to_str().unwrap()];
+    let gate = Running::start("", &strace);
+    let token = gate.token("anna", 1);
+    let closed = (0..20).map(|_| gate.show(&token)).find(|answer| !answer.starts_with("HTTP/1.1 200"));
+    let closed = closed.unwrap_or_default();
+    assert!(closed.starts_with("HTTP/1.1 503") && closed.contains("journal_unavailable"), "{closed}");
+    for _ in 0..100 {
+        assert!(gate.show(&token).starts_with("HTTP/1.1 503"), "answered, though the disk does not");
+    }
+    assert!(get(gate.doors, "/readyz", "").starts_with("HTTP/1.1 503"));
+    assert!(get(gate.doors, "/healthz", "").starts_with("HTTP/1.1 200"));
 }
 
 #[test]
