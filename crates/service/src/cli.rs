@@ -7,6 +7,7 @@ mod progress;
 mod terminal;
 mod text;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -19,6 +20,10 @@ pub use failure::{Exit, Failure, OrFailure};
 pub use progress::Progress;
 pub use terminal::{Style, TerminalFault, ask, ask_secret, confirm};
 pub use text::{printable, table};
+
+/// Longer words of a command line are cut before they are said back.
+const WORD_CHARACTERS_MAX: usize = 64;
+const WORD_CHARACTERS_SHOWN: usize = 16;
 
 /// Parses the arguments, runs the program, tells what went wrong, and answers the exit code.
 ///
@@ -54,10 +59,18 @@ fn answer_usage(usage: &clap::Error) -> Result<(), Failure> {
         return if on_stdout { Ok(()) } else { Err(Failure::told(Exit::CouldNot)) };
     }
     let whole = usage.to_string();
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let one_line = |text: &str| text.split_whitespace().map(shortened).collect::<Vec<_>>().join(" ");
     let (sentence, rest) = whole.trim().split_once("\n\n").unwrap_or((&whole, "try --help"));
     let (sentence, hint) = (one_line(sentence.trim_start_matches("error: ")), one_line(rest));
     Err(Failure::could_not(sentence).hint(hint))
+}
+
+/// A mistyped command line may hold a token or a secret: only its beginning is said back.
+fn shortened(word: &str) -> Cow<'_, str> {
+    match word.char_indices().nth(WORD_CHARACTERS_MAX) {
+        None => Cow::Borrowed(word),
+        Some(_) => Cow::Owned(word.chars().take(WORD_CHARACTERS_SHOWN).chain(['…']).collect()),
+    }
 }
 
 /// Where results go: lines for people, or one JSON value per line with `--json`.
@@ -119,6 +132,14 @@ mod tests {
         assert_eq!(failure.exit(), Exit::CouldNot);
         assert!(failure.to_string().contains("--sit"), "{failure}");
         assert!(failure.hint_text().is_some_and(|hint| !hint.contains('\n')));
+    }
+
+    #[test]
+    fn a_token_on_a_wrong_command_line_is_not_said_back() {
+        let token = format!("eyJhbGciOiJFUzI1NiJ9.{}", "secret".repeat(20));
+        let failure = outcome(&["mint", "--site", "dome", &token]).unwrap_err();
+        let spelled = failure.spelled();
+        assert!(spelled.contains("eyJhbGci") && !spelled.contains("secret"), "{spelled}");
     }
 
     #[test]

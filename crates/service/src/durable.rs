@@ -86,6 +86,20 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), Failed> {
 }
 
 /// A file being written under a temporary name. Dropped without a commit, it is removed.
+///
+/// ```
+/// use std::io::Write as _;
+/// use farside_service::durable::{Mode, Staged};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("dome-00000001.fbundle");
+/// let mut staged = Staged::create(&path, Mode::Shared)?;
+/// staged.write_all(b"piece by piece")?;
+/// assert!(!path.exists());
+/// staged.commit_new()?;
+/// assert!(path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Staged {
     file: File,

@@ -83,6 +83,17 @@ pub struct Journal {
 impl Journal {
     /// Opens `<dir>/<program>.jsonl`, creating both where missing, and goes on behind its last whole line.
     ///
+    /// ```
+    /// use farside_service::journal::{self, Journal};
+    /// use serde_json::json;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let (journal, _recovery) = Journal::open(dir.path(), "gate")?;
+    /// journal.record("bundle_applied", json!({"seq": 41}))?.wait()?;
+    /// assert_eq!(journal::verify(journal.path())?.lines, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Another process writes it, its end is damaged, or the disk fails.
     pub fn open(dir: &Path, program: &str) -> Result<(Self, Recovery), OpenFault> {

@@ -91,6 +91,15 @@ impl From<WebFault> for Failure {
 }
 
 /// A bound listener. Dropped, it gives its address back.
+///
+/// ```no_run
+/// use farside_service::web::{Limits, Listen, Server, Shutdown};
+/// # async fn run(listen: Listen, router: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind(&listen, &Limits::default()).await?;
+/// server.serve_router(router, Shutdown::on_signals()?).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,

@@ -87,6 +87,22 @@ pub struct Log;
 impl Log {
     /// Opens the log for appending, creating it (0600) where it is missing, and shows every record it holds.
     ///
+    /// ```
+    /// use farside_service::append::Log;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("leaves");
+    /// let (group, _recovery) = Log::open(&path, |_record| {})?;
+    /// let ticket = group.append(b"first".to_vec())?;
+    /// ticket.wait()?; // or `ticket.await?`: only now may anybody hear of it
+    /// drop(group);
+    ///
+    /// let mut found = Vec::new();
+    /// Log::open(&path, |record| found.push(record.bytes.to_vec()))?;
+    /// assert_eq!(found, [b"first"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Another process has it open, it is damaged in the middle, or the disk fails.
     pub fn open(path: &Path, each: impl FnMut(Record<'_>)) -> Result<(Group, Recovery), LogFault> {
