@@ -27,7 +27,7 @@ pub struct Checked {
 pub struct ShardLength {
     /// The shard.
     pub shard: String,
-    /// Its leaves without a gap.
+    /// Its positions up to the last record: each is a leaf, or becomes a void one at the next start.
     pub leaves: u64,
 }
 
@@ -36,7 +36,7 @@ pub fn check(folder: &Path) -> Result<Checked, LogFault> {
     let mut replay = Replay::new(u64::MAX);
     let recovery = append::read(&path(folder), |record| replay.add(record))?;
     let (shards, recovered) = replay.finish(&recovery)?;
-    let lengths = shards.lengths().into_iter().map(|(shard, leaves)| ShardLength { shard, leaves });
+    let lengths = shards.extents().into_iter().map(|(shard, leaves)| ShardLength { shard, leaves });
     Ok(Checked {
         records: recovered.records,
         torn_bytes: recovered.torn_bytes,

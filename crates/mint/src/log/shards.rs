@@ -93,9 +93,9 @@ impl Shards {
             .collect()
     }
 
-    /// Each shard with its number of leaves.
-    pub(super) fn lengths(&self) -> Vec<(String, u64)> {
-        self.by_name.iter().map(|(name, shard)| (name.clone(), shard.whole.len() as u64)).collect()
+    /// Each shard with the number of positions up to its last leaf, gaps included.
+    pub(super) fn extents(&self) -> Vec<(String, u64)> {
+        self.by_name.iter().map(|(name, shard)| (name.clone(), shard.next)).collect()
     }
 }
 
