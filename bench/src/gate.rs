@@ -1,5 +1,5 @@
-//! A gate at work: how long from its start to the first verdict, what it holds in memory when idle, and what one
-//! judgement costs beside the bare verification.
+//! A gate at work: how long from its start to the first verdict, what it holds in memory when idle, and what
+//! one judgement costs beside the bare verification.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -73,7 +73,8 @@ fn listen_at_a_free_address(config: &Path) -> SocketAddr {
 /// Asks until the gate answers, and demands that it admits.
 fn first_verdict(address: SocketAddr, token: &str) {
     let request = format!(
-        "GET /verify?aud={AUDIENCE} HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        "GET /verify?aud={AUDIENCE} HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {token}\r\n\
+         Connection: close\r\n\r\n"
     );
     loop {
         let Ok(mut stream) = TcpStream::connect(address) else {

@@ -1,5 +1,5 @@
-//! Importing at a gate: a hundred thousand parcels, a million log leaves. The import runs in a process of its own, so
-//! that its peak memory is its own.
+//! Importing at a gate: a hundred thousand parcels, a million log leaves. The import runs in a process of its
+//! own, so that its peak memory is its own.
 
 use std::path::Path;
 use std::process::Command;

@@ -151,11 +151,11 @@ fn client(entry: ClientEntry) -> Result<IntrospectionClient, Failure> {
 pub(crate) fn initial_text(site: &str, doors: &Doors) -> String {
     let Doors { listen, admin } = doors;
     format!(
-        "# The gate of site {site}. Issuer, audiences and freshness are not chosen here: they cross, signed.\n\
+        "# The gate of site {site}. Issuer, audiences and freshness cross, signed.\n\
          site = \"{site}\"\n\
          inbox_poll = \"2s\"\n\
          \n\
-         # The doors. Beyond loopback, name certificate and key: tls = {{ certificates = \"…\", key = \"…\" }}\n\
+         # The doors. Beyond loopback, name a certificate: tls = {{ certificates = \"…\", key = \"…\" }}\n\
          [listen]\n\
          address = \"{listen}\"\n\
          \n\

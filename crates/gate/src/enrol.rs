@@ -1,5 +1,5 @@
-//! How a gate begins: made on its own machine, with a recipient key that never leaves it, and bound to a realm by a
-//! charter whose fingerprint people compared.
+//! How a gate begins: made on its own machine, with a recipient key that never leaves it, and bound to a
+//! realm by a charter whose fingerprint people compared.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,9 +1,10 @@
-//! The one judgement behind every door: a token, an audience and the time in; a `Grant` or a reasoned refusal out.
+//! The one judgement behind every door: a token, an audience and the time in; a `Grant` or a reasoned refusal
+//! out.
 //!
 //! ```text
-//!   can this gate judge? ─▶ token holds ─▶ audience ─▶ fresh enough ─▶ floor ─▶ revoked? ─▶ logged ─▶ Inspection
-//!   trust, clock, expiry    verify                                                                       │
-//!                                                             bound to a key? refused as bearer ◀────────┴─▶ Grant
+//!   can this gate judge? ─▶ token holds ─▶ audience ─▶ fresh ─▶ floor ─▶ revoked? ─▶ logged ─▶ Inspection
+//!   trust, clock, expiry    verify                                                                 │
+//!                                                  bound to a key? refused as bearer ◀─────────────┴─▶ Grant
 //! ```
 //!
 //! No I/O but the look-up of a log leaf where the policy demands it; no clock.
@@ -22,8 +23,8 @@ pub struct Grant {
     inspection: Inspection,
 }
 
-/// A token that holds, for whoever asks about it (RFC 7662). It opens no door: a token bound to a key may stand here
-/// without its proof.
+/// A token that holds, for whoever asks about it (RFC 7662). It opens no door: a token bound to a key may
+/// stand here without its proof.
 #[derive(Debug)]
 pub struct Inspection {
     claims: Verified<Claims>,

@@ -1,8 +1,8 @@
-//! Holders collect the tokens that were carried for them: people by a claim phrase, bots by a proof of their key,
-//! programs on this machine as files.
+//! Holders collect the tokens that were carried for them: people by a claim phrase, bots by a proof of their
+//! key, programs on this machine as files.
 //!
-//! A wrong phrase, an unknown subject and an empty shelf get one answer, so that nobody learns who has something
-//! waiting. What is handed over has been judged again just before.
+//! A wrong phrase, an unknown subject and an empty shelf get one answer, so that nobody learns who has
+//! something waiting. What is handed over has been judged again just before.
 
 use std::collections::HashSet;
 
@@ -34,8 +34,8 @@ const PICKUP_PATH: &str = "/pickup";
 pub enum Claimant<'a> {
     /// A person who was told a phrase.
     Phrase(&'a str),
-    /// A bot: its name, and a JWT signed by its key (`iss` and `sub` its name, `aud` the issuer and `/pickup`,
-    /// `jti` used once, at most 300 seconds long).
+    /// A bot: its name, and a JWT signed by its key (`iss` and `sub` its name, `aud` the issuer and
+    /// `/pickup`, `jti` used once, at most 300 seconds long).
     Key {
         /// The bot's name.
         subject: &'a str,

@@ -1,5 +1,5 @@
-//! The site's keys as they crossed: shown again to software that verifies by itself, each to the byte as the release
-//! people signed it.
+//! The site's keys as they crossed: shown again to software that verifies by itself, each to the byte as the
+//! release people signed it.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,5 +1,5 @@
-//! Where refused bundles lie: `quarantine/<utc>-<first 16 of SHA-256>/{blob,reason.json}`. For the people who look
-//! into it later; nothing here is ever parsed again. It refuses to grow without end.
+//! Where refused bundles lie: `quarantine/<utc>-<first 16 of SHA-256>/{blob,reason.json}`. For the people who
+//! look into it later; nothing here is ever parsed again. It refuses to grow without end.
 
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,8 @@ struct Reason<'a> {
     refusal: &'a Refusal,
 }
 
-/// Keeps a refused file with its reason. The same bytes are kept once; `None` if the quarantine is full of entries.
+/// Keeps a refused file with its reason. The same bytes are kept once; `None` if the quarantine is full of
+/// entries.
 ///
 /// # Errors
 /// The quarantine cannot be written.

@@ -1,5 +1,5 @@
-//! The site's recipient key: parcels are sealed to it at the mint and open only here. Its secret half is made here
-//! and never leaves; the file is readable by the gate's user alone.
+//! The site's recipient key: parcels are sealed to it at the mint and open only here. Its secret half is made
+//! here and never leaves; the file is readable by the gate's user alone.
 
 use std::path::Path;
 
@@ -24,10 +24,8 @@ pub fn create(path: &Path, site: &str) -> Result<RecipientPublic, Failure> {
     let seed = Zeroizing::new(
         farside_service::random::bytes::<32>().map_err(|fault| Failure::could_not(fault.to_string()))?,
     );
-    let line = Zeroizing::new(format!(
-        "{KIND} {site} {}\n",
-        Zeroizing::new(URL_SAFE_NO_PAD.encode(&*seed)).as_str()
-    ));
+    let line =
+        Zeroizing::new(format!("{KIND} {site} {}\n", Zeroizing::new(URL_SAFE_NO_PAD.encode(*seed)).as_str()));
     durable::write_new(path, line.as_bytes(), Mode::Private)?;
     public_of(&RecipientSecret::from_seed(&seed), site)
 }

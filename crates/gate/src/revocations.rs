@@ -1,5 +1,5 @@
-//! What has been revoked, ready to be asked: log positions, subjects, keys. Built from the status document that
-//! crossed; asked for every token.
+//! What has been revoked, ready to be asked: log positions, subjects, keys. Built from the status document
+//! that crossed; asked for every token.
 
 use std::collections::HashMap;
 
@@ -69,8 +69,8 @@ impl Revocations {
         list.and_then(|list| list.get(position.index())).is_some_and(|status| status != 0)
     }
 
-    /// Whether tokens issued to `subject` at `issued_at` have been revoked. A token that does not say when it was
-    /// issued falls under every revocation of its subject.
+    /// Whether tokens issued to `subject` at `issued_at` have been revoked. A token that does not say when it
+    /// was issued falls under every revocation of its subject.
     pub fn subject(&self, subject: &str, issued_at: Option<u64>) -> Option<Reason> {
         let entry = self.subjects.get(subject)?;
         let hit = issued_at.is_none_or(|issued_at| issued_at <= entry.before);

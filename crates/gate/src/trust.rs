@@ -1,12 +1,13 @@
-//! What this gate believes, in memory: an unchanging picture of the store, replaced whole when the store changes.
+//! What this gate believes, in memory: an unchanging picture of the store, replaced whole when the store
+//! changes.
 //!
 //! ```text
 //!   any process: import ──commit──▶ store ──generation──▶ Gate::trust() ──▶ Arc<TrustState> ──▶ judge
 //! ```
 //!
-//! Every request asks for the picture anew, and asking looks at the store's change counter first. So a revocation
-//! holds at every door from the moment the import that brought it has returned, whichever process ran it. A store
-//! that cannot be read refuses everyone.
+//! Every request asks for the picture anew, and asking looks at the store's change counter first. So a
+//! revocation holds at every door from the moment the import that brought it has returned, whichever process
+//! ran it. A store that cannot be read refuses everyone.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,7 +71,8 @@ impl Gate {
         if watch.generation()? == current.generation {
             return Ok(current);
         }
-        // The lock is kept while the new picture is built, so that it is built once and no request overtakes it.
+        // The lock is kept while the new picture is built, so that it is built once and no request overtakes
+        // it.
         let renewed = Arc::new(TrustState::load(&self.store)?);
         self.current.store(Arc::clone(&renewed));
         Ok(renewed)
@@ -270,8 +272,8 @@ impl TrustState {
         }
     }
 
-    /// Whether this gate can judge anything at all: something is held, the clock is not behind the time floor, and
-    /// what is held has not expired.
+    /// Whether this gate can judge anything at all: something is held, the clock is not behind the time
+    /// floor, and what is held has not expired.
     ///
     /// # Errors
     /// `stale` or `clock_fault`, with what to do about it.

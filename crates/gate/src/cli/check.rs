@@ -1,5 +1,5 @@
-//! `gate check`: a door's judgement at the command line, for people who want to know why. It admits nobody and
-//! writes no journal.
+//! `gate check`: a door's judgement at the command line, for people who want to know why. It admits nobody
+//! and writes no journal.
 
 use std::io::{BufRead as _, Read as _};
 
@@ -18,7 +18,8 @@ const INPUT_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// Tokens; none or `-` reads one a line from standard input, which keeps them out of the list of processes.
+    /// Tokens; none or `-` reads one a line from standard input, which keeps them out of the list of
+    /// processes.
     tokens: Vec<String>,
     /// The audience to judge for; without it any audience of the site will do.
     #[arg(long)]
@@ -62,7 +63,8 @@ fn tell(verdict: Result<Inspection, Refusal>, output: Output) -> Result<(), Fail
             output.say(|| accepted(&inspection), &value)
         }
         Err(refusal) => {
-            let value = json!({"verdict": "refuse", "code": refusal.code().as_str(), "detail": refusal.detail(),
+            let code = refusal.code().as_str();
+            let value = json!({"verdict": "refuse", "code": code, "detail": refusal.detail(),
                                "cure": refusal.cure()});
             output.say(|| refused(&refusal), &value)
         }

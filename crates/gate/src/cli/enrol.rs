@@ -38,7 +38,8 @@ impl Init {
             let style = Style::stdout();
             format!(
                 "Made the gate of site {} in {}.\n\nIts recipient key, to be entered at the mint \
-                 (`farside mint site recipient {} FILE`), lies in {}.\nIts words, to be compared there: {}\n\n\
+                 (`farside mint site recipient {} FILE`), lies in {}.\n\
+                 Its words, to be compared there: {}\n\n\
                  Next: farside gate trust CHARTER --config {}",
                 style.bold(&self.site),
                 self.dir.display(),
@@ -88,7 +89,8 @@ impl Trust {
     }
 }
 
-/// The fingerprint is not shown before it has been typed: whoever reads it off the screen has compared nothing.
+/// The fingerprint is not shown before it has been typed: whoever reads it off the screen has compared
+/// nothing.
 fn asked(candidate: &Candidate) -> Result<String, Failure> {
     let realm = printable(&candidate.review().draft.realm).into_owned();
     let question = format!(

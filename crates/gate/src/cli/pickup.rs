@@ -1,5 +1,5 @@
-//! `gate pickup`: the holder's side. With a phrase or a key it asks the running gate, as any program on the site may;
-//! with `--into` it keeps files fresh on this machine, which only whoever owns the store can do.
+//! `gate pickup`: the holder's side. With a phrase or a key it asks the running gate, as any program on the
+//! site may; with `--into` it keeps files fresh on this machine, which only whoever owns the store can do.
 
 use std::path::{Path, PathBuf};
 

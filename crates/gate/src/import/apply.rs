@@ -1,4 +1,5 @@
-//! From a bundle's bytes to changed rows, inside one transaction: believe, judge, check each component, write.
+//! From a bundle's bytes to changed rows, inside one transaction: believe, judge, check each component,
+//! write.
 //!
 //! Nothing here looks at a clock or a folder. Whatever fails takes the whole transaction back.
 

@@ -1,4 +1,5 @@
-//! Takes files from a folder that strangers may write to: bounded, never following links, never waiting on a pipe.
+//! Takes files from a folder that strangers may write to: bounded, never following links, never waiting on a
+//! pipe.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -67,8 +68,8 @@ fn read(file: File, file_bytes: u64) -> std::io::Result<Taken> {
     Ok(Taken::Whole(bytes))
 }
 
-/// The files of a folder in the order their names suggest: numbers compared as numbers. Names are hints; what a
-/// bundle is, its signed manifest says. Hidden and half-written files are left alone.
+/// The files of a folder in the order their names suggest: numbers compared as numbers. Names are hints; what
+/// a bundle is, its signed manifest says. Hidden and half-written files are left alone.
 pub(crate) fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder)?.take(FILES_MAX) {

@@ -1,5 +1,5 @@
-//! Lets bundles in: takes a file, believes it or not, applies it in one durable step or quarantines it with its
-//! reason, and tells the journal before and after.
+//! Lets bundles in: takes a file, believes it or not, applies it in one durable step or quarantines it with
+//! its reason, and tells the journal before and after.
 //!
 //! ```text
 //!   file ─▶ intake ─▶ bundle::open ─▶ acceptance ─▶ components ─▶ journal ─▶ commit ─▶ Applied
@@ -7,7 +7,8 @@
 //!              └───────────┴───────────────┴─────────────┴──▶ quarantine/ ─▶ Refused
 //! ```
 //!
-//! One import at a time, whichever process runs it. A refused bundle changes nothing but what a fork must change.
+//! One import at a time, whichever process runs it. A refused bundle changes nothing but what a fork must
+//! change.
 
 mod apply;
 mod intake;
@@ -114,7 +115,8 @@ impl<'a> Importer<'a> {
         Ok(Importer { config, mode, now, store, secret, journal, _lock: lock })
     }
 
-    /// Goes through the files until a round brings nothing new: a bundle may wait for one whose name sorts later.
+    /// Goes through the files until a round brings nothing new: a bundle may wait for one whose name sorts
+    /// later.
     fn rounds(&self, files: &[std::path::PathBuf], whose: Whose) -> Result<Vec<Report>, Failure> {
         let mut reports: Vec<Report> = Vec::new();
         let mut waiting: Vec<&std::path::PathBuf> = files.iter().collect();
@@ -159,7 +161,8 @@ impl<'a> Importer<'a> {
                 format!("{file_bytes} bytes of at most {BUNDLE_BYTES_MAX}"),
             )),
             Taken::Whole(bytes) => match self.consider(bytes)? {
-                // Whoever names a file means it as it is; what drops into the inbox may be given a moment more.
+                // Whoever names a file means it as it is; what drops into the inbox may be given a moment
+                // more.
                 Outcome::Refused { refusal, .. }
                     if refusal.code() == Code::Truncated && whose == Whose::Ours && arriving(path) =>
                 {

@@ -1,8 +1,8 @@
-//! Opens the sealed parcels of a bundle and stores each token that verifies. One by one: the plaintext is never
-//! held whole.
+//! Opens the sealed parcels of a bundle and stores each token that verifies. One by one: the plaintext is
+//! never held whole.
 //!
-//! A token that expired on the way, or that does not verify here, is left out and counted; the bundle's revocations
-//! and keys matter too much to be refused for it.
+//! A token that expired on the way, or that does not verify here, is left out and counted; the bundle's
+//! revocations and keys matter too much to be refused for it.
 
 use farside_crossing::bundle::Opened;
 use farside_crossing::{Claim, Code, ComponentType, Parcel, Refusal};
@@ -30,7 +30,8 @@ pub(super) fn take_in(
     };
     let Some(reader) = opened.parcels(secret)? else { return Ok((counts, None)) };
     let nonce = reader.nonce();
-    // What expired before the mint made this bundle is of no use to anyone; the mint's clock is proven, ours is not.
+    // What expired before the mint made this bundle is of no use to anyone; the mint's clock is proven, ours
+    // is not.
     store::forget_expired(tx, opened.manifest().issued_at)?;
     for parcel in reader {
         let parcel = parcel?;

@@ -108,7 +108,8 @@ impl Serialize for Report {
         let file = &self.file;
         let line = match &self.outcome {
             Outcome::Applied(applied) => {
-                serde_json::json!({"file": file, "outcome": "applied", "bundle": applied, "receipt": applied.receipt})
+                serde_json::json!({"file": file, "outcome": "applied", "bundle": applied,
+                                   "receipt": applied.receipt})
             }
             Outcome::AlreadyApplied { seq } => {
                 serde_json::json!({"file": file, "outcome": "already_applied", "seq": seq})
@@ -118,7 +119,8 @@ impl Serialize for Report {
                                    "refusal": refusal})
             }
             Outcome::Refused { refusal, kept } => {
-                serde_json::json!({"file": file, "outcome": "refused", "refusal": refusal, "quarantine": kept})
+                serde_json::json!({"file": file, "outcome": "refused", "refusal": refusal,
+                                   "quarantine": kept})
             }
             Outcome::Ignored(why) => serde_json::json!({"file": file, "outcome": "ignored", "why": why}),
         };

@@ -19,7 +19,8 @@ pub struct LeafConflict {
     pub index: u64,
 }
 
-/// Adds a run of leaves beginning at `first`. Leaves already held must be the same; only new ones are written.
+/// Adds a run of leaves beginning at `first`. Leaves already held must be the same; only new ones are
+/// written.
 pub(crate) fn add_run(
     connection: &Connection,
     shard: &str,
@@ -62,10 +63,12 @@ struct Chunk {
     hashes: Vec<[u8; HASH_BYTES]>,
 }
 
-/// The chunks that share positions with `from..to`, in order. A run that repeats the whole log reads all of it once.
+/// The chunks that share positions with `from..to`, in order. A run that repeats the whole log reads all of
+/// it once.
 fn overlapping(connection: &Connection, shard: &str, from: u64, to: u64) -> Result<Vec<Chunk>, StoreFault> {
     let mut statement = connection.prepare_cached(
-        "SELECT first, hashes FROM leaves WHERE shard = ?1 AND first < ?3 AND first + count > ?2 ORDER BY first",
+        "SELECT first, hashes FROM leaves
+         WHERE shard = ?1 AND first < ?3 AND first + count > ?2 ORDER BY first",
     )?;
     let range = params![shard, signed(from, "leaf index")?, signed(to, "leaf index")?];
     let rows = statement.query_map(range, |row| {

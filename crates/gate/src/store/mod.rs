@@ -148,7 +148,8 @@ impl Store {
     }
 
     fn hold(&self) -> MutexGuard<'_, Connection> {
-        // A panic inside a transaction rolled it back when the transaction was dropped: the connection is sound.
+        // A panic inside a transaction rolled it back when the transaction was dropped: the connection is
+        // sound.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
--- The gate's store, version 1. One row of `state` is what this gate believes; everything beside it hangs on that row.
+-- The gate's store, version 1. One row of `state` is what this gate believes; the rest hangs on it.
 CREATE TABLE state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     site TEXT NOT NULL,

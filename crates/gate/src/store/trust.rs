@@ -66,7 +66,8 @@ pub struct ForkRow {
 
 pub(super) fn insert_state(connection: &Connection, site: &str) -> Result<(), StoreFault> {
     connection.execute(
-        "INSERT INTO state (id, site, generation, time_floor, stream, superseded) VALUES (1, ?1, 1, 0, '', 0)",
+        "INSERT INTO state (id, site, generation, time_floor, stream, superseded)
+         VALUES (1, ?1, 1, 0, '', 0)",
         [site],
     )?;
     Ok(())

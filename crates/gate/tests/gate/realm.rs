@@ -1,4 +1,5 @@
-//! A whole near side in memory: signers, charter, token key, bundles in order. And a gate in a folder of its own.
+//! A whole near side in memory: signers, charter, token key, bundles in order. And a gate in a folder of its
+//! own.
 #![allow(dead_code, reason = "tests and benchmarks each use their part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
@@ -261,10 +262,10 @@ impl Realm {
 
 /// The claims of an access token, RFC 9068 complete.
 pub(crate) fn claims(subject: &str, index: u64, issued_at: u64, more: &str) -> String {
-    let jti = TokenPosition::new(SITE, index).unwrap();
+    let jti = format!(r#""jti":"{}""#, TokenPosition::new(SITE, index).unwrap());
     let exp = issued_at + HOUR;
     format!(
-        r#"{{"iss":"{ISSUER}","sub":"{subject}","aud":"{AUDIENCE}","client_id":"c1","iat":{issued_at},"exp":{exp},"jti":"{jti}"{more}}}"#
+        r#"{{"iss":"{ISSUER}","sub":"{subject}","aud":"{AUDIENCE}","client_id":"c1","iat":{issued_at},"exp":{exp},{jti}{more}}}"#
     )
 }
 
