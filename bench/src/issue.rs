@@ -74,7 +74,8 @@ impl Realm {
     }
 
     fn sql(&self, statements: &str) {
-        let written = self.store.write(|transaction| transaction.execute_batch(statements).map_err(StoreFault::from));
+        let written =
+            self.store.write(|transaction| transaction.execute_batch(statements).map_err(StoreFault::from));
         written.expect("statements that fit the schema");
     }
 
@@ -106,7 +107,8 @@ impl Realm {
         let directory = self.store.directory().expect("a directory");
         let site = directory.sites().iter().find(|site| site.algorithm == algorithm).expect("a site");
         let record = &site.keys[0];
-        let key = keys::open_token(&self.mint.home.0.join(&record.path), &self.passphrase).expect("a key file");
+        let key =
+            keys::open_token(&self.mint.home.0.join(&record.path), &self.passphrase).expect("a key file");
         TokenSigner::new(Arc::new(key), &record.jwk, site).expect("a key that gates load")
     }
 }
@@ -175,7 +177,10 @@ fn limit_per_second(path: &Path) -> f64 {
             scope.spawn(|| {
                 while start.elapsed() < ROUND {
                     black_box(key.sign(&dice, CLAIMS.as_bytes()).expect("a signature"));
-                    group.append(vec![b'x'; RECORD_BYTES]).and_then(|ticket| Ok(ticket.wait()?)).expect("a disk");
+                    group
+                        .append(vec![b'x'; RECORD_BYTES])
+                        .and_then(|ticket| Ok(ticket.wait()?))
+                        .expect("a disk");
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -198,7 +203,8 @@ impl Served {
         let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls: None, clear_beyond_loopback: None };
         let server = runtime.block_on(Server::bind(&listen, &Limits::default())).expect("a port");
         let address = server.local_addr().expect("a TCP address");
-        let endpoints = Endpoints::new(Arc::clone(issuer), "https://mint.example", SpentAssertions::default());
+        let endpoints =
+            Endpoints::new(Arc::clone(issuer), "https://mint.example", SpentAssertions::default());
         let shutdown = Shutdown::manual();
         runtime.spawn(server.serve_router(endpoints.router(), shutdown.clone()));
         let _ = realm;

@@ -1,9 +1,9 @@
 //! Benchmarks against peers: `cargo xtask bench [NAME]` runs them and prints one `name value` a line.
 
 mod count;
-mod issue;
 mod gate;
 mod import;
+mod issue;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
 mod rounds;
@@ -12,7 +12,8 @@ mod verify;
 use std::process::ExitCode;
 
 /// Every benchmark by name, in the order of docs/benchmarks.md.
-const BENCHMARKS: [(&str, fn()); 4] = [("verify", verify::run), ("issue", issue::run), ("gate", gate::run), ("import", import::run)];
+const BENCHMARKS: [(&str, fn()); 4] =
+    [("verify", verify::run), ("issue", issue::run), ("gate", gate::run), ("import", import::run)];
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1);

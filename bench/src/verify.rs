@@ -1,4 +1,5 @@
-//! Whole verification against the bare signature check, `jsonwebtoken` and `jwt-simple`: same tokens, same run.
+//! Whole verification against the bare signature check, `jsonwebtoken` and `jwt-simple`: same tokens,
+//! same run.
 
 use std::collections::HashSet;
 use std::hint::black_box;
