@@ -35,8 +35,8 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// A realm with people in it, a gate that trusts its charter, and a site with a signing key. Nothing has been
-    /// issued, and no bundle made.
+    /// A realm with people in it, a gate that trusts its charter, and a site with a signing key. Nothing has
+    /// been issued, and no bundle made.
     pub fn founded() -> Sides {
         let folder = tempfile::tempdir().expect("a folder for both sides");
         let sides = Sides { folder, mint: free_address(), gate: free_address() };

@@ -1,4 +1,5 @@
-//! What must be refused, tried by files and commands on both sides: each test is an attempt somebody would make.
+//! What must be refused, tried by files and commands on both sides: each test is an attempt somebody would
+//! make.
 
 use farside_system_tests::http;
 use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};

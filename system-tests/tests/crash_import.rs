@@ -1,5 +1,5 @@
-//! A gate whose power is cut while it imports: whatever the disk kept, the gate holds the old bundle or the new
-//! one, whole, and never less than it has said.
+//! A gate whose power is cut while it imports: whatever the disk kept, the gate holds the old bundle or the
+//! new one, whole, and never less than it has said.
 
 use std::process::Command;
 
@@ -39,7 +39,8 @@ fn status_after(sides: &Sides, image: &Image) -> Value {
     status.json()
 }
 
-/// Bundle 1 has no revocation, no parcel and one leaf; bundle 2 revokes a subject, brings a parcel and its leaf.
+/// Bundle 1 has no revocation, no parcel and one leaf; bundle 2 revokes a subject, brings a parcel and its
+/// leaf.
 fn held(status: &Value) -> [u64; 4] {
     let number = |value: &Value| value.as_u64().unwrap_or(u64::MAX);
     let parcels =

@@ -87,6 +87,7 @@ fn a_mint_started_after_the_cut_gives_no_position_twice() {
 #[test]
 fn tokens_released_over_http_are_in_the_log_whatever_is_cut() {
     let sides = Sides::founded();
+    sides.token("ada", CONTROL);
     let secret =
         sides.mint("bot secret lander-7 --json").json()["secret"].as_str().expect("a secret").to_owned();
     let recorder = Recorder::new(&sides.path("near"));

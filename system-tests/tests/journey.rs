@@ -1,4 +1,5 @@
-//! The main job, by the commands of an operator: found, enrol, issue, pack, carry, admit; and the demonstration.
+//! The main job, by the commands of an operator: found, enrol, issue, pack, carry, admit; and the
+//! demonstration.
 
 use farside_system_tests::http;
 use farside_system_tests::programs::{command, run};

@@ -57,7 +57,8 @@ fn tokens_until_killed(sides: &Sides, authorization: &str) -> Vec<String> {
             std::thread::yield_now();
         }
         let id = i32::try_from(server.id()).ok().and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(id.expect("a process id"), rustix::process::Signal::KILL).expect("killed");
+        rustix::process::kill_process(id.expect("a process id"), rustix::process::Signal::KILL)
+            .expect("killed");
         killed.store(true, Ordering::Relaxed);
     });
     received.into_inner().expect("no client panics")
@@ -97,7 +98,10 @@ fn identity(token: &str) -> (TokenPosition, String) {
 
 fn leaves(checked: &Value) -> u64 {
     let shards = checked["shards"].as_array().expect("shards");
-    shards.iter().find(|shard| shard["shard"] == "dome").map_or(0, |shard| shard["leaves"].as_u64().unwrap_or(0))
+    shards
+        .iter()
+        .find(|shard| shard["shard"] == "dome")
+        .map_or(0, |shard| shard["leaves"].as_u64().unwrap_or(0))
 }
 
 fn contains(log: &[u8], part: &[u8]) -> bool {

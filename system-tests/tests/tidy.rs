@@ -19,11 +19,12 @@ fn numbered(source: &Source) -> impl Iterator<Item = (usize, &str)> {
 
 #[test]
 fn lines_are_at_most_110_columns() {
-    let written = [".rs", ".c", ".toml", ".sh"].into_iter().flat_map(files);
+    let written = [".rs", ".c"].into_iter().flat_map(files);
     let faults = written.flat_map(|source| {
         let long = numbered(&source).filter(|(_, line)| line.chars().count() > COLUMNS_MAX);
-        // A token or a key in a test can not be broken.
-        let breakable = long.filter(|(_, line)| line.trim().contains(' ') && !line.contains("https://"));
+        // rustfmt keeps code to its columns, but for strings; comments have only this test.
+        let breakable = long.filter(|(_, line)| line.trim().starts_with("//") || !line.contains('"'));
+        let breakable = breakable.filter(|(_, line)| !line.contains("https://"));
         breakable.map(|(number, _)| format!("{}:{number}: too wide", source.path)).collect::<Vec<_>>()
     });
     judge(faults.collect());
@@ -139,7 +140,7 @@ fn test_exists(sources: &[Source], name: &str) -> bool {
         let place = words.iter().all(|word| path.contains(word.trim_start_matches("farside_")));
         place
             && source.text.contains(&declared)
-            && (source.text.contains("#[test]") || source.text.contains("#[tokio::test]"))
+            && (source.text.contains("test]") || source.text.contains("#[tokio::test]"))
     })
 }
 
