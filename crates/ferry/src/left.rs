@@ -39,7 +39,7 @@ pub enum Left {
         found: String,
     },
     /// The medium gave other bytes back than were written.
-    #[error("the medium does not give back what was written to it: replace the medium")]
+    #[error("the medium does not give back what was written to it")]
     NotGivenBack,
     /// A step on the medium failed.
     #[error(transparent)]
@@ -89,6 +89,7 @@ impl Left {
             ),
             Self::Medium(failed) | Self::Home(failed) => failed.hint(),
             Self::Folder => Some("name the folder itself: its files are carried, not the folders in it"),
+            Self::NotGivenBack => Some("the medium is worn out or smaller than it claims: take another"),
             Self::Damaged { .. } => Some("send it again from the near side"),
             _ => None,
         }

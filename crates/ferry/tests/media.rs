@@ -187,6 +187,30 @@ fn a_full_stick_gives_up_old_files_that_are_surplus_anyway() {
 }
 
 #[test]
+fn a_counterfeit_stick_is_found_out_when_it_is_read_back() {
+    let world = World::new();
+    let Some(chips) = Tmpfs::mount(world.path("chips"), "size=1200k") else { return };
+    let Some(stick) = chips.counterfeit(world.path("counterfeit")) else { return };
+    for number in 1..=6 {
+        world.bundle(number, 300_000);
+    }
+    // The system calls all succeed; only the bytes are gone.
+    let sent = world.send_to(&stick.0, &[]);
+    assert_ne!(sent.code, 0, "{}", sent.out);
+    let carried = sent.out.lines().filter(|line| line.starts_with("carried")).count();
+    assert!((1..6).contains(&carried), "{}", sent.out);
+    world.receive_from(&stick.0, &[]).expect(0);
+    let landed = names(&world.inbox());
+    assert_eq!(landed.len(), carried, "what was said to be carried arrives");
+    for name in landed {
+        assert_eq!(
+            fs::read(world.inbox().join(&name)).unwrap(),
+            fs::read(world.outbox().join(&name)).unwrap()
+        );
+    }
+}
+
+#[test]
 fn a_full_inbox_is_said_and_leaves_no_halves() {
     let world = World::new();
     world.bundle(1, 8_000);

@@ -129,6 +129,28 @@ impl Tmpfs {
         }
     }
 
+    /// A medium that claims 8 MiB and keeps no more than this file system has room for: what a counterfeit stick
+    /// does. `None`, with the reason spoken, where it cannot be made.
+    pub(crate) fn counterfeit(&self, at: PathBuf) -> Option<Self> {
+        let image = self.0.join("image");
+        fs::File::create(&image).unwrap().set_len(8 << 20).unwrap();
+        fs::create_dir_all(&at).unwrap();
+        let mut format = Command::new("mkfs.ext4");
+        format.args(["-q", "-F", "-O", "^has_journal"]).arg(&image);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).arg(&image).arg(&at);
+        for mut step in [format, mount] {
+            match step.output() {
+                Ok(output) if output.status.success() => {}
+                refused => {
+                    eprintln!("skipped: no loop device or mkfs.ext4 here: {refused:?}");
+                    return None;
+                }
+            }
+        }
+        Some(Self(at))
+    }
+
     pub(crate) fn make_read_only(&self) {
         let done = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status().unwrap();
         assert!(done.success());
