@@ -129,8 +129,8 @@ impl Tmpfs {
         }
     }
 
-    /// A medium that claims 8 MiB and keeps no more than this file system has room for: what a counterfeit stick
-    /// does. `None`, with the reason spoken, where it cannot be made.
+    /// A medium that claims 8 MiB and keeps no more than this file system has room for: what a counterfeit
+    /// stick does. `None`, with the reason spoken, where it cannot be made.
     pub(crate) fn counterfeit(&self, at: PathBuf) -> Option<Self> {
         let image = self.0.join("image");
         fs::File::create(&image).unwrap().set_len(8 << 20).unwrap();
