@@ -44,9 +44,9 @@ algorithms! {
     Ps256 "PS256" "RFC 7518 §3.5" => RSA_PSS_2048_8192_SHA256;
     Ps384 "PS384" "RFC 7518 §3.5" => RSA_PSS_2048_8192_SHA384;
     Ps512 "PS512" "RFC 7518 §3.5" => RSA_PSS_2048_8192_SHA512;
-    MlDsa44 "ML-DSA-44" "RFC 9964 §3" => ML_DSA_44;
-    MlDsa65 "ML-DSA-65" "RFC 9964 §3" => ML_DSA_65;
-    MlDsa87 "ML-DSA-87" "RFC 9964 §3" => ML_DSA_87;
+    MlDsa44 "ML-DSA-44" "RFC 9964" => ML_DSA_44;
+    MlDsa65 "ML-DSA-65" "RFC 9964" => ML_DSA_65;
+    MlDsa87 "ML-DSA-87" "RFC 9964" => ML_DSA_87;
 }
 
 impl fmt::Display for Algorithm {

@@ -181,7 +181,7 @@ impl<'a> Jwk<'a> {
         Ok(Material { algorithm, parsed, purpose, calendar: self.calendar()? })
     }
 
-    /// The public members of the key in the order and spelling of RFC 7638 §3.2 and RFC 9964 §4.
+    /// The public members of the key in the order and spelling of RFC 7638 §3.2 and RFC 9964.
     pub(crate) fn thumbprint_input(&self) -> Result<String, UnusableReason> {
         let kty = string(self.kty).map_err(|_| UnusableReason::KeyType)?.decoded();
         let members: &[(&str, Option<Value<'a>>)] = match &*kty {
@@ -304,7 +304,7 @@ impl<'a> Jwk<'a> {
         parsed(KeyAlgorithm::Exactly(algorithm), algorithm, &rsa_der(&n, &e), UnusableReason::WeakRsa)
     }
 
-    // RFC 9964 §4: `alg` and `pub`.
+    // RFC 9964: `alg` and `pub`.
     fn module_lattice(
         &self,
         alg: Option<Algorithm>,

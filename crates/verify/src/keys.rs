@@ -129,7 +129,7 @@ impl From<Fault> for KeySetError {
     }
 }
 
-/// The thumbprint of one JWK (RFC 7638; `AKP` keys after RFC 9964 §6): SHA-256 of its public members.
+/// The thumbprint of one JWK (RFC 7638; `AKP` keys after RFC 9964): SHA-256 of its public members.
 /// Private members are not looked at; whether the key is any good is for [`KeySet::from_jwks`] to say.
 pub fn thumbprint(jwk: &[u8]) -> Result<[u8; 32], KeySetError> {
     let mut key = Jwk::default();
