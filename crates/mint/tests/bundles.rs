@@ -44,6 +44,15 @@ fn a_gate_applies_what_the_mint_makes() {
 }
 
 #[test]
+fn a_clock_set_back_by_seconds_makes_no_bundle_that_gates_refuse() {
+    let realm = realm();
+    let desk = Desk::with_parcels(1);
+    realm.make(Kind::Full, NOW, &desk).unwrap();
+    realm.make(Kind::Beacon, NOW - 5, &desk).unwrap();
+    assert_eq!(apply(&realm, &realm.outbox(), NOW).seq(), 2);
+}
+
+#[test]
 fn parcels_open_at_the_site_and_its_receipt_is_known_here() {
     let realm = realm();
     let made = realm.make(Kind::Full, NOW, &Desk::with_parcels(2)).unwrap();

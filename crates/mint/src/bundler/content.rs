@@ -16,6 +16,7 @@ use crate::store::{Site, Store, StoreFault, signed, unsigned};
 pub(super) struct Content {
     pub(super) seq: u64,
     pub(super) prev: Option<Digest>,
+    pub(super) last_issued_at: u64,
     pub(super) base: Option<BaseRow>,
     pub(super) keys: (u64, Vec<u8>),
     pub(super) policy: (u64, Vec<u8>),
@@ -67,7 +68,13 @@ impl Content {
         };
         let charter_version: i64 =
             connection.query_row("SELECT coalesce(max(version), 0) FROM charter", [], |row| row.get(0))?;
+        let last_issued_at: i64 = connection.query_row(
+            "SELECT coalesce(max(issued_at), 0) FROM bundle WHERE site = ?1",
+            [&site.name],
+            |row| row.get(0),
+        )?;
         Ok(Self {
+            last_issued_at: unsigned(last_issued_at),
             seq: last.as_ref().map_or(0, |last| last.mark.seq) + 1,
             prev: last.map(|last| last.mark.digest),
             base,

@@ -30,6 +30,8 @@ use content::{Content, LeafMark};
 
 /// Courier rounds that may fail before a gate stops trusting what it holds.
 const COURIERS_MISSED_MAX: u64 = 3;
+/// How far the clock may be set back without a bundle's time following it: what gates tolerate as leeway.
+const CLOCK_STEP_SECONDS_MAX: u64 = 60;
 /// How long one bundler waits for another of the same site.
 const TURN_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of a bundle's receipt nonce.
@@ -191,6 +193,7 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
         &Cargo { site, parcels: &parcels, marks: &marks, nonce: &nonce },
         issuance,
     )?;
+    check(order, &packed)?;
     let leaves = marks.iter().map(|mark| mark.until - mark.first).sum();
     let carried =
         Carried { content: &content, packed: &packed, nonce: site.sealed.then_some(nonce), marks: &marks };
@@ -229,8 +232,12 @@ struct Cargo<'a> {
 }
 
 fn draft(order: &Order<'_>, realm: &str, site: &Site, content: &Content) -> Draft {
+    // bundle.md §10.8: gates refuse a bundle issued before the last one, so a clock that was corrected by a
+    // little stands still here. One that was wrong by more is followed: those bundles were refused as well.
+    let ahead = content.last_issued_at.saturating_sub(order.now);
+    let issued_at = if ahead <= CLOCK_STEP_SECONDS_MAX { order.now + ahead } else { order.now };
     // The next bundle is made after `every` and applied at most one courier interval later.
-    let next_by = order.now + site.every_seconds + site.courier_seconds;
+    let next_by = issued_at + site.every_seconds + site.courier_seconds;
     Draft {
         realm: realm.to_owned(),
         site: site.name.clone(),
@@ -238,7 +245,7 @@ fn draft(order: &Order<'_>, realm: &str, site: &Site, content: &Content) -> Draf
         prev: content.prev,
         kind: order.kind,
         base: content.base.as_ref().filter(|_| order.kind != Kind::Full).map(|base| Base { ..base.mark }),
-        issued_at: order.now,
+        issued_at,
         not_after: next_by + COURIERS_MISSED_MAX * site.courier_seconds,
         next_by,
     }
@@ -282,6 +289,15 @@ fn pack(
         )?);
     }
     Ok(writer.finish(&[order.online])?)
+}
+
+/// Opens what was packed as a gate will: what would be refused there never leaves the house. It catches, say, keys
+/// that the release people of the newest charter have not signed.
+fn check(order: &Order<'_>, packed: &Packed) -> Result<(), BundleFault> {
+    let chain = order.store.read(|transaction| ceremony::read_chain(transaction))?;
+    let newest = chain.last().ok_or(CharterFault::None)?;
+    farside_crossing::bundle::open(&packed.bytes, newest, order.site)?;
+    Ok(())
 }
 
 fn seal(
