@@ -203,7 +203,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Writes down what became of a file that was not applied, keeps the refused, and empties the inbox.
-    fn settle(&self, path: &Path, mut report: Report, whose: Whose) -> Result<Report, Failure> {
+    fn settle(&self, path: &Path, mut report: Report, mut whose: Whose) -> Result<Report, Failure> {
         let taken = report.taken.take();
         if self.mode == Mode::DryRun {
             return Ok(report);
@@ -215,7 +215,14 @@ impl<'a> Importer<'a> {
                 Taken::NoFile(_) | Taken::Folder => (&[][..], 0),
             };
             let found = quarantine::Refused { name: &report.file, bytes, file_bytes, refusal };
-            *kept = quarantine::keep(self.config, &found, self.now)?;
+            // A quarantine that cannot be written must not keep good bundles out: the file stays where it is.
+            match quarantine::keep(self.config, &found, self.now) {
+                Ok(entry) => *kept = entry,
+                Err(fault) => {
+                    tracing::error!(file = report.file, %fault, "a refused file could not be put into quarantine");
+                    whose = Whose::Theirs;
+                }
+            }
             let folder = kept.as_ref().and_then(|kept| kept.file_name()).map(|name| name.to_string_lossy());
             self.record(
                 "bundle_refused",

@@ -92,3 +92,15 @@ fn the_same_refused_bytes_are_kept_once_and_the_quarantine_has_a_size() {
     assert_eq!(kept.iter().map(|(blob, _)| blob.len()).sum::<usize>(), 60);
     assert!(kept.iter().all(|(_, reason)| reason["file_bytes"] == 60 && reason["cure"].is_string()));
 }
+
+#[test]
+fn a_quarantine_that_cannot_be_written_keeps_no_good_bundle_out() {
+    let (mut realm, far) = Far::enrolled();
+    std::fs::remove_dir(far.config.quarantine()).unwrap();
+    std::fs::write(far.config.quarantine(), b"a file stands in the way").unwrap();
+    std::fs::write(far.config.inbox().join("a-bad"), b"nonsense").unwrap();
+    std::fs::write(far.config.inbox().join("z.fbundle"), realm.send(realm.plan())).unwrap();
+    let seen = round(&far);
+    assert!(seen.contains(&("z.fbundle".to_owned(), "applied 1".to_owned())), "{seen:?}");
+    assert_eq!(names(&far), ["a-bad"], "evidence is not thrown away");
+}
