@@ -1,7 +1,7 @@
 //! `farside gate serve`: opens the doors, watches the inbox, and closes without losing an answer.
 //!
-//! Three things run side by side until a signal ends them: the doors, the admin address, and the watch, which imports
-//! what the ferry dropped. Verification opens no socket; the only sockets are the ones listened on.
+//! Three things run side by side until a signal ends them: the doors, the admin address, and the watch, which
+//! imports what the ferry dropped. Verification opens no socket; the only sockets are the ones listened on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +86,8 @@ async fn serve_admin(
     Ok(server.serve_router(web::admin_router(handle, healthy), shutdown).await?)
 }
 
-/// Looks into the inbox at once and then at every poll. One round ends before the next begins, and before the end.
+/// Looks into the inbox at once and then at every poll. One round ends before the next begins, and before the
+/// end.
 async fn watch(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
     let poll = Duration::from_secs(config.inbox_poll.0.max(1));
     loop {
@@ -109,7 +110,8 @@ fn log_report(report: &Report) {
     let file = report.file.as_str();
     let outcome = match &report.outcome {
         Outcome::Applied(applied) => {
-            tracing::info!(file, seq = applied.seq, kind = applied.kind, missing = ?applied.missing, "bundle applied");
+            let (seq, kind, missing) = (applied.seq, applied.kind.as_str(), applied.missing);
+            tracing::info!(file, seq, kind, ?missing, "bundle applied");
             "applied"
         }
         Outcome::AlreadyApplied { seq } => {

@@ -1,7 +1,7 @@
 //! What the doors say: statuses, headers and small JSON bodies, each spelled once for all doors.
 //!
-//! 200 admits · 400 the request itself is wrong · 401 the token is refused or absent · 403 the holder may not ·
-//! 503 the gate cannot judge. Nothing here decides: it only puts a decision into words.
+//! 200 admits · 400 the request itself is wrong · 401 the token is refused or absent · 403 the holder may not
+//! · 503 the gate cannot judge. Nothing here decides: it only puts a decision into words.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -25,7 +25,8 @@ const DESCRIPTION_CHARACTERS_MAX: usize = 512;
 
 const JSON: &str = "application/json";
 
-/// Why a request is wrong before any token in it is looked at. Answered with 400: the client or the proxy must change.
+/// Why a request is wrong before any token in it is looked at. Answered with 400: the client or the proxy
+/// must change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestFault {
     /// Two `Authorization` headers: nobody may choose between them.
@@ -164,7 +165,8 @@ pub(crate) fn insert(answer: &mut Answer, name: HeaderName, value: &str) {
     }
 }
 
-/// Percent-encodes whatever a header cannot carry unambiguously: all but visible ASCII, `%` itself and `reserved`.
+/// Percent-encodes whatever a header cannot carry unambiguously: all but visible ASCII, `%` itself and
+/// `reserved`.
 pub(crate) fn header_text<'a>(text: &'a str, reserved: &[u8], spaces: Spaces) -> Cow<'a, str> {
     let plain = |byte: u8| match byte {
         b' ' => spaces == Spaces::Kept,

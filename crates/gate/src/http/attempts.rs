@@ -1,7 +1,8 @@
 //! Counts failed attempts, so that a claim phrase cannot be found by trying.
 //!
-//! One allowance for each name that is tried and one for the door as a whole, refilled with time. Bounded: when too many
-//! names are remembered, further ones share the door's allowance alone. The clock is an argument.
+//! One allowance for each name that is tried and one for the door as a whole, refilled with time. Bounded:
+//! when too many names are remembered, further ones share the door's allowance alone. The clock is an
+//! argument.
 
 use std::collections::HashMap;
 

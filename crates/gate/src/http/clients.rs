@@ -1,7 +1,8 @@
-//! The resource servers that may ask `/introspect`, and how they prove who they are (RFC 6749 §2.3.1, HTTP Basic).
+//! The resource servers that may ask `/introspect`, and how they prove who they are (RFC 6749 §2.3.1, HTTP
+//! Basic).
 //!
-//! A secret is 32 random bytes, printed once; the configuration holds the SHA-256 of its text. Such a secret cannot be
-//! guessed, so a plain hash is enough; the comparison takes the same time whatever differs.
+//! A secret is 32 random bytes, printed once; the configuration holds the SHA-256 of its text. Such a secret
+//! cannot be guessed, so a plain hash is enough; the comparison takes the same time whatever differs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

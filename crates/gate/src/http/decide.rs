@@ -1,7 +1,9 @@
-//! The one function behind every door: judge the token, write the decision down, and only then let it be answered.
+//! The one function behind every door: judge the token, write the decision down, and only then let it be
+//! answered.
 //!
-//! The journal's line is durable before the answer leaves. A decision that cannot be written down is no decision: it is
-//! answered with `journal_unavailable`, never with a grant, and a disk that hangs is given up after a deadline.
+//! The journal's line is durable before the answer leaves. A decision that cannot be written down is no
+//! decision: it is answered with `journal_unavailable`, never with a grant, and a disk that hangs is given up
+//! after a deadline.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -73,8 +75,9 @@ impl Doors {
         }
     }
 
-    /// While a disk hangs nothing more is queued for it: a full queue would hold up every thread, and then the whole
-    /// gate would hang instead of refusing. The line that waits opens the doors again when it is through.
+    /// While a disk hangs nothing more is queued for it: a full queue would hold up every thread, and then
+    /// the whole gate would hang instead of refusing. The line that waits opens the doors again when it is
+    /// through.
     fn close_until_durable(&self, ticket: Ticket) {
         self.disk_hangs.store(true, Ordering::Relaxed);
         let disk_hangs = Arc::clone(&self.disk_hangs);
@@ -130,7 +133,8 @@ fn admitted(asked: &Asked<'_>, verified: &Verified<Claims>) -> Value {
     Value::Object(members)
 }
 
-// Nothing that a refused token says of itself is believed, so nothing of it is written but the hash of its text.
+// Nothing that a refused token says of itself is believed, so nothing of it is written but the hash of its
+// text.
 fn refused(asked: &Asked<'_>, refusal: &Refusal) -> Value {
     let mut members = common(asked, "refuse");
     members.insert("code".into(), json!(refusal.code().as_str()));

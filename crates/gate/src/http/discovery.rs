@@ -1,7 +1,7 @@
 //! Discovery and keys, for software on the far side that verifies by itself.
 //!
-//! Shows what the gate believes right now: the site's issuer, and only keys whose trust is current. A key that is revoked,
-//! or past its `accept_until`, or held by a gate whose trust has expired, is not shown.
+//! Shows what the gate believes right now: the site's issuer, and only keys whose trust is current. A key
+//! that is revoked, or past its `accept_until`, or held by a gate whose trust has expired, is not shown.
 
 use farside_verify::{Code, Refusal};
 use hyper::StatusCode;
@@ -13,8 +13,8 @@ use super::answer::{self, Answer};
 
 /// `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0 §3, RFC 8414 §2).
 ///
-/// The gate issues nothing, so the members that name an authorization or token endpoint are left out, as Kubernetes
-/// leaves them out of its own discovery document.
+/// The gate issues nothing, so the members that name an authorization or token endpoint are left out, as
+/// Kubernetes leaves them out of its own discovery document.
 pub(crate) fn configuration(doors: &Doors) -> Answer {
     let trust = match doors.gate.trust() {
         Ok(trust) => trust,
@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn names_each_algorithm_once() {
-        let jwks = r#"{"keys":[{"kty":"EC","crv":"P-256"},{"kty":"AKP","alg":"ML-DSA-65"},{"kty":"EC","crv":"P-256",
-            "alg":"ES256"},{"kty":"OKP","crv":"Ed25519"},{"kty":"oct"}]}"#;
+        let jwks = r#"{"keys":[{"kty":"EC","crv":"P-256"},{"kty":"AKP","alg":"ML-DSA-65"},
+            {"kty":"EC","crv":"P-256","alg":"ES256"},{"kty":"OKP","crv":"Ed25519"},{"kty":"oct"}]}"#;
         assert_eq!(algorithms(jwks), ["ES256", "EdDSA", "ML-DSA-65"]);
         assert!(algorithms("{\"keys\":[]}").is_empty());
     }

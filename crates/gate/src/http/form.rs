@@ -1,4 +1,5 @@
-//! Reads `a=b&c=d` as browsers and OAuth clients write it, for the query of `/verify` and the body of `/introspect`.
+//! Reads `a=b&c=d` as browsers and OAuth clients write it, for the query of `/verify` and the body of
+//! `/introspect`.
 //!
 //! Each name may stand once: where two readers could disagree on which value counts, there is no value.
 

@@ -1,7 +1,7 @@
 //! `/healthz` and `/readyz`: whether the process lives, and whether it can judge.
 //!
-//! Open to anyone, so they answer in one word each and reveal nothing of what the gate holds; the reason for "not ready"
-//! stands in the log, in `farside gate status` and in the metrics of the admin address.
+//! Open to anyone, so they answer in one word each and reveal nothing of what the gate holds; the reason for
+//! "not ready" stands in the log, in `farside gate status` and in the metrics of the admin address.
 
 use hyper::StatusCode;
 

@@ -1,7 +1,8 @@
-//! `/introspect` (RFC 7662): a resource server asks what a token says, over the same judgement as every other door.
+//! `/introspect` (RFC 7662): a resource server asks what a token says, over the same judgement as every other
+//! door.
 //!
-//! POST of a form alone, from a configured client alone. A token that is refused for any reason is `active: false` and
-//! nothing more; that the gate cannot judge is not a property of the token, and answered with 503.
+//! POST of a form alone, from a configured client alone. A token that is refused for any reason is `active:
+//! false` and nothing more; that the gate cannot judge is not a property of the token, and answered with 503.
 
 use farside_verify::Refusal;
 use hyper::body::Body;
@@ -17,8 +18,8 @@ use crate::config::IntrospectionClient;
 use crate::judge::Inspection;
 use crate::trust::TrustState;
 
-/// The claims shown to a resource server, as signed. A claim of another name is nobody's business here, and could
-/// otherwise pass itself off as `active`.
+/// The claims shown to a resource server, as signed. A claim of another name is nobody's business here, and
+/// could otherwise pass itself off as `active`.
 const SHOWN_CLAIMS: [&str; 14] = [
     "iss",
     "sub",
@@ -52,7 +53,10 @@ where
     };
     match read_token(request, body).await {
         Ok(token) => inspect(doors, client, &token).await,
-        Err(fault) => answer::wrong(&fault),
+        Err(fault) => {
+            super::count_wrong("introspect", fault.as_str());
+            answer::wrong(&fault)
+        }
     }
 }
 
@@ -107,7 +111,7 @@ fn cannot_judge(refusal: &Refusal) -> bool {
 }
 
 fn unknown_client() -> Answer {
-    metrics::counter!("farside_gate_wrong_requests_total", "door" => "introspect", "code" => "invalid_client").increment(1);
+    super::count_wrong("introspect", "invalid_client");
     let mut answer = answer::json_answer(StatusCode::UNAUTHORIZED, &json!({"error": "invalid_client"}));
     answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"farside\""));
     answer

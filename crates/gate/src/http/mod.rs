@@ -7,7 +7,8 @@
 //!   /.well-known/… /jwks.json   what the gate believes now        /healthz /readyz   one word
 //! ```
 //!
-//! Refuses whatever cannot be judged or written down. Nothing a client sends besides its credential decides anything.
+//! Refuses whatever cannot be judged or written down. Nothing a client sends besides its credential decides
+//! anything.
 
 pub mod answer;
 pub mod attempts;
@@ -120,4 +121,9 @@ impl Doors {
 
 fn is_shown(path: &str) -> bool {
     matches!(path, "/jwks.json" | "/healthz" | "/readyz") || path.starts_with("/.well-known/o")
+}
+
+/// Counts a request that is wrong whatever its token.
+fn count_wrong(door: &'static str, code: &'static str) {
+    metrics::counter!("farside_gate_wrong_requests_total", "door" => door, "code" => code).increment(1);
 }

@@ -1,7 +1,8 @@
 //! `/pickup`: a holder collects the token that a bundle carried for it.
 //!
-//! People say a claim phrase, bots prove their key. Failed attempts are counted against the name and against the door,
-//! every attempt is journalled before it is answered, and a wrong name is answered like a wrong phrase.
+//! People say a claim phrase, bots prove their key. Failed attempts are counted against the name and against
+//! the door, every attempt is journalled before it is answered, and a wrong name is answered like a wrong
+//! phrase.
 
 use farside_service::digest;
 use hyper::body::Body;
@@ -44,7 +45,10 @@ where
     }
     let claim = match read_claim(request, body).await {
         Ok(claim) => claim,
-        Err(fault) => return answer::wrong(&fault),
+        Err(fault) => {
+            super::count_wrong("pickup", fault.as_str());
+            return answer::wrong(&fault);
+        }
     };
     let (name, now) = (digest::sha256(claim.subject.as_bytes()), doors.now());
     let taken = attempts(doors).take(&name, now);
@@ -145,15 +149,13 @@ fn journalled(claim: &Claim, collected: &Result<Vec<Collected>, Refused>) -> Val
         }
         Err(_) => ("refuse", "store_unreadable", Vec::new()),
     };
-    metrics::counter!("farside_gate_pickups_total", "by" => by, "verdict" => verdict, "code" => code)
-        .increment(1);
+    count(by, verdict, code);
     json!({"sub": claim.subject, "by": by, "verdict": verdict, "code": code, "token_ids": ids})
 }
 
 async fn wait(doors: &Doors, claim: &Claim, too_many: TooMany, now: u64) -> Answer {
     let by = if claim.phrase.is_some() { "phrase" } else { "key" };
-    metrics::counter!("farside_gate_pickups_total", "by" => by, "verdict" => "refuse", "code" => "too_many_attempts")
-        .increment(1);
+    count(by, "refuse", "too_many_attempts");
     let members = json!({"sub": claim.subject, "by": by, "verdict": "refuse", "code": "too_many_attempts"});
     if let Err(unwritten) = doors.write_down("pickup", now, members).await {
         return answer::refused(&unwritten);
@@ -162,6 +164,11 @@ async fn wait(doors: &Doors, claim: &Claim, too_many: TooMany, now: u64) -> Answ
     let mut answer = answer::json_answer(StatusCode::TOO_MANY_REQUESTS, &body);
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(too_many.wait_seconds));
     answer
+}
+
+fn count(by: &'static str, verdict: &'static str, code: &'static str) {
+    let labels = [("by", by), ("verdict", verdict), ("code", code)];
+    metrics::counter!("farside_gate_pickups_total", &labels).increment(1);
 }
 
 /// The counters; whoever panicked while holding them left them whole, as each step is one assignment.

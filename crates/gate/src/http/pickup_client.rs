@@ -1,7 +1,7 @@
 //! `farside gate pickup`: the holder's side of `/pickup`, for people with a phrase and bots with a key.
 //!
-//! Talks to the running gate of this configuration over one connection, once. Refuses an answer that is larger or slower
-//! than a gate's, and over TLS believes only the certificates it was given.
+//! Talks to the running gate of this configuration over one connection, once. Refuses an answer that is
+//! larger or slower than a gate's, and over TLS believes only the certificates it was given.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -82,8 +82,8 @@ fn ask(doorstep: &Doorstep<'_>, method: &str, path: &str, body: &str) -> Result<
     let address = reachable(doorstep.listen.address);
     let hint = format!("start it with `farside gate serve`, or look whether it listens on {address}");
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let answer = exchange(doorstep, address, &request)

@@ -1,6 +1,8 @@
-//! A holder's proof that it has its key: a short-lived JWT for this one gate's `/pickup` (in the manner of RFC 7523).
+//! A holder's proof that it has its key: a short-lived JWT for this one gate's `/pickup` (in the manner of
+//! RFC 7523).
 //!
-//! Made by the holder's own command, never by the gate: the key is the holder's and is read, used once and forgotten.
+//! Made by the holder's own command, never by the gate: the key is the holder's and is read, used once and
+//! forgotten.
 
 use std::path::Path;
 

@@ -1,8 +1,9 @@
-//! `/verify`: the question a reverse proxy asks before it lets a request through (nginx `auth_request` and its kin).
+//! `/verify`: the question a reverse proxy asks before it lets a request through (nginx `auth_request` and
+//! its kin).
 //!
-//! The answer rests on the token, the gate's trust and the audience that the proxy's own configuration names. Nothing
-//! else in the request decides: no `X-Forwarded-*`, no method, no path; and a request that brings an identity header of
-//! ours is refused whole.
+//! The answer rests on the token, the gate's trust and the audience that the proxy's own configuration names.
+//! Nothing else in the request decides: no `X-Forwarded-*`, no method, no path; and a request that brings an
+//! identity header of ours is refused whole.
 
 use farside_verify::{Code, Refusal};
 use hyper::StatusCode;
@@ -41,8 +42,7 @@ pub(crate) async fn answer(doors: &Doors, request: &Parts) -> Answer {
         Err(Closed::Refused(refusal)) => answer::refused(&refusal),
         Err(Closed::Wrong(fault)) => {
             tracing::warn!(code = fault.as_str(), "a request at /verify is wrong");
-            metrics::counter!("farside_gate_wrong_requests_total", "door" => "verify", "code" => fault.as_str())
-                .increment(1);
+            super::count_wrong("verify", fault.as_str());
             answer::wrong(&fault)
         }
     }
@@ -94,8 +94,8 @@ pub(crate) fn audience_of<'a>(trust: &'a TrustState, query: &'a Form) -> Result<
     }
 }
 
-/// 200 and who it is. All five headers are always set, empty where there is nothing to say, so that a proxy which copies
-/// them overwrites whatever the client may have sent under these names.
+/// 200 and who it is. All five headers are always set, empty where there is nothing to say, so that a proxy
+/// which copies them overwrites whatever the client may have sent under these names.
 fn admitted(grant: &Grant) -> Answer {
     let mut answer = answer::typed(StatusCode::OK, "text/plain", Bytes::new());
     let name = |text| answer::header_text(text, b"", Spaces::Encoded).into_owned();

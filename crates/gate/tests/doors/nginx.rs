@@ -1,6 +1,7 @@
 //! The gate behind a real nginx with the configuration that operators are given, `deploy/nginx/farside.conf`.
 //!
-//! The application behind it is a few lines that answer with what they were sent, so that what reached it can be seen.
+//! The application behind it is a few lines that answer with what they were sent, so that what reached it can
+//! be seen.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -59,7 +60,8 @@ impl Drop for Front {
     }
 }
 
-/// One process in the foreground with all its files below `prefix`, so that it needs no rights and leaves nothing.
+/// One process in the foreground with all its files below `prefix`, so that it needs no rights and leaves
+/// nothing.
 fn start_nginx(prefix: &Path, servers: &str) -> Child {
     let at = prefix.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -200,7 +202,8 @@ fn no_path_query_or_forwarded_header_leads_around_the_gate() {
         assert!(!answer.contains("reached"), "{path} {answer}");
     }
     let forwarded = "X-Forwarded-Uri: /healthz\r\nX-Original-URL: /healthz\r\nX-Forwarded-User: root\r\n\
-                     X-Forwarded-For: 127.0.0.1\r\nX-HTTP-Method-Override: OPTIONS\r\nUser-Agent: kube-probe\r\n";
+                     X-Forwarded-For: 127.0.0.1\r\nX-HTTP-Method-Override: OPTIONS\r\n\
+                     User-Agent: kube-probe\r\n";
     assert!(front.ask("/page?aud=other", forwarded).starts_with("HTTP/1.1 401"));
     let now = farside_service::time::now_unix();
     let claims = super::realm::claims("anna", 1, now, "").replace("\"db\"", "\"other\"");
