@@ -291,8 +291,8 @@ fn pack(
     Ok(writer.finish(&[order.online])?)
 }
 
-/// Opens what was packed as a gate will: what would be refused there never leaves the house. It catches, say, keys
-/// that the release people of the newest charter have not signed.
+/// Opens what was packed as a gate will: what would be refused there never leaves the house. It catches, say,
+/// keys that the release people of the newest charter have not signed.
 fn check(order: &Order<'_>, packed: &Packed) -> Result<(), BundleFault> {
     let chain = order.store.read(|transaction| ceremony::read_chain(transaction))?;
     let newest = chain.last().ok_or(CharterFault::None)?;
