@@ -16,7 +16,6 @@ use super::form::{FORM_BYTES_MAX, Form};
 use super::{Doors, body};
 use crate::config::IntrospectionClient;
 use crate::judge::Inspection;
-use crate::trust::TrustState;
 
 /// The claims shown to a resource server, as signed. A claim of another name is nobody's business here, and
 /// could otherwise pass itself off as `active`.
@@ -65,7 +64,8 @@ async fn inspect(doors: &Doors, client: &IntrospectionClient, token: &str) -> An
         Ok(trust) => trust,
         Err(refusal) => return answer::refused(&refusal),
     };
-    match doors.inspect(&trust, token, audience_of(client, &trust)).await {
+    // A client that stands for no audience in particular may ask about tokens of any audience of the site.
+    match doors.inspect(&trust, token, client.audience.as_deref()).await {
         Ok(inspection) => answer::json_answer(StatusCode::OK, &active(&inspection)),
         Err(refusal) if cannot_judge(&refusal) => answer::refused(&refusal),
         // RFC 7662 §2.2: no reason is given to the one who asks; it stands in the journal.
@@ -88,11 +88,6 @@ where
         Some(token) if !token.is_empty() => Ok(token.to_owned()),
         _ => Err(RequestFault::ParametersInvalid("the parameter token is missing".into())),
     }
-}
-
-/// The audience that the client was configured for; without one, the only audience of the site's policy.
-fn audience_of<'a>(client: &'a IntrospectionClient, trust: &'a TrustState) -> Option<&'a str> {
-    client.audience.as_deref().or_else(|| trust.single_audience())
 }
 
 fn active(inspection: &Inspection) -> Value {
