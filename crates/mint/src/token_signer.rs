@@ -78,6 +78,7 @@ impl std::fmt::Debug for Unbelieved {
 }
 
 /// A signature, where it fits without an allocation of its own.
+#[expect(clippy::large_enum_variant, reason = "it lives for one signature, on the stack")]
 enum Bytes {
     Short(Signature),
     Long(Vec<u8>),

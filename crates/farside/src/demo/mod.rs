@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.serve {
         journey.invite(&mut stage)?;
-        stage.wait();
+        stage.wait()?;
     }
     Ok(())
 }

@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use farside_service::cli::{Failure, OrFailure};
 use farside_service::durable::{self, Mode};
+use farside_service::web::Shutdown;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use super::story::Story;
 
 /// How long a server may take to listen.
 const READY_SECONDS_MAX: u64 = 20;
+/// How long it may take to end.
+const END_SECONDS_MAX: u64 = 5;
 const POLL_MILLISECONDS: u64 = 10;
 
 /// The stage and its narrator.
@@ -166,11 +170,14 @@ impl Stage {
         command
     }
 
-    /// Waits until a server ends or the person at the keyboard interrupts, which ends all of them.
-    pub(crate) fn wait(&mut self) {
-        while self.servers.iter_mut().all(|(_, child)| matches!(child.try_wait(), Ok(None))) {
-            std::thread::sleep(Duration::from_millis(POLL_MILLISECONDS * 10));
-        }
+    /// Waits until somebody interrupts or ends this program.
+    pub(crate) fn wait(&self) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.or_could_not(|| "wait for an end".into())?;
+        runtime.block_on(async {
+            Shutdown::on_signals().or_could_not(|| "wait for an end".into())?.wait().await;
+            Ok(())
+        })
     }
 
     /// The stage's folder.
@@ -182,9 +189,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         for (_, child) in &mut self.servers {
-            // One that has ended already can neither be killed nor needs to be.
-            drop(child.kill());
-            drop(child.wait());
+            end(child);
         }
         if self.removed_at_end
             && let Err(error) = fs::remove_dir_all(&self.folder)
@@ -192,6 +197,18 @@ impl Drop for Stage {
             self.story.tell(&format!("{} could not be removed: {error}", self.folder.display()));
         }
     }
+}
+
+/// Asks a server to end as its operator would, and insists after a while.
+fn end(child: &mut Child) {
+    // One that has ended already can neither be asked nor needs to be.
+    let _ = rustix::process::kill_process(Pid::from_child(child), Signal::TERM);
+    let deadline = Instant::now() + Duration::from_secs(END_SECONDS_MAX);
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(POLL_MILLISECONDS));
+    }
+    drop(child.kill());
+    drop(child.wait());
 }
 
 /// A loopback address that nobody uses just now.

@@ -189,7 +189,7 @@ fn scope(text: &str) -> Result<Vec<&str>, OAuthError> {
     let token =
         |part: &&str| !part.is_empty() && part.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
     let mut parts: Vec<&str> = text.split(' ').collect();
-    if !parts.iter().all(|part| token(part)) {
+    if !parts.iter().all(token) {
         return Err(OAuthError::new(ErrorCode::InvalidScope, "the scope is malformed"));
     }
     parts.sort_unstable();
