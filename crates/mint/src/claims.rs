@@ -209,7 +209,8 @@ mod tests {
         let json = draft().write().at(&TokenPosition::new("plant7", 36).unwrap());
         assert_eq!(
             json,
-            "{\"iss\":\"https://gate.plant7.example\",\"sub\":\"ada\",\"aud\":\"historian\",\"client_id\":\"ada\",\
+            "{\"iss\":\"https://gate.plant7.example\",\"sub\":\"ada\",\"aud\":\"historian\",\
+             \"client_id\":\"ada\",\
              \"iat\":1764000000,\"exp\":1764000900,\"jti\":\"plant7-10\"}"
         );
     }

@@ -1,7 +1,7 @@
-//! May this token be made? A request, the directory and the site's policy give a [`Draft`] or a reason why not.
+//! May this token be made? A request, the directory and the site's policy give a [`Draft`], or a reason.
 //!
-//! Pure: no clock, no disk, no key. For [`issue`](crate::issue), which signs drafts and nothing else. What the
-//! far side would refuse is refused here: unknown audiences, roles not held, lifetimes and sizes over the limit.
+//! Pure: no clock, no disk. For [`issue`](crate::issue), which signs drafts and nothing else. What the far
+//! side would refuse is refused here: unknown audiences, roles not held, lifetimes and sizes over the limit.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Standing orders: whenever a bundle is made for a site, each of its orders gets a fresh token that rides in it.
+//! Standing orders: whenever a bundle is made for a site, each of its orders gets a fresh token in it.
 //!
 //! So a carried token is renewed on the site's own cadence, before the last one expires, and its text lies
-//! nowhere on the near side but inside the sealed bundle. An order that may no longer be served is left out and
-//! told in the log; it never keeps a bundle from being made.
+//! nowhere on the near side but inside the sealed bundle. An order that may no longer be served is left out
+//! and told in the log; it never keeps a bundle from being made.
 
 use std::ops::Range;
 
@@ -117,7 +117,8 @@ pub fn add(store: &Store, order: &NewOrder, now: u64) -> Result<Placed, OrderFau
     let roles = order.roles.as_ref().map(serde_json::to_string).transpose()?;
     let id = store.write(|transaction| {
         transaction.execute(
-            "INSERT INTO standing_order (site, subject, audience, lifetime_seconds, profile, roles, claim, created_at)
+            "INSERT INTO standing_order (site, subject, audience, lifetime_seconds, profile, roles,
+               claim, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             (
                 &order.site,

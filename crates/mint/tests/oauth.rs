@@ -77,7 +77,8 @@ impl Mint {
 
     async fn with_assertion(&self, assertion: &str) -> Answer {
         let body = format!(
-            "grant_type=client_credentials&audience={AUDIENCE}&client_assertion_type={}&client_assertion={assertion}",
+            "grant_type=client_credentials&audience={AUDIENCE}&client_assertion_type={}\
+             &client_assertion={assertion}",
             ASSERTION_TYPE.replace(':', "%3A")
         );
         self.post(None, &body).await
@@ -111,7 +112,8 @@ fn assertion(header: &Value, claims: &Value, key: &EcdsaKeyPair) -> String {
 fn claims() -> Value {
     let now = now_unix();
     let id = base64url(farside_service::random::bytes::<12>().unwrap());
-    json!({"iss": "p1", "sub": "p1", "aud": format!("{URL}/oauth2/token"), "iat": now, "exp": now + 300, "jti": id})
+    let audience = format!("{URL}/oauth2/token");
+    json!({"iss": "p1", "sub": "p1", "aud": audience, "iat": now, "exp": now + 300, "jti": id})
 }
 
 /// RFC 6749 §5.2: the code, a status, JSON, and nothing that a cache may keep.
@@ -301,7 +303,8 @@ async fn assertions_of_attackers_buy_nothing() {
     }
     let mine = assertion(&header, &claims(), &mint.poller);
     let body = format!(
-        "grant_type=client_credentials&audience={AUDIENCE}&client_id=b1&client_assertion_type={ASSERTION_TYPE}&client_assertion={mine}"
+        "grant_type=client_credentials&audience={AUDIENCE}&client_id=b1\
+         &client_assertion_type={ASSERTION_TYPE}&client_assertion={mine}"
     );
     assert_error(&mint.post(None, &body).await, 401, "invalid_client", "client_id of another client");
 }

@@ -97,7 +97,7 @@ fn run_add(add: Add, program: &Program) -> Result<(), Failure> {
     )?;
     if placed.may_lapse {
         eprintln!(
-            "farside: note: the token may expire before the next bundle arrives; a longer --lifetime bridges it"
+            "farside: note: the token may expire before the next bundle arrives; a longer --lifetime helps"
         );
     }
     let told = Added { order: placed.id, lifetime_seconds: placed.lifetime_seconds, phrase: made_phrase };

@@ -1,6 +1,6 @@
-//! The OAuth 2.0 face of the mint: token endpoint (RFC 6749 client credentials), metadata (RFC 8414), JWK Set.
+//! The OAuth 2.0 face of the mint: token endpoint (RFC 6749, client credentials), metadata (RFC 8414), keys.
 //!
-//! Refuses whatever the RFCs refuse, in their words; what a token may say is decided by [`judge`](crate::judge).
+//! Refuses whatever the RFCs refuse, in their words; what a token may say, [`judge`](crate::judge) decides.
 
 mod client;
 mod error;
@@ -184,7 +184,7 @@ fn request(directory: &Directory, client: &Client<'_>, form: &Form) -> Result<Is
     })
 }
 
-// RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ). A scope of ours is a role that the client holds.
+// RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ). A scope of ours is a role the client holds.
 fn scope(text: &str) -> Result<Vec<&str>, OAuthError> {
     let token =
         |part: &&str| !part.is_empty() && part.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));

@@ -57,14 +57,19 @@ impl Realm {
 
     fn fill(&self) {
         self.sql(&format!(
-            "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
+            "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max,
+               token_bytes_max,
                 leeway_seconds, courier_seconds, every_seconds, sealed, created_at, profiles)
-             VALUES ('plant7', '{ISSUER_URL}', 'ES256', 900, 86400, 8192, 60, 86400, 3600, 0, {NOW}, '[\"access\",\"lean\",\"jwt-svid\"]');
+             VALUES ('plant7', '{ISSUER_URL}', 'ES256', 900, 86400, 8192, 60, 86400, 3600, 0, {NOW},
+                '[\"access\",\"lean\",\"jwt-svid\"]');
              INSERT INTO audience (name, site) VALUES ('{AUDIENCE}', 'plant7');
-             INSERT INTO subject (name, kind, client_id) VALUES ('ada', 'person', 'ada'), ('poller', 'bot', 'p1'),
+             INSERT INTO subject (name, kind, client_id) VALUES ('ada', 'person', 'ada'), ('poller',
+                'bot', 'p1'),
                 ('backup', 'bot', 'b1');
-             INSERT INTO subject_role (subject, role) VALUES ('ada', 'operator'), ('poller', 'reader'), ('poller', 'writer');
-             INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES ('plant7', 'keys', 1, x'', 1);"
+             INSERT INTO subject_role (subject, role) VALUES ('ada', 'operator'), ('poller', 'reader'),
+                ('poller', 'writer');
+             INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES ('plant7',
+                'keys', 1, x'', 1);"
         ));
     }
 
@@ -75,10 +80,14 @@ impl Realm {
         made.keep(&self.mint.home.0.join(&path), &passphrase()).unwrap();
         let (kid, jwk, name) = (&made.kid, &made.jwk, algorithm.name());
         self.sql(&format!(
-            "INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until, accept_until, created_at)
+            "INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until,
+               accept_until, created_at)
              VALUES ('{kid}', 'plant7', '{name}', '{}', '{jwk}', '{path}', {}, {}, {}, {NOW});
              INSERT INTO release_key (site, version, kid) VALUES ('plant7', 1, '{kid}');",
-            purpose.as_str(), period.sign_from, period.sign_until, period.accept_until
+            purpose.as_str(),
+            period.sign_from,
+            period.sign_until,
+            period.accept_until
         ));
         self.kids.push((algorithm, made.kid.clone(), made.jwk.clone()));
         made.kid
