@@ -32,8 +32,10 @@ const CLIENTS: usize = 64;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(1500);
 const RECORD_BYTES: usize = 330;
-const CLAIMS: &str = "{\"iss\":\"https://gate.site-a.example\",\"sub\":\"person-0123456789\",\"aud\":\"warehouse\",\
-    \"client_id\":\"c1\",\"iat\":1764000000,\"exp\":1764000900,\"jti\":\"site-a-7ps\",\"flr\":41,\"roles\":[\"operator\"]}";
+const CLAIMS: &str = concat!(
+    r#"{"iss":"https://gate.site-a.example","sub":"person-0123456789","aud":"warehouse","client_id":"c1","#,
+    r#""iat":1764000000,"exp":1764000900,"jti":"site-a-7ps","flr":41,"roles":["operator"]}"#,
+);
 
 /// Prints the figures of issuing.
 pub(crate) fn run() {
@@ -67,15 +69,15 @@ impl Realm {
             realm.add_site(site, algorithm, now);
         }
         realm.sql(&format!(
-            "INSERT INTO subject (name, kind, client_id, secret_sha256) VALUES ('person-0123456789', 'bot', 'c1', x'{hash}');
+            "INSERT INTO subject (name, kind, client_id, secret_sha256) VALUES ('person-0123456789',
+               'bot', 'c1', x'{hash}');
              INSERT INTO subject_role (subject, role) VALUES ('person-0123456789', 'operator');"
         ));
         realm
     }
 
     fn sql(&self, statements: &str) {
-        let written =
-            self.store.write(|transaction| transaction.execute_batch(statements).map_err(StoreFault::from));
+        let written = self.store.write(|open| open.execute_batch(statements).map_err(StoreFault::from));
         written.expect("statements that fit the schema");
     }
 
@@ -86,12 +88,16 @@ impl Realm {
         key.keep(&self.mint.home.0.join(&path), &self.passphrase).expect("a key file");
         let (kid, jwk, name) = (&key.kid, &key.jwk, algorithm.name());
         self.sql(&format!(
-            "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
+            "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max,
+               token_bytes_max,
                 leeway_seconds, courier_seconds, every_seconds, sealed, created_at, profiles)
-             VALUES ('{site}', 'https://gate.{site}.example', '{name}', 900, 86400, 1024, 60, 86400, 3600, 0, {now}, '[\"access\"]');
+             VALUES ('{site}', 'https://gate.{site}.example', '{name}', 900, 86400, 1024, 60, 86400,
+                3600, 0, {now}, '[\"access\"]');
              INSERT INTO audience (name, site) VALUES ('warehouse-{site}', '{site}');
-             INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES ('{site}', 'keys', 1, x'', 1);
-             INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until, accept_until, created_at)
+             INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES ('{site}',
+                'keys', 1, x'', 1);
+             INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until,
+                accept_until, created_at)
              VALUES ('{kid}', '{site}', '{name}', 'sig', '{jwk}', '{path}', {}, {}, {}, {now});
              INSERT INTO release_key (site, version, kid) VALUES ('{site}', 1, '{kid}');",
             period.sign_from, period.sign_until, period.accept_until
@@ -107,8 +113,8 @@ impl Realm {
         let directory = self.store.directory().expect("a directory");
         let site = directory.sites().iter().find(|site| site.algorithm == algorithm).expect("a site");
         let record = &site.keys[0];
-        let key =
-            keys::open_token(&self.mint.home.0.join(&record.path), &self.passphrase).expect("a key file");
+        let path = self.mint.home.0.join(&record.path);
+        let key = keys::open_token(&path, &self.passphrase).expect("a key file");
         TokenSigner::new(Arc::new(key), &record.jwk, site).expect("a key that gates load")
     }
 }
@@ -147,7 +153,7 @@ fn peer(algorithm: Algorithm) -> (jsonwebtoken::Header, jsonwebtoken::EncodingKe
 /// Limit and mint in turn, so that a busy machine or disk slows both alike.
 fn print_issuing(realm: &Realm, folder: &Path) {
     let issuer = Arc::new(realm.issuer());
-    let server = Served::start(realm, &issuer);
+    let server = Served::start(&issuer);
     let (mut limits, mut by_es, mut by_ed, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let limit = limit_per_second(&folder.join(format!("limit-{round}.log")));
@@ -177,10 +183,8 @@ fn limit_per_second(path: &Path) -> f64 {
             scope.spawn(|| {
                 while start.elapsed() < ROUND {
                     black_box(key.sign(&dice, CLAIMS.as_bytes()).expect("a signature"));
-                    group
-                        .append(vec![b'x'; RECORD_BYTES])
-                        .and_then(|ticket| Ok(ticket.wait()?))
-                        .expect("a disk");
+                    let ticket = group.append(vec![b'x'; RECORD_BYTES]).expect("an open log");
+                    ticket.wait().expect("a disk");
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -197,17 +201,16 @@ struct Served {
 }
 
 impl Served {
-    fn start(realm: &Realm, issuer: &Arc<Issuer>) -> Served {
+    fn start(issuer: &Arc<Issuer>) -> Served {
         issuer.warm_up(now_unix()).expect("keys that open");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
         let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls: None, clear_beyond_loopback: None };
         let server = runtime.block_on(Server::bind(&listen, &Limits::default())).expect("a port");
         let address = server.local_addr().expect("a TCP address");
-        let endpoints =
-            Endpoints::new(Arc::clone(issuer), "https://mint.example", SpentAssertions::default());
+        let (issuer, spent) = (Arc::clone(issuer), SpentAssertions::default());
+        let endpoints = Endpoints::new(issuer, "https://mint.example", spent);
         let shutdown = Shutdown::manual();
         runtime.spawn(server.serve_router(endpoints.router(), shutdown.clone()));
-        let _ = realm;
         Served { runtime, address, shutdown }
     }
 

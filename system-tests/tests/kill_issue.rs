@@ -1,5 +1,5 @@
-//! A mint killed with SIGKILL under load, again and again: every token that a client holds has its leaf, and no
-//! two tokens share a position.
+//! A mint killed with SIGKILL under load, again and again: every token that a client holds has its leaf, and
+//! no two tokens share a position.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
