@@ -1,4 +1,5 @@
-//! The commands as an operator types them, through the real program: what they say, what they refuse, and what they leave.
+//! The commands as an operator types them, through the real program: what they say, what they refuse, and
+//! what they leave.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 

@@ -1,7 +1,7 @@
 //! Packs what a site needs under the next number, and lets nobody ever see one number with two contents.
 //!
 //! ```text
-//!   issue parcels ─▶ take leaves ─▶ pack ─▶ staging/ ─▶ commit number and digest ─▶ rename into outbox/<site>/
+//!   issue parcels ─▶ take leaves ─▶ pack ─▶ staging/ ─▶ commit number and digest ─▶ outbox/<site>/
 //!                          crash: no row, file thrown away │ crash: row, file published later
 //! ```
 //!

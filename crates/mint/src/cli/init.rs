@@ -163,10 +163,10 @@ fn say_founded(
         || {
             format!(
                 "Realm {} is founded in {}.\n\
-                 Its charter is adopted: root 1 of 1, release 1 of 1. Every gate must be shown this fingerprint:\n\n\
+                 Its charter is adopted: root 1 of 1, release 1 of 1. Show every gate its fingerprint:\n\n\
                  \x20 {}\n  {}\n\n\
                  Both root and release keys lie in {}: whoever holds this disk and its passphrase\n\
-                 can add keys and loosen policy. Move them to another medium, or found the realm with --ceremony.",
+                 can add keys and loosen policy. Move them to another medium, or use --ceremony.",
                 init.realm,
                 home.0.display(),
                 fingerprint.words(),
@@ -187,7 +187,7 @@ fn say_ceremony(init: &Init, program: &Program, home: &Home, online: &SignerPubl
         || {
             format!(
                 "Realm {} is prepared in {}; it has no charter yet.\n\
-                 Each signer makes a key with `mint key new --role root|release --name NAME --out FILE`, then:\n  \
+                 Each signer makes a key: mint key new --role root|release --name NAME --out FILE. Then:\n  \
                  mint charter draft --root PUB … --root-threshold K \\\n      \
                  --release PUB … --release-threshold K --out FILE\n  \
                  mint charter sign --key KEY FILE     each root signer in turn\n  \

@@ -140,7 +140,8 @@ fn state(site: &Site, key: &TokenKeyRecord, now: u64) -> &'static str {
 fn as_json(key: &TokenKeyRecord) -> serde_json::Value {
     json!({
         "kid": key.kid, "algorithm": key.algorithm.name(), "use": key.purpose.as_str(),
-        "sign_from": key.sign_from, "sign_until": key.sign_until, "accept_until": key.accept_until, "usable_from": key.usable_from,
+        "sign_from": key.sign_from, "sign_until": key.sign_until, "accept_until": key.accept_until,
+        "usable_from": key.usable_from,
         "revoked": key.revoked,
     })
 }

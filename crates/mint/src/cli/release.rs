@@ -156,7 +156,8 @@ fn record(diary: &Diary, adopted: &Adopted) -> Result<(), Failure> {
     diary.record(
         "release_adopted",
         json!({
-            "site": adopted.site, "kind": adopted.kind, "version": adopted.version, "signers": adopted.signers,
+            "site": adopted.site, "kind": adopted.kind, "version": adopted.version,
+            "signers": adopted.signers,
         }),
     )
 }

@@ -1,5 +1,5 @@
-//! Fills the directory from a file of people, bots, agents and groups. What would happen is worked out first,
-//! in the same transaction that then does it: the dry run is the real run, rolled back.
+//! Fills the directory from a file of people, bots, agents and groups. The dry run is the
+//! real run, rolled back.
 
 mod file;
 mod groups;
@@ -17,7 +17,7 @@ pub use groups::{Listed, groups};
 
 /// Most entries of one file.
 pub const ENTRIES_MAX: usize = 1_000_000;
-/// Longest client id that is a bot's own name rather than a short made-up one.
+/// Longest client id that is a bot's own name.
 const CLIENT_ID_NAME_BYTES_MAX: usize = 24;
 
 /// One line of a directory file: a subject or a group, as it shall be.
@@ -484,11 +484,8 @@ fn set_groups(connection: &Connection, entry: &Entry) -> Result<(), ImportFault>
 
 fn disable_the_rest(connection: &Connection, entries: &[Entry], plan: &mut Plan) -> Result<(), ImportFault> {
     for (table, groups) in [("subject", false), ("team", true)] {
-        let named: BTreeSet<&str> = entries
-            .iter()
-            .filter(|entry| (entry.what == What::Group) == groups)
-            .map(|entry| entry.name.as_str())
-            .collect();
+        let of_table = entries.iter().filter(|entry| (entry.what == What::Group) == groups);
+        let named: BTreeSet<&str> = of_table.map(|entry| entry.name.as_str()).collect();
         let mut statement =
             connection.prepare(&format!("SELECT name FROM {table} WHERE enabled ORDER BY name"))?;
         let enabled: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
