@@ -143,7 +143,8 @@ fn two_of_two_sign_the_charter_and_the_calendar_in_turn() {
     ok(
         folder,
         &format!(
-            "{NEAR} charter draft --root a.key --root b.key --root-threshold 2 --release a.key --release b.key \
+            "{NEAR} charter draft --root a.key --root b.key --root-threshold 2 \
+             --release a.key --release b.key \
              --release-threshold 2 --out charter"
         ),
     );
