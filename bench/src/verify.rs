@@ -75,7 +75,7 @@ impl Subject {
         };
         let mut peer = self.peer();
         let name = self.name.to_ascii_lowercase().replace('-', "_");
-        println!("verify_{name}_allocations {}", allocations(&mut whole));
+        println!("verify_{name}_allocations {}", allocations(whole));
         println!("verify_{name}_peer_allocations {}", allocations(&mut peer));
         let measured = measure(&mut [&mut bare, &mut whole, &mut *peer]);
         println!("verify_{name}_per_second {:.0}", measured.per_second(1));
