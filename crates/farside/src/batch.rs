@@ -14,8 +14,8 @@ use crate::verify::{Accepted, Verdicts};
 /// A key set and a token, both written with an escape for every character, and room for the rest.
 const LINE_BYTES_MAX: usize = 6 * (KEY_SET_BYTES_MAX + TOKEN_BYTES_MAX) + 64 * 1024;
 
-/// One line in. Members of `policy` that are left out (or null) are not demanded. Members of the line that are not
-/// known (the asker's own number, a remark) are left aside; a demand that is not known is refused.
+/// One line in. Members of `policy` that are left out (or null) are not demanded. Members of the line that
+/// are not known (the asker's own number, a remark) are left aside; a demand that is not known is refused.
 #[derive(Deserialize)]
 struct Request<'a> {
     token: String,
