@@ -29,7 +29,8 @@ fn tokens_that_do_not_belong_are_refused_each_for_its_reason() {
         check(&sides, &with_claim(&token, "roles", json!(["admin"])), CONTROL)["code"],
         "signature_invalid"
     );
-    assert_eq!(check(&sides, &token[..token.len() - 4], CONTROL)["code"], "malformed");
+    let unsigned = token.rsplit_once('.').expect("a token has a signature").0;
+    assert_eq!(check(&sides, unsigned, CONTROL)["code"], "malformed");
 
     let expiry = claims(&token)["exp"].as_u64().unwrap();
     let late = format!("gate check {token} --now {} --json --config far/gate.toml", expiry + 3_600);
