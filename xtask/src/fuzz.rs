@@ -14,7 +14,8 @@ const INPUT_BYTES_MAX: usize = 64 * 1024;
 /// What cargo-fuzz would pass: coverage for libFuzzer to follow, and the address sanitizer.
 const INSTRUMENTATION: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address";
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
+    -Zsanitizer=address";
 
 /// Runs every target for so many seconds, stopping at the first crash.
 pub(crate) fn run(seconds: Option<&str>) -> Outcome {
