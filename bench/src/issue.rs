@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
+};
 use base64::Engine as _;
 use farside_mint::claims::Profile;
 use farside_mint::config::{Home, Mint};
 use farside_mint::issue::Issuer;
+use farside_mint::judge::{IssueRequest, Requester};
 use farside_mint::keys::{self, MadeKey, Passphrase, Period};
 use farside_mint::oauth::{Endpoints, SpentAssertions};
 use farside_mint::store::{Purpose, Store, StoreFault};
@@ -41,6 +44,7 @@ const CLAIMS: &str = concat!(
 pub(crate) fn run() {
     let folder = tempfile::tempdir_in(".").expect("a folder on this disk");
     let realm = Realm::found(folder.path());
+    print_size(&realm);
     for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
         print_signing(&realm, algorithm);
     }
@@ -119,6 +123,30 @@ impl Realm {
     }
 }
 
+/// Issuer URL, subject, audience, client id, times, id, floor and one role: complete after RFC 9068.
+fn print_size(realm: &Realm) {
+    let digest = "0".repeat(64);
+    realm.sql(&format!(
+        "INSERT INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, issued_at, not_after,
+           next_by, charter_version, keys_version, policy_version)
+         VALUES ('es', 4711, 'full', '{digest}', '{digest}', 1, 'f', 1, 1, 1, 1, 1, 1)"
+    ));
+    let request = IssueRequest {
+        requester: Requester::Operator("bench".to_owned()),
+        subject: "person-0123456789".to_owned(),
+        audience: "warehouse-es".to_owned(),
+        roles: None,
+        groups: Vec::new(),
+        scope: None,
+        lifetime_seconds: None,
+        profile: Profile::Access,
+        confirmation: None,
+        assertion: None,
+    };
+    let token = realm.issuer().issue(&request, now_unix()).expect("a token");
+    println!("token_es256_bytes {}", token.expose().len());
+}
+
 fn print_signing(realm: &Realm, algorithm: Algorithm) {
     let signer = realm.signer(algorithm);
     let (header, key) = peer(algorithm);
@@ -155,11 +183,15 @@ fn print_issuing(realm: &Realm, folder: &Path) {
     let issuer = Arc::new(realm.issuer());
     let server = Served::start(&issuer);
     let (mut limits, mut by_es, mut by_ed, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut checked_limits, mut checked_shares) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let limit = limit_per_second(&folder.join(format!("limit-{round}.log")));
+        let limit = limit_per_second(&folder.join(format!("limit-{round}.log")), Own::Signature);
+        let checked = limit_per_second(&folder.join(format!("checked-{round}.log")), Own::SignatureChecked);
         let es = server.tokens_per_second("warehouse-es", &realm.secret);
         let ed = server.tokens_per_second("warehouse-ed", &realm.secret);
         limits.push(limit);
+        checked_limits.push(checked);
+        checked_shares.push(es / checked);
         by_es.push(es);
         by_ed.push(ed);
         shares.push(es / limit);
@@ -168,13 +200,25 @@ fn print_issuing(realm: &Realm, folder: &Path) {
     println!("issue_limit_es256_per_second {:.0}", median(limits));
     println!("issue_http_es256_per_second {:.0}", median(by_es));
     println!("issue_http_es256_share_of_limit {:.3}", median(shares));
+    println!("issue_checked_limit_es256_per_second {:.0}", median(checked_limits));
+    println!("issue_http_es256_share_of_checked_limit {:.3}", median(checked_shares));
     println!("issue_http_eddsa_per_second {:.0}", median(by_ed));
     server.stop();
 }
 
+/// What a limit does before it waits for the disk.
+#[derive(Clone, Copy, PartialEq)]
+enum Own {
+    /// The bare signature.
+    Signature,
+    /// The signature, and the check of it that the mint makes of all its own.
+    SignatureChecked,
+}
+
 /// What the bare signature and the group-committed fsync allow: 64 threads that sign and wait for the disk.
-fn limit_per_second(path: &Path) -> f64 {
+fn limit_per_second(path: &Path, own: Own) -> f64 {
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+    let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.public_key()).expect("a public key");
     let (group, _) = Log::open(path, |_| {}).expect("a log");
     let (dice, done) = (SystemRandom::new(), AtomicU64::new(0));
     let start = Instant::now();
@@ -182,7 +226,10 @@ fn limit_per_second(path: &Path) -> f64 {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 while start.elapsed() < ROUND {
-                    black_box(key.sign(&dice, CLAIMS.as_bytes()).expect("a signature"));
+                    let signature = black_box(key.sign(&dice, CLAIMS.as_bytes()).expect("a signature"));
+                    if own == Own::SignatureChecked {
+                        public.verify_sig(CLAIMS.as_bytes(), signature.as_ref()).expect("our own");
+                    }
                     let ticket = group.append(vec![b'x'; RECORD_BYTES]).expect("an open log");
                     ticket.wait().expect("a disk");
                     done.fetch_add(1, Ordering::Relaxed);

@@ -16,7 +16,8 @@ pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
     let Command::Check = command;
     let mint = program.mint()?;
     let checked = log::check(&mint.home.log()).map_err(|fault| {
-        Failure::refused(fault.to_string()).hint("restore the log from a copy, or ask for help")
+        Failure::refused(fault.to_string())
+            .hint("a mint that has never issued has no log yet; any other: restore the log from a copy")
     })?;
     program.output.say(|| describe(&checked), &checked)
 }
