@@ -5,7 +5,7 @@ use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
 const PEERS: [(&str, &str); 6] = [
-    ("nginx", "nginx-light"),
+    ("nginx", "nginx"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("strace", "strace"),
