@@ -27,7 +27,7 @@ fn describe(checked: &Checked) -> String {
     let rows: Vec<_> =
         shards.iter().map(|length| vec![length.shard.clone(), length.leaves.to_string()]).collect();
     let mut text = table(&["shard", "leaves"], &rows);
-    text.push_str(&format!("{records} records, every one whole and at a position of its own"));
+    text.push_str(&format!("\n{records} records, every one whole and at a position of its own"));
     if *open_positions > 0 {
         text.push_str(&format!(
             "\n{open_positions} positions are open: tokens are being made there, or a crash \
