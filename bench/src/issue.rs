@@ -129,11 +129,13 @@ fn print_size(realm: &Realm) {
     realm.sql(&format!(
         "INSERT INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, issued_at, not_after,
            next_by, charter_version, keys_version, policy_version)
-         VALUES ('es', 4711, 'full', '{digest}', '{digest}', 1, 'f', 1, 1, 1, 1, 1, 1)"
+         VALUES ('es', 4711, 'full', '{digest}', '{digest}', 1, 'f', 1, 1, 1, 1, 1, 1);
+         INSERT INTO subject (name, kind, client_id) VALUES ('ada.lovelace', 'person', 'c2');
+         INSERT INTO subject_role (subject, role) VALUES ('ada.lovelace', 'operator');"
     ));
     let request = IssueRequest {
         requester: Requester::Operator("bench".to_owned()),
-        subject: "person-0123456789".to_owned(),
+        subject: "ada.lovelace".to_owned(),
         audience: "warehouse-es".to_owned(),
         roles: None,
         groups: Vec::new(),
