@@ -115,7 +115,7 @@ impl Realm {
 
     fn signer(&self, algorithm: Algorithm) -> TokenSigner {
         let directory = self.store.directory().expect("a directory");
-        let site = directory.sites().iter().find(|site| site.algorithm == algorithm).expect("a site");
+        let site = directory.sites().iter().find(|site| site.terms.algorithm == algorithm).expect("a site");
         let record = &site.keys[0];
         let path = self.mint.home.0.join(&record.path);
         let key = keys::open_token(&path, &self.passphrase).expect("a key file");

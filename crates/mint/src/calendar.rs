@@ -89,7 +89,7 @@ pub fn make(
 
 fn algorithm(site: &Site, new: NewKey) -> Result<Algorithm, CalendarFault> {
     match (new.purpose, new.algorithm) {
-        (Purpose::Sig, chosen) => Ok(chosen.unwrap_or(site.algorithm)),
+        (Purpose::Sig, chosen) => Ok(chosen.unwrap_or(site.terms.algorithm)),
         (Purpose::JwtSvid, None) => Ok(Algorithm::Es256),
         (Purpose::JwtSvid, Some(chosen @ (Algorithm::Es256 | Algorithm::Rs256))) => Ok(chosen),
         (Purpose::JwtSvid, Some(other)) => Err(CalendarFault::SvidAlgorithm(other)),
@@ -106,7 +106,7 @@ fn period(site: &Site, new: NewKey, now: u64) -> Result<Period, CalendarFault> {
     let sign_until = sign_from + new.cryptoperiod_seconds;
     // No token outlives its key: the last one signed may live as long as the site allows, on a clock that
     // lags.
-    let accept_until = sign_until + site.lifetime_seconds_max + site.leeway_seconds;
+    let accept_until = sign_until + site.terms.lifetime_seconds_max + site.terms.leeway_seconds;
     Ok(Period { sign_from, sign_until, accept_until })
 }
 

@@ -103,7 +103,7 @@ impl Desk {
     fn is_due(&self, site: &Site, now: u64) -> bool {
         let last = site.last_bundle.map_or(self.opened_at, |bundle| bundle.issued_at);
         let tried = self.tried().get(&site.name).copied().unwrap_or(0);
-        now >= last.saturating_add(site.every_seconds) && now >= tried.saturating_add(RETRY_SECONDS)
+        now >= last.saturating_add(site.terms.every_seconds) && now >= tried.saturating_add(RETRY_SECONDS)
     }
 
     fn make_due_bundle(&self, site: &Site, now: u64) {

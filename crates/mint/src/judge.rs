@@ -235,7 +235,7 @@ pub fn judge<S: Signers>(
     let spiffe_id = format!("spiffe://{}/{}/{}", directory.realm(), subject.kind.as_str(), subject.name);
     let svid = request.profile == Profile::JwtSvid;
     let claims = ClaimsDraft {
-        issuer: (!svid).then_some(site.issuer.as_str()),
+        issuer: (!svid).then_some(site.terms.issuer.as_str()),
         subject: if svid { &spiffe_id } else { &subject.name },
         audience: &request.audience,
         client_id: (request.profile == Profile::Access).then_some(subject.client_id.as_str()),
@@ -391,7 +391,7 @@ fn site<'d>(directory: &'d Directory, audience: &str) -> Result<&'d Site, Refuse
 
 fn profile_allowed(request: &IssueRequest, site: &Site) -> Result<(), Refused> {
     let profile = request.profile.name();
-    if site.profiles.iter().any(|allowed| allowed == profile) {
+    if site.terms.profiles.iter().any(|allowed| allowed == profile) {
         return Ok(());
     }
     Err(Refused::ProfileNotAllowed { site: site.name.clone(), profile })
@@ -415,7 +415,8 @@ fn profile_can_say(request: &IssueRequest) -> Result<(), Refused> {
 }
 
 fn roles(request: &IssueRequest, subject: &Subject, site: &Site) -> Result<Vec<String>, Refused> {
-    let allowed = |role: &String| site.roles_allowed.as_ref().is_none_or(|allowed| allowed.contains(role));
+    let allowed =
+        |role: &String| site.terms.roles_allowed.as_ref().is_none_or(|allowed| allowed.contains(role));
     if request.profile == Profile::JwtSvid {
         return Ok(Vec::new());
     }
@@ -455,8 +456,8 @@ fn expires_at(request: &IssueRequest, site: &Site, key: &TokenKeyRecord, now: u6
 }
 
 fn lifetime(request: &IssueRequest, site: &Site) -> Result<u64, Refused> {
-    let asked = request.lifetime_seconds.unwrap_or(site.lifetime_seconds_default);
-    let max = site.lifetime_seconds_max;
+    let asked = request.lifetime_seconds.unwrap_or(site.terms.lifetime_seconds_default);
+    let max = site.terms.lifetime_seconds_max;
     if !(LIFETIME_SECONDS_MIN..=max).contains(&asked) {
         return Err(Refused::Lifetime { asked, max, site: site.name.clone() });
     }
@@ -464,7 +465,7 @@ fn lifetime(request: &IssueRequest, site: &Site) -> Result<u64, Refused> {
 }
 
 fn within_budget(site: &Site, bytes: usize) -> Result<(), Refused> {
-    let max = site.token_bytes_max;
+    let max = site.terms.token_bytes_max;
     if bytes > max {
         return Err(Refused::TooLarge { bytes, max, site: site.name.clone() });
     }

@@ -110,8 +110,9 @@ pub enum OrderFault {
 pub fn add(store: &Store, order: &NewOrder, now: u64) -> Result<Placed, OrderFault> {
     let directory = store.directory()?;
     let site = site(&directory, order)?;
-    let arrives_within = site.every_seconds.saturating_add(site.courier_seconds);
-    let lifetime_seconds = order.lifetime_seconds.unwrap_or(arrives_within.min(site.lifetime_seconds_max));
+    let arrives_within = site.terms.every_seconds.saturating_add(site.terms.courier_seconds);
+    let lifetime_seconds =
+        order.lifetime_seconds.unwrap_or(arrives_within.min(site.terms.lifetime_seconds_max));
     judge::could_be_asked(&directory, &request(order, lifetime_seconds))?;
     let claim = serde_json::to_string(&claim(&directory, order)?)?;
     let roles = order.roles.as_ref().map(serde_json::to_string).transpose()?;
@@ -264,7 +265,7 @@ fn site<'d>(directory: &'d Directory, order: &NewOrder) -> Result<&'d Site, Orde
     if site.name != order.site {
         return Err(OrderFault::OtherSite { site: order.site.clone(), audience: audience.clone() });
     }
-    if !site.sealed {
+    if !site.terms.sealed {
         return Err(OrderFault::Unsealed(site.name.clone()));
     }
     Ok(site)

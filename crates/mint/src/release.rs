@@ -132,8 +132,9 @@ fn policy_document(realm: &str, site: &Site, version: u64, now: u64) -> PolicyDo
         site: site.name.clone(),
         version,
         issued_at: now,
-        issuer: site.issuer.clone(),
+        issuer: site.terms.issuer.clone(),
         audiences: site
+            .terms
             .audiences
             .iter()
             .map(|audience| AudiencePolicy {
@@ -143,8 +144,8 @@ fn policy_document(realm: &str, site: &Site, version: u64, now: u64) -> PolicyDo
                 holder_bound: false,
             })
             .collect(),
-        lifetime_seconds_max: site.lifetime_seconds_max,
-        leeway_seconds: site.leeway_seconds,
+        lifetime_seconds_max: site.terms.lifetime_seconds_max,
+        leeway_seconds: site.terms.leeway_seconds,
         typ: site.token_types(),
         algorithms: None,
         cedar: None,

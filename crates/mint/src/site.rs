@@ -2,10 +2,9 @@
 //! Audiences and issuers are unique in the realm, so that a token can be meant for one site only.
 
 use farside_crossing::RecipientPublic;
-use farside_verify::Algorithm;
 
 use crate::names::{self, NameFault};
-use crate::store::{Audience, Store, StoreFault, signed};
+use crate::store::{SiteTerms, Store, StoreFault, signed};
 
 /// Longest lifetime a site may allow: 31 days.
 const LIFETIME_SECONDS_CEILING: u64 = 31 * 86_400;
@@ -14,37 +13,6 @@ const TOKEN_BYTES_CEILING: usize = 16 * 1024;
 /// Largest forgiven clock difference.
 const LEEWAY_SECONDS_CEILING: u64 = 600;
 const PROFILES: [&str; 3] = ["access", "lean", "jwt-svid"];
-
-/// A site to be added.
-#[derive(Debug, Clone)]
-pub struct NewSite {
-    /// Its name, also that of its log shard and folder.
-    pub name: String,
-    /// Written as `iss`.
-    pub issuer: String,
-    /// At least one.
-    pub audiences: Vec<Audience>,
-    /// With which token keys are made.
-    pub algorithm: Algorithm,
-    /// Lifetime of a token that asks for none, in seconds.
-    pub lifetime_seconds_default: u64,
-    /// Longest lifetime, in seconds.
-    pub lifetime_seconds_max: u64,
-    /// Size budget of a token, in bytes.
-    pub token_bytes_max: usize,
-    /// Forgiven clock difference, in seconds.
-    pub leeway_seconds: u64,
-    /// Declared courier interval, in seconds.
-    pub courier_seconds: u64,
-    /// How often a bundle is made, in seconds.
-    pub every_seconds: u64,
-    /// Roles that may be issued; `None`: any.
-    pub roles_allowed: Option<Vec<String>>,
-    /// Token profiles that may be issued.
-    pub profiles: Vec<String>,
-    /// Whether bundles are sealed.
-    pub sealed: bool,
-}
 
 /// Why a site was not added or enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -120,9 +88,8 @@ impl From<SiteFault> for farside_service::cli::Failure {
     }
 }
 
-impl NewSite {
+impl SiteTerms {
     fn check(&self) -> Result<(), SiteFault> {
-        names::site(&self.name)?;
         check_issuer(&self.issuer)?;
         if self.audiences.is_empty() {
             return Err(SiteFault::NoAudience);
@@ -160,16 +127,17 @@ fn check_issuer(issuer: &str) -> Result<(), SiteFault> {
 }
 
 /// Adds a site with its audiences.
-pub fn add(store: &Store, new: &NewSite, now: u64) -> Result<(), SiteFault> {
-    new.check()?;
+pub fn add(store: &Store, name: &str, terms: &SiteTerms, now: u64) -> Result<(), SiteFault> {
+    names::site(name)?;
+    terms.check()?;
     let directory = store.directory()?;
-    if directory.site(&new.name).is_some() {
-        return Err(SiteFault::Exists(new.name.clone()));
+    if directory.site(name).is_some() {
+        return Err(SiteFault::Exists(name.to_owned()));
     }
-    if let Some(other) = directory.sites().iter().find(|site| site.issuer == new.issuer) {
-        return Err(SiteFault::IssuerTaken { issuer: new.issuer.clone(), site: other.name.clone() });
+    if let Some(other) = directory.sites().iter().find(|site| site.terms.issuer == terms.issuer) {
+        return Err(SiteFault::IssuerTaken { issuer: terms.issuer.clone(), site: other.name.clone() });
     }
-    for audience in &new.audiences {
+    for audience in &terms.audiences {
         if let Some(other) = directory.site_of_audience(&audience.name) {
             return Err(SiteFault::AudienceTaken {
                 audience: audience.name.clone(),
@@ -184,25 +152,25 @@ pub fn add(store: &Store, new: &NewSite, now: u64) -> Result<(), SiteFault> {
                  sealed, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             rusqlite::params![
-                new.name,
-                new.issuer,
-                new.algorithm.name(),
-                signed(new.lifetime_seconds_default),
-                signed(new.lifetime_seconds_max),
-                signed(new.token_bytes_max as u64),
-                signed(new.leeway_seconds),
-                signed(new.courier_seconds),
-                signed(new.every_seconds),
-                new.roles_allowed.as_ref().map(|roles| names::list(roles)),
-                names::list(&new.profiles),
-                new.sealed,
+                name,
+                terms.issuer,
+                terms.algorithm.name(),
+                signed(terms.lifetime_seconds_default),
+                signed(terms.lifetime_seconds_max),
+                signed(terms.token_bytes_max as u64),
+                signed(terms.leeway_seconds),
+                signed(terms.courier_seconds),
+                signed(terms.every_seconds),
+                terms.roles_allowed.as_ref().map(|roles| names::list(roles)),
+                names::list(&terms.profiles),
+                terms.sealed,
                 signed(now),
             ],
         )?;
-        for audience in &new.audiences {
+        for audience in &terms.audiences {
             transaction.execute(
                 "INSERT INTO audience (name, site, stale_seconds_max, logged) VALUES (?1, ?2, ?3, ?4)",
-                (&audience.name, &new.name, audience.stale_seconds_max.map(signed), audience.logged),
+                (&audience.name, name, audience.stale_seconds_max.map(signed), audience.logged),
             )?;
         }
         Ok(())
@@ -225,7 +193,7 @@ pub fn read_recipient(site: &str, line: &str) -> Result<RecipientPublic, SiteFau
 pub fn enrol(store: &Store, site: &str, recipient: &RecipientPublic) -> Result<(), SiteFault> {
     let directory = store.directory()?;
     let known = directory.site(site).ok_or_else(|| SiteFault::Unknown(site.to_owned()))?;
-    if !known.sealed {
+    if !known.terms.sealed {
         return Err(SiteFault::Unsealed(site.to_owned()));
     }
     store.write(|transaction| {

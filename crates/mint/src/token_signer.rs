@@ -214,11 +214,14 @@ fn self_check(
 ) -> Result<Verifier, KeySetError> {
     let keys = KeySet::from_jwks(format!("{{\"keys\":[{published}]}}").as_bytes())?;
     let policy = Policy::undemanding()
-        .audiences(site.audiences.iter().map(|audience| &audience.name))
+        .audiences(site.terms.audiences.iter().map(|audience| &audience.name))
         .typ(typ(profile))
         .algorithms([key.algorithm])
-        .lifetime_seconds_max(site.lifetime_seconds_max);
-    Ok(Verifier::new(keys, if profile == Profile::JwtSvid { policy } else { policy.issuer(&site.issuer) }))
+        .lifetime_seconds_max(site.terms.lifetime_seconds_max);
+    Ok(Verifier::new(
+        keys,
+        if profile == Profile::JwtSvid { policy } else { policy.issuer(&site.terms.issuer) },
+    ))
 }
 
 // token.md §8

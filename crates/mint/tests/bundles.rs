@@ -157,7 +157,7 @@ fn nothing_is_made_that_a_gate_would_refuse() {
     let realm = ground::founded();
     let desk = Desk::default();
     assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NoSite(_))));
-    farside_mint::site::add(&realm.store, &ground::plant(), NOW).unwrap();
+    farside_mint::site::add(&realm.store, SITE, &ground::plant(), NOW).unwrap();
     realm.new_key(NOW);
     assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NoDocument { kind: "keys", .. })));
     realm.release_document(release::Kind::Keys, NOW);

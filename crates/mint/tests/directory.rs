@@ -12,7 +12,7 @@ use farside_mint::client::{self, ClientFault};
 use farside_mint::import::{self, FileFault, ImportFault, Reach, Run};
 use farside_mint::site::{self, SiteFault};
 use farside_mint::store::{Kind, Store};
-use ground::{NOW, plant};
+use ground::{NOW, SITE, plant};
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -150,15 +150,14 @@ fn another_process_sees_a_change_at_once() {
 #[test]
 fn audiences_and_issuers_belong_to_one_site() {
     let (_folder, store) = store();
-    site::add(&store, &plant(), NOW).unwrap();
+    site::add(&store, SITE, &plant(), NOW).unwrap();
     let mut other = plant();
-    assert!(matches!(site::add(&store, &other, NOW), Err(SiteFault::Exists(_))));
-    other.name = "plant-8".into();
-    assert!(matches!(site::add(&store, &other, NOW), Err(SiteFault::IssuerTaken { .. })));
+    assert!(matches!(site::add(&store, SITE, &other, NOW), Err(SiteFault::Exists(_))));
+    assert!(matches!(site::add(&store, "plant-8", &other, NOW), Err(SiteFault::IssuerTaken { .. })));
     other.issuer = "https://gate.plant-8.example".into();
-    assert!(matches!(site::add(&store, &other, NOW), Err(SiteFault::AudienceTaken { .. })));
+    assert!(matches!(site::add(&store, "plant-8", &other, NOW), Err(SiteFault::AudienceTaken { .. })));
     other.audiences[0].name = "saw".into();
-    site::add(&store, &other, NOW).unwrap();
+    site::add(&store, "plant-8", &other, NOW).unwrap();
     let names: BTreeSet<_> =
         store.directory().unwrap().sites().iter().map(|site| site.name.clone()).collect();
     assert_eq!(names, ["plant-7".to_owned(), "plant-8".to_owned()].into());
@@ -167,7 +166,7 @@ fn audiences_and_issuers_belong_to_one_site() {
 #[test]
 fn a_recipient_line_of_another_site_is_refused() {
     let (_folder, store) = store();
-    site::add(&store, &plant(), NOW).unwrap();
+    site::add(&store, SITE, &plant(), NOW).unwrap();
     let other = farside_crossing::RecipientSecret::from_seed(&[1; 32]).public("plant-8").unwrap();
     assert!(matches!(site::read_recipient("plant-7", &other.to_string()), Err(SiteFault::Recipient(_))));
     assert!(matches!(site::read_recipient("plant-7", "garbage"), Err(SiteFault::Recipient(_))));

@@ -215,7 +215,7 @@ impl Carried<'_> {
 
 /// The recipient key of a sealed site; `None` where nothing is sealed.
 pub(super) fn recipient(site: &Site) -> Result<Option<RecipientPublic>, BundleFault> {
-    if !site.sealed {
+    if !site.terms.sealed {
         return Ok(None);
     }
     let line = site.recipient.as_deref().ok_or_else(|| BundleFault::NotEnrolled(site.name.clone()))?;

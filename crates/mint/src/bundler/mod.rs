@@ -178,7 +178,7 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
         return Err(BundleFault::Disabled(site.name.clone()));
     }
     let content = order.store.read(|transaction| Content::read(transaction, site, order.kind))?;
-    let parcels = if order.kind == Kind::Beacon || !site.sealed {
+    let parcels = if order.kind == Kind::Beacon || !site.terms.sealed {
         Vec::new()
     } else {
         issuance.parcels(site, order.now)?
@@ -195,8 +195,12 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
     )?;
     check(order, &packed)?;
     let leaves = marks.iter().map(|mark| mark.until - mark.first).sum();
-    let carried =
-        Carried { content: &content, packed: &packed, nonce: site.sealed.then_some(nonce), marks: &marks };
+    let carried = Carried {
+        content: &content,
+        packed: &packed,
+        nonce: site.terms.sealed.then_some(nonce),
+        marks: &marks,
+    };
     let path = stage::publish(order.home, order.store, &carried)?;
     Ok(Made {
         site: site.name.clone(),
@@ -237,7 +241,7 @@ fn draft(order: &Order<'_>, realm: &str, site: &Site, content: &Content) -> Draf
     let ahead = content.last_issued_at.saturating_sub(order.now);
     let issued_at = if ahead <= CLOCK_STEP_SECONDS_MAX { order.now + ahead } else { order.now };
     // The next bundle is made after `every` and applied at most one courier interval later.
-    let next_by = issued_at + site.every_seconds + site.courier_seconds;
+    let next_by = issued_at + site.terms.every_seconds + site.terms.courier_seconds;
     Draft {
         realm: realm.to_owned(),
         site: site.name.clone(),
@@ -246,7 +250,7 @@ fn draft(order: &Order<'_>, realm: &str, site: &Site, content: &Content) -> Draf
         kind: order.kind,
         base: content.base.as_ref().filter(|_| order.kind != Kind::Full).map(|base| Base { ..base.mark }),
         issued_at,
-        not_after: next_by + COURIERS_MISSED_MAX * site.courier_seconds,
+        not_after: next_by + COURIERS_MISSED_MAX * site.terms.courier_seconds,
         next_by,
     }
 }
@@ -323,7 +327,8 @@ fn leaf_marks(
     if order.kind == Kind::Beacon {
         return Ok(Vec::new());
     }
-    let settled_before = order.now.saturating_sub(site.lifetime_seconds_max + 2 * site.leeway_seconds);
+    let settled_before =
+        order.now.saturating_sub(site.terms.lifetime_seconds_max + 2 * site.terms.leeway_seconds);
     let mut marks = Vec::new();
     for shard in issuance.shards(site) {
         let until = issuance.leaf_count(&shard)?;

@@ -15,8 +15,8 @@ use super::release::{AtHand, Outcome, release_at_once};
 use super::{Program, joined, read_text};
 use crate::config::{Diary, Mint};
 use crate::release::Kind;
-use crate::site::{self, NewSite};
-use crate::store::{Audience, Site as Known, Store};
+use crate::site;
+use crate::store::{Audience, Site as Known, SiteTerms, Store};
 
 /// Isolated networks.
 #[derive(Debug, Subcommand)]
@@ -140,7 +140,7 @@ fn run_add(add: &Add, program: &Program) -> Result<(), Failure> {
         None => None,
     };
     let diary = mint.diary()?;
-    site::add(&store, &new_site(add), time::now_unix())?;
+    site::add(&store, &add.name, &terms(add), time::now_unix())?;
     diary.record(
         "site_added",
         json!({
@@ -193,14 +193,13 @@ fn say_added(
     )
 }
 
-fn new_site(add: &Add) -> NewSite {
+fn terms(add: &Add) -> SiteTerms {
     let audience = |name: &String| Audience {
         name: name.clone(),
         stale_seconds_max: add.stale_max.map(|time| time.0),
         logged: add.logged,
     };
-    NewSite {
-        name: add.name.clone(),
+    SiteTerms {
         issuer: add.issuer.clone(),
         audiences: add.audiences.iter().map(audience).collect(),
         algorithm: add.algorithm,
@@ -266,22 +265,23 @@ fn recipient_json(recipient: &RecipientPublic) -> Value {
 }
 
 fn as_json(site: &Known) -> Value {
+    let terms = &site.terms;
     json!({
-        "name": site.name, "issuer": site.issuer,
-        "audiences": site.audiences.iter().map(|audience| json!({
+        "name": site.name, "issuer": terms.issuer,
+        "audiences": terms.audiences.iter().map(|audience| json!({
             "name": audience.name, "stale_seconds_max": audience.stale_seconds_max, "logged": audience.logged,
         })).collect::<Vec<_>>(),
-        "algorithm": site.algorithm.name(), "lifetime_seconds_default": site.lifetime_seconds_default,
-        "lifetime_seconds_max": site.lifetime_seconds_max, "token_bytes_max": site.token_bytes_max,
-        "leeway_seconds": site.leeway_seconds, "courier_seconds": site.courier_seconds,
-        "every_seconds": site.every_seconds, "roles_allowed": site.roles_allowed, "profiles": site.profiles,
-        "sealed": site.sealed, "enrolled": site.recipient.is_some(), "enabled": site.enabled,
+        "algorithm": terms.algorithm.name(), "lifetime_seconds_default": terms.lifetime_seconds_default,
+        "lifetime_seconds_max": terms.lifetime_seconds_max, "token_bytes_max": terms.token_bytes_max,
+        "leeway_seconds": terms.leeway_seconds, "courier_seconds": terms.courier_seconds,
+        "every_seconds": terms.every_seconds, "roles_allowed": terms.roles_allowed, "profiles": terms.profiles,
+        "sealed": terms.sealed, "enrolled": site.recipient.is_some(), "enabled": site.enabled,
         "keys": site.keys.iter().map(|key| &key.kid).collect::<Vec<_>>(), "last_seq": site.last_seq(),
     })
 }
 
 fn sealing(site: &Known) -> &'static str {
-    match (site.sealed, &site.recipient) {
+    match (site.terms.sealed, &site.recipient) {
         (false, _) => "unsealed",
         (true, Some(_)) => "sealed",
         (true, None) => "not enrolled",
@@ -289,7 +289,7 @@ fn sealing(site: &Known) -> &'static str {
 }
 
 fn audiences(site: &Known) -> String {
-    joined(&site.audiences.iter().map(|audience| audience.name.clone()).collect::<Vec<_>>())
+    joined(&site.terms.audiences.iter().map(|audience| audience.name.clone()).collect::<Vec<_>>())
 }
 
 fn as_table(sites: &[Known]) -> String {
@@ -298,7 +298,7 @@ fn as_table(sites: &[Known]) -> String {
         .map(|site| {
             vec![
                 site.name.clone(),
-                site.issuer.clone(),
+                site.terms.issuer.clone(),
                 audiences(site),
                 sealing(site).to_owned(),
                 site.keys.len().to_string(),
@@ -310,19 +310,20 @@ fn as_table(sites: &[Known]) -> String {
 }
 
 fn as_text(site: &Known) -> String {
+    let terms = &site.terms;
     let time = |seconds: u64| Seconds(seconds).to_string();
     let rows = [
-        ("issuer", site.issuer.clone()),
+        ("issuer", terms.issuer.clone()),
         ("audiences", audiences(site)),
-        ("algorithm", site.algorithm.name().to_owned()),
+        ("algorithm", terms.algorithm.name().to_owned()),
         (
             "lifetime",
-            format!("{}, at most {}", time(site.lifetime_seconds_default), time(site.lifetime_seconds_max)),
+            format!("{}, at most {}", time(terms.lifetime_seconds_default), time(terms.lifetime_seconds_max)),
         ),
-        ("size budget", format!("{} bytes", site.token_bytes_max)),
-        ("roles", site.roles_allowed.as_deref().map_or("any".to_owned(), joined)),
-        ("profiles", joined(&site.profiles)),
-        ("bundles", format!("every {}, courier {}", time(site.every_seconds), time(site.courier_seconds))),
+        ("size budget", format!("{} bytes", terms.token_bytes_max)),
+        ("roles", terms.roles_allowed.as_deref().map_or("any".to_owned(), joined)),
+        ("profiles", joined(&terms.profiles)),
+        ("bundles", format!("every {}, courier {}", time(terms.every_seconds), time(terms.courier_seconds))),
         ("sealing", sealing(site).to_owned()),
         ("keys", joined(&site.keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>())),
         ("last bundle", site.last_seq().to_string()),

@@ -139,9 +139,24 @@ impl std::fmt::Debug for ClientAuth {
 pub struct Site {
     /// Unique in the realm; also the name of its log shard.
     pub name: String,
-    /// Written as `iss`.
+    /// What its tokens and bundles must be like.
+    pub terms: SiteTerms,
+    /// The site's recipient line, once enrolled.
+    pub recipient: Option<String>,
+    /// Nothing is issued or bundled for a disabled site.
+    pub enabled: bool,
+    /// The calendar, oldest period first.
+    pub keys: Vec<TokenKeyRecord>,
+    /// The newest bundle made.
+    pub last_bundle: Option<BundleMark>,
+}
+
+/// What an operator decides about a site.
+#[derive(Debug, Clone)]
+pub struct SiteTerms {
+    /// Written as `iss`; unique in the realm.
     pub issuer: String,
-    /// Unique in the realm; never empty.
+    /// At least one; unique in the realm.
     pub audiences: Vec<Audience>,
     /// With which new token keys are made.
     pub algorithm: Algorithm,
@@ -163,14 +178,6 @@ pub struct Site {
     pub profiles: Vec<String>,
     /// Whether bundles are sealed to the site's recipient key.
     pub sealed: bool,
-    /// The site's recipient line, once enrolled.
-    pub recipient: Option<String>,
-    /// Nothing is issued or bundled for a disabled site.
-    pub enabled: bool,
-    /// The calendar, oldest period first.
-    pub keys: Vec<TokenKeyRecord>,
-    /// The newest bundle made.
-    pub last_bundle: Option<BundleMark>,
 }
 
 impl Site {
@@ -185,7 +192,7 @@ impl Site {
     /// The `typ` values that the site's gates accept, which follow from its profiles.
     pub fn token_types(&self) -> Vec<String> {
         let mut types: Vec<String> = Vec::new();
-        for profile in &self.profiles {
+        for profile in &self.terms.profiles {
             let typ = if profile == "access" { "at+jwt" } else { "JWT" };
             if !types.iter().any(|known| known == typ) {
                 types.push(typ.to_owned());

@@ -14,7 +14,8 @@ use arc_swap::ArcSwapOption;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use directory::{
-    Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, Subject, TokenKeyRecord,
+    Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, SiteTerms, Subject,
+    TokenKeyRecord,
 };
 
 /// How long a writer waits for another process to finish its transaction.

@@ -7,7 +7,8 @@ use farside_verify::Algorithm;
 use rusqlite::{Connection, Row};
 
 use super::directory::{
-    Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, Subject, TokenKeyRecord,
+    Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, SiteTerms, Subject,
+    TokenKeyRecord,
 };
 use super::{StoreFault, signed, unsigned};
 
@@ -26,7 +27,9 @@ impl Directory {
             site_by_audience: sites
                 .iter()
                 .enumerate()
-                .flat_map(|(at, site)| site.audiences.iter().map(move |audience| (audience.name.clone(), at)))
+                .flat_map(|(at, site)| {
+                    site.terms.audiences.iter().map(move |audience| (audience.name.clone(), at))
+                })
                 .collect(),
             sites,
             orders: read_orders(connection)?,
@@ -96,8 +99,8 @@ fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
     let mut sites = Vec::new();
     while let Some(row) = rows.next()? {
         let mut site = read_site(row)?;
-        site.audiences = read_audiences(connection, &site.name)?;
-        site.keys = read_keys(connection, &site.name, site.courier_seconds)?;
+        site.terms.audiences = read_audiences(connection, &site.name)?;
+        site.keys = read_keys(connection, &site.name, site.terms.courier_seconds)?;
         sites.push(site);
     }
     Ok(sites)
@@ -111,18 +114,20 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
     };
     Ok(Site {
         name: row.get(0)?,
-        issuer: row.get(1)?,
-        audiences: Vec::new(),
-        algorithm: algorithm(row.get(2)?)?,
-        lifetime_seconds_default: seconds(3)?,
-        lifetime_seconds_max: seconds(4)?,
-        token_bytes_max: usize::try_from(seconds(5)?).unwrap_or(usize::MAX),
-        leeway_seconds: seconds(6)?,
-        courier_seconds: seconds(7)?,
-        every_seconds: seconds(8)?,
-        roles_allowed: names(row.get(9)?)?,
-        profiles: names(Some(row.get(15)?))?.unwrap_or_default(),
-        sealed: row.get(10)?,
+        terms: SiteTerms {
+            issuer: row.get(1)?,
+            audiences: Vec::new(),
+            algorithm: algorithm(row.get(2)?)?,
+            lifetime_seconds_default: seconds(3)?,
+            lifetime_seconds_max: seconds(4)?,
+            token_bytes_max: usize::try_from(seconds(5)?).unwrap_or(usize::MAX),
+            leeway_seconds: seconds(6)?,
+            courier_seconds: seconds(7)?,
+            every_seconds: seconds(8)?,
+            roles_allowed: names(row.get(9)?)?,
+            profiles: names(Some(row.get(15)?))?.unwrap_or_default(),
+            sealed: row.get(10)?,
+        },
         recipient: row.get(11)?,
         enabled: row.get(12)?,
         keys: Vec::new(),

@@ -14,8 +14,8 @@ use farside_mint::ceremony::{self, Roles};
 use farside_mint::config::Home;
 use farside_mint::keys::{self, PairSigner, Passphrase};
 use farside_mint::release;
-use farside_mint::site::{self, NewSite};
-use farside_mint::store::{Audience, Purpose, Site, Store};
+use farside_mint::site;
+use farside_mint::store::{Audience, Purpose, Site, SiteTerms, Store};
 use farside_service::secret_file::Secret;
 use farside_verify::Algorithm;
 
@@ -81,7 +81,7 @@ pub(crate) fn founded() -> Realm {
 /// A realm with one enrolled site that can be sent bundles.
 pub(crate) fn realm() -> Realm {
     let realm = founded();
-    site::add(&realm.store, &plant(), NOW).unwrap();
+    site::add(&realm.store, SITE, &plant(), NOW).unwrap();
     let recipient = RecipientSecret::from_seed(&RECIPIENT_SEED).public(SITE).unwrap();
     site::enrol(&realm.store, SITE, &recipient).unwrap();
     realm.new_key(NOW);
@@ -90,9 +90,8 @@ pub(crate) fn realm() -> Realm {
     realm
 }
 
-pub(crate) fn plant() -> NewSite {
-    NewSite {
-        name: SITE.into(),
+pub(crate) fn plant() -> SiteTerms {
+    SiteTerms {
         issuer: "https://gate.plant-7.example".into(),
         audiences: vec![Audience { name: "press".into(), stale_seconds_max: None, logged: false }],
         algorithm: Algorithm::Es256,
