@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::published::PublishedKey;
 use crate::quarantine;
 use crate::revocations::Counts;
-use crate::store::{self, AppliedRow, ForkRow, MissingRow, StoreFault};
+use crate::store::{self, AppliedRow, ForkRow, MissingRow, ParcelCounts, StoreFault};
 use crate::trust::{Gate, TrustState};
 
 /// The whole picture, as `status --json` prints it. Times are Unix seconds.
@@ -27,7 +27,7 @@ pub struct Status {
     /// Its audiences.
     pub audiences: Vec<String>,
     /// The bundle applied last.
-    pub bundle: Option<BundleShown>,
+    pub bundle: Option<AppliedRow>,
     /// `untrusted`, `fresh`, `late` or `expired`.
     pub freshness: &'static str,
     /// Whether a door would judge at all now; if not, why.
@@ -35,7 +35,7 @@ pub struct Status {
     /// Code and detail of what stands in the way.
     pub not_ready: Option<String>,
     /// Numbers that never came.
-    pub missing: Vec<Hole>,
+    pub missing: Vec<MissingRow>,
     /// Numbers under which two bundles came.
     pub forks: Vec<Forked>,
     /// Whether the stream is frozen by a fork.
@@ -45,7 +45,7 @@ pub struct Status {
     /// How much is revoked.
     pub revoked: Counts,
     /// Live parcels, and how many of them were collected.
-    pub parcels: Parcels,
+    pub parcels: ParcelCounts,
     /// Log leaves held.
     pub leaves: u64,
     /// Refused bundles kept in quarantine.
@@ -65,31 +65,6 @@ pub struct CharterShown {
     pub fingerprint: String,
     /// As words.
     pub words: String,
-}
-
-/// The bundle applied last.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the members are those of the manifest")]
-pub struct BundleShown {
-    pub seq: u64,
-    pub digest: String,
-    pub kind: String,
-    pub issued_at: u64,
-    pub next_by: u64,
-    pub not_after: u64,
-    pub applied_at: u64,
-    pub receipt: Option<String>,
-}
-
-/// A hole in the numbers.
-#[derive(Debug, Serialize)]
-pub struct Hole {
-    /// First missing number.
-    pub first: u64,
-    /// Last missing number.
-    pub last: u64,
-    /// When it was noticed.
-    pub noticed_at: u64,
 }
 
 /// Two bundles under one number.
@@ -118,15 +93,6 @@ pub struct KeyShown {
     pub accept_until: Option<u64>,
     /// `signing`, `coming`, `verifying`, `retired` or `revoked`.
     pub state: &'static str,
-}
-
-/// Parcels waiting here.
-#[derive(Debug, Serialize)]
-pub struct Parcels {
-    /// Not expired.
-    pub held: u64,
-    /// Of these, collected at least once.
-    pub collected: u64,
 }
 
 /// The clock.
@@ -166,16 +132,16 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
         charter: charters.last().map(|note| shown_charter(note)).transpose()?,
         issuer: trust.issuer().map(str::to_owned),
         audiences: trust.audiences().map(str::to_owned).collect(),
-        bundle: trust.applied().map(shown_bundle),
+        bundle: trust.applied().cloned(),
         freshness: trust.freshness(now).name(),
         ready: ready.is_ok(),
         not_ready: ready.err().map(|refusal| format!("{}: {refusal}", refusal.code())),
-        missing: missing.into_iter().map(Hole::from).collect(),
+        missing,
         forks: forks.into_iter().map(Forked::from).collect(),
         frozen: trust.frozen(),
         keys: keys(&trust, now),
         revoked: trust.believed().map(|held| held.revocations().counts()).unwrap_or_default(),
-        parcels: Parcels { held: parcels.held, collected: parcels.collected },
+        parcels,
         leaves,
         quarantine: quarantine::count(config),
         superseded,
@@ -192,26 +158,6 @@ fn shown_charter(note: &[u8]) -> Result<CharterShown, StoreFault> {
     let seen = charter::review(note).map_err(damaged)?.fingerprint;
     let trusted = charter::open_first(note, &ExpectedFingerprint::from(seen)).map_err(damaged)?;
     Ok(CharterShown { version: trusted.version(), fingerprint: seen.hex(), words: seen.words() })
-}
-
-fn shown_bundle(row: &AppliedRow) -> BundleShown {
-    let AppliedRow { seq, issued_at, next_by, not_after, applied_at, .. } = *row;
-    BundleShown {
-        seq,
-        digest: row.digest.clone(),
-        kind: row.kind.clone(),
-        issued_at,
-        next_by,
-        not_after,
-        applied_at,
-        receipt: row.receipt.clone(),
-    }
-}
-
-impl From<MissingRow> for Hole {
-    fn from(row: MissingRow) -> Hole {
-        Hole { first: row.first, last: row.last, noticed_at: row.noticed_at }
-    }
 }
 
 impl From<ForkRow> for Forked {
@@ -301,7 +247,7 @@ impl Status {
             lines.push(format!("  fork      bundle {}: {} and {}", fork.seq, fork.held, fork.other));
         }
         if !self.missing.is_empty() {
-            let holes: Vec<String> = self.missing.iter().map(Hole::shown).collect();
+            let holes: Vec<String> = self.missing.iter().map(hole).collect();
             lines.push(style.yellow(&format!("  missing   bundles {}", holes.join(", "))));
         }
         if self.clock.behind_seconds > 0 {
@@ -340,12 +286,7 @@ impl Status {
     }
 }
 
-impl Hole {
-    fn shown(&self) -> String {
-        if self.first == self.last {
-            self.first.to_string()
-        } else {
-            format!("{} to {}", self.first, self.last)
-        }
-    }
+fn hole(missing: &MissingRow) -> String {
+    let MissingRow { first, last, .. } = missing;
+    if first == last { first.to_string() } else { format!("{first} to {last}") }
 }

@@ -1,6 +1,7 @@
 //! Tokens that crossed for their holders, and the proofs of possession that have been shown for them.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{StoreFault, natural, signed, unsigned};
@@ -47,7 +48,7 @@ pub struct StoredParcel {
 }
 
 /// How many parcels there are, and how many have been collected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ParcelCounts {
     /// Held and not expired.
     pub held: u64,

@@ -1,6 +1,7 @@
 //! What the gate believes, as rows: state, charters, documents, bundles. No judgement is made here.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
 
 use super::{StoreFault, natural, signed, unsigned};
 
@@ -20,7 +21,7 @@ pub struct StateRow {
 }
 
 /// A bundle that was applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AppliedRow {
     /// Its number.
     pub seq: u64,
@@ -41,7 +42,7 @@ pub struct AppliedRow {
 }
 
 /// Numbers that never came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MissingRow {
     /// The first missing number.
     pub first: u64,
