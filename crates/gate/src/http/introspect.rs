@@ -5,15 +5,15 @@
 //! false` and nothing more; that the gate cannot judge is not a property of the token, and answered with 503.
 
 use farside_verify::Refusal;
-use hyper::body::Body;
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::Doors;
 use super::answer::{self, Answer, RequestFault};
+use super::body::{self, RequestBody};
 use super::form::{FORM_BYTES_MAX, Form};
-use super::{Doors, body};
 use crate::config::IntrospectionClient;
 use crate::judge::Inspection;
 
@@ -37,12 +37,7 @@ const SHOWN_CLAIMS: [&str; 14] = [
 ];
 
 /// Answers one introspection request.
-pub(crate) async fn answer<B>(doors: &Doors, request: &Parts, body: B) -> Answer
-where
-    B: Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+pub(crate) async fn answer(doors: &Doors, request: &Parts, body: impl RequestBody) -> Answer {
     if request.method != Method::POST {
         return answer::method_not_allowed("POST");
     }
@@ -73,16 +68,8 @@ async fn inspect(doors: &Doors, client: &IntrospectionClient, token: &str) -> An
     }
 }
 
-async fn read_token<B>(request: &Parts, body: B) -> Result<String, RequestFault>
-where
-    B: Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    if !body::is_of_type(request, "application/x-www-form-urlencoded") {
-        return Err(RequestFault::BodyInvalid("the body is not application/x-www-form-urlencoded".into()));
-    }
-    let bytes = body::read(body, FORM_BYTES_MAX).await?;
+async fn read_token(request: &Parts, body: impl RequestBody) -> Result<String, RequestFault> {
+    let bytes = body::read(request, "application/x-www-form-urlencoded", body, FORM_BYTES_MAX).await?;
     let form = Form::read(&bytes).map_err(|fault| RequestFault::ParametersInvalid(fault.to_string()))?;
     match form.get("token") {
         Some(token) if !token.is_empty() => Ok(token.to_owned()),

@@ -25,13 +25,13 @@ pub mod pickup_client;
 mod proof;
 mod verify;
 
+pub use body::RequestBody;
 pub use decide::JOURNAL_WAIT_SECONDS_MAX;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use farside_service::journal::Journal;
-use hyper::body::Body;
 use hyper::{Method, Request};
 
 use crate::config::IntrospectionClient;
@@ -83,12 +83,7 @@ impl Doors {
     }
 
     /// Answers one request. No path is free of its door's rules; what is no door is 404.
-    pub async fn answer<B>(&self, request: Request<B>) -> Answer
-    where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn answer(&self, request: Request<impl RequestBody>) -> Answer {
         let (request, body) = request.into_parts();
         match request.uri.path() {
             "/verify" => verify::answer(self, &request).await,

@@ -5,16 +5,16 @@
 //! phrase.
 
 use farside_service::digest;
-use hyper::body::Body;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Doors;
 use super::answer::{self, Answer, RequestFault};
 use super::attempts::{Attempts, TooMany};
-use super::{Doors, body};
+use super::body::{self, RequestBody};
 use crate::pickup::{self, Claimant, Collected, Refused};
 
 /// A proof with the largest signature fits.
@@ -34,12 +34,7 @@ struct Claim {
 }
 
 /// Answers one attempt to collect.
-pub(crate) async fn answer<B>(doors: &Doors, request: &Parts, body: B) -> Answer
-where
-    B: Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+pub(crate) async fn answer(doors: &Doors, request: &Parts, body: impl RequestBody) -> Answer {
     if request.method != Method::POST {
         return answer::method_not_allowed("POST");
     }
@@ -66,17 +61,9 @@ where
     }
 }
 
-async fn read_claim<B>(request: &Parts, body: B) -> Result<Claim, RequestFault>
-where
-    B: Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+async fn read_claim(request: &Parts, body: impl RequestBody) -> Result<Claim, RequestFault> {
     // A browser cannot send this type to another site unasked.
-    if !body::is_of_type(request, "application/json") {
-        return Err(RequestFault::BodyInvalid("the body is not application/json".into()));
-    }
-    let bytes = body::read(body, BODY_BYTES_MAX).await?;
+    let bytes = body::read(request, "application/json", body, BODY_BYTES_MAX).await?;
     let wanted = || {
         RequestFault::BodyInvalid(
             "the body is not {\"subject\", \"phrase\"} or {\"subject\", \"assertion\"}".into(),
