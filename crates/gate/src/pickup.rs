@@ -32,8 +32,13 @@ const PICKUP_PATH: &str = "/pickup";
 
 /// Who says what to collect tokens.
 pub enum Claimant<'a> {
-    /// A person who was told a phrase.
-    Phrase(&'a str),
+    /// A person: the name, and the phrase that was told.
+    Phrase {
+        /// The person's name.
+        subject: &'a str,
+        /// The phrase.
+        phrase: &'a str,
+    },
     /// A bot: its name, and a JWT signed by its key (`iss` and `sub` its name, `aud` the issuer and
     /// `/pickup`, `jti` used once, at most 300 seconds long).
     Key {
@@ -88,7 +93,7 @@ pub fn collect(
 ) -> Result<Vec<Collected>, Refused> {
     trust.ready(now).map_err(Refused::CannotJudge)?;
     let parcels = match claimant {
-        Claimant::Phrase(phrase) => by_phrase(store, phrase, now)?,
+        Claimant::Phrase { subject, phrase } => by_phrase(store, subject, phrase, now)?,
         Claimant::Key { subject, proof } => by_key(store, trust, subject, proof, now)?,
     };
     hand_over(store, trust, parcels, now)
@@ -105,7 +110,7 @@ pub fn collect_files(
     now: u64,
 ) -> Result<Vec<Collected>, Refused> {
     trust.ready(now).map_err(Refused::CannotJudge)?;
-    let parcels = store.read(|tx| store::by_subject(tx, subject, "file", now))?;
+    let parcels = store.read(|tx| store::waiting(tx, subject, "file", None, now))?;
     hand_over(store, trust, parcels, now)
 }
 
@@ -119,12 +124,13 @@ pub fn proof_audience(issuer: &str) -> String {
     format!("{}{PICKUP_PATH}", issuer.trim_end_matches('/'))
 }
 
-fn by_phrase(store: &Store, phrase: &str, now: u64) -> Result<Vec<StoredParcel>, Refused> {
+fn by_phrase(store: &Store, subject: &str, phrase: &str, now: u64) -> Result<Vec<StoredParcel>, Refused> {
     if phrase.len() > PHRASE_BYTES_MAX {
         return Err(Refused::NothingToCollect);
     }
     // Looked up by its digest: how long that takes tells nothing of any phrase.
-    Ok(store.read(|tx| store::by_phrase(tx, &phrase_digest(phrase), now))?)
+    let digest = phrase_digest(phrase);
+    Ok(store.read(|tx| store::waiting(tx, subject, "phrase", Some(&digest), now))?)
 }
 
 fn by_key(
@@ -134,7 +140,7 @@ fn by_key(
     proof: &str,
     now: u64,
 ) -> Result<Vec<StoredParcel>, Refused> {
-    let mut parcels = store.read(|tx| store::by_subject(tx, subject, "key", now))?;
+    let mut parcels = store.read(|tx| store::waiting(tx, subject, "key", None, now))?;
     let keys: HashSet<&str> = parcels.iter().map(|parcel| parcel.claim.as_str()).collect();
     let mut proven = None;
     let mut refusal = None;

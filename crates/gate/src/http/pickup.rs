@@ -85,12 +85,10 @@ async fn collect(doors: &Doors, claim: &Claim, now: u64) -> Result<Vec<Collected
     let proof = claim.assertion.clone().unwrap_or_default();
     let asked = tokio::task::spawn_blocking(move || {
         let claimant = match &phrase {
-            Some(phrase) => Claimant::Phrase(phrase),
+            Some(phrase) => Claimant::Phrase { subject: &subject, phrase },
             None => Claimant::Key { subject: &subject, proof: &proof },
         };
-        let mut collected = pickup::collect(gate.store(), &trust, claimant, now)?;
-        collected.retain(|one| one.subject == subject);
-        if collected.is_empty() { Err(Refused::NothingToCollect) } else { Ok(collected) }
+        pickup::collect(gate.store(), &trust, claimant, now)
     });
     asked.await.unwrap_or(Err(Refused::NothingToCollect))
 }

@@ -25,8 +25,7 @@ pub use trust::{AppliedRow, ForkRow, MissingRow, StateRow};
 
 pub(crate) use leaves::{add_run, count as leaf_count, leaf, replace_log};
 pub(crate) use parcels::{
-    add as add_parcel, by_phrase, by_subject, counts as parcel_counts, forget_expired, mark_collected,
-    show_proof,
+    add as add_parcel, counts as parcel_counts, forget_expired, mark_collected, show_proof, waiting,
 };
 pub(crate) use trust::{
     add_bundle, add_charter, add_fork, add_missing, advance, bundle, charters, count_superseded, document,

@@ -79,36 +79,23 @@ pub(crate) fn add(connection: &Connection, parcel: &ParcelRow<'_>) -> Result<boo
 
 const COLUMNS: &str = "id, subject, audience, token_id, token, expires_at, claim";
 
-/// Live parcels that open to this phrase digest, newest first.
-pub(crate) fn by_phrase(
-    connection: &Connection,
-    digest: &str,
-    now: u64,
-) -> Result<Vec<StoredParcel>, StoreFault> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM parcel WHERE claim_kind = 'phrase' AND claim = ?1 AND expires_at > ?2
-         ORDER BY issued_at DESC, id DESC LIMIT {}",
-        crate::pickup::COLLECTED_MAX
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![digest, signed(now, "time")?], stored)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Live parcels of one subject with this kind of claim, newest first.
-pub(crate) fn by_subject(
+/// Live parcels of one subject with this kind of claim, newest first; where a claim is given, those alone that
+/// it opens.
+pub(crate) fn waiting(
     connection: &Connection,
     subject: &str,
     claim_kind: &str,
+    claim: Option<&str>,
     now: u64,
 ) -> Result<Vec<StoredParcel>, StoreFault> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM parcel WHERE subject = ?1 AND claim_kind = ?2 AND expires_at > ?3
+        "SELECT {COLUMNS} FROM parcel
+         WHERE subject = ?1 AND claim_kind = ?2 AND (?3 IS NULL OR claim = ?3) AND expires_at > ?4
          ORDER BY issued_at DESC, id DESC LIMIT {}",
         crate::pickup::COLLECTED_MAX
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![subject, claim_kind, signed(now, "time")?], stored)?;
+    let rows = statement.query_map(params![subject, claim_kind, claim, signed(now, "time")?], stored)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

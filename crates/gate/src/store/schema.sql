@@ -74,7 +74,6 @@ CREATE TABLE parcel (
     collected_at INTEGER
 ) STRICT;
 CREATE INDEX parcel_by_subject ON parcel (subject);
-CREATE INDEX parcel_by_phrase ON parcel (claim) WHERE claim_kind = 'phrase';
 CREATE INDEX parcel_by_expiry ON parcel (expires_at);
 
 -- Proofs of possession already shown, kept until they expire: each counts once.

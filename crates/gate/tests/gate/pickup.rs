@@ -36,6 +36,10 @@ fn proof(bot: &TokenKey, name: &str, jti: &str, lifetime: u64) -> String {
     )
 }
 
+fn by_phrase<'a>(subject: &'a str, phrase: &'a str) -> Claimant<'a> {
+    Claimant::Phrase { subject, phrase }
+}
+
 fn collect(far: &Far, claimant: Claimant<'_>) -> Result<Vec<String>, Refused> {
     let gate = far.gate();
     let collected = pickup::collect(gate.store(), &gate.trust().unwrap(), claimant, NOW)?;
@@ -46,13 +50,27 @@ fn collect(far: &Far, claimant: Claimant<'_>) -> Result<Vec<String>, Refused> {
 fn a_person_collects_by_phrase() {
     let (_, far, _) = carried();
     assert_eq!(far.status()["parcels"], serde_json::json!({"held": 3, "collected": 0}));
-    let tokens = collect(&far, Claimant::Phrase(&format!(" {PHRASE}\n"))).unwrap();
+    let tokens = collect(&far, by_phrase("ada", &format!(" {PHRASE}\n"))).unwrap();
     let judged = farside_gate::judge::judge(&far.trust_state(), &tokens[0], AUDIENCE, NOW).unwrap();
     assert_eq!(judged.subject(), Some("ada"));
     assert_eq!(far.status()["parcels"]["collected"], 1);
     for wrong in ["", "seven gray geese", &"x".repeat(5000)] {
-        assert!(matches!(collect(&far, Claimant::Phrase(wrong)), Err(Refused::NothingToCollect)));
+        assert!(matches!(collect(&far, by_phrase("ada", wrong)), Err(Refused::NothingToCollect)));
     }
+}
+
+#[test]
+fn two_who_share_a_phrase_collect_each_their_own() {
+    let (mut realm, far) = Far::enrolled();
+    let shared = || Claim::Phrase { sha256: phrase_digest(PHRASE) };
+    let parcels = vec![parcel(&realm, "ada", 1, shared()), parcel(&realm, "grace", 2, shared())];
+    far.import(&realm.send(Plan { parcels: Some(parcels), ..realm.plan() }));
+    assert_eq!(collect(&far, by_phrase("ada", PHRASE)).unwrap().len(), 1);
+    assert_eq!(far.status()["parcels"], serde_json::json!({"held": 2, "collected": 1}));
+    assert!(matches!(collect(&far, by_phrase("bob", PHRASE)), Err(Refused::NothingToCollect)));
+    assert_eq!(far.status()["parcels"]["collected"], 1, "a stranger's attempt marks nothing");
+    assert_eq!(collect(&far, by_phrase("grace", PHRASE)).unwrap().len(), 1);
+    assert_eq!(far.status()["parcels"]["collected"], 2);
 }
 
 #[test]
@@ -109,7 +127,7 @@ fn what_was_revoked_on_the_shelf_is_not_handed_over() {
     let left = RevokedSubject { sub: "ada".to_owned(), before: NOW, reason: "left".to_owned(), at: NOW };
     let revoked = StatusDocument { subjects: vec![left], ..status(2) };
     far.import(&realm.send(Plan { status: Some(revoked), ..realm.plan_on_base(Kind::Delta) }));
-    assert!(matches!(collect(&far, Claimant::Phrase(PHRASE)), Err(Refused::NothingToCollect)));
+    assert!(matches!(collect(&far, by_phrase("ada", PHRASE)), Err(Refused::NothingToCollect)));
 }
 
 #[test]
@@ -120,7 +138,7 @@ fn the_newest_token_for_each_audience_is_handed_over() {
     let parcel =
         Parcel { token: renewed.clone(), sub: "ada".to_owned(), aud: Some(AUDIENCE.to_owned()), claim };
     far.import(&realm.send(Plan { parcels: Some(vec![parcel]), ..realm.plan() }));
-    assert_eq!(collect(&far, Claimant::Phrase(PHRASE)).unwrap(), [renewed]);
+    assert_eq!(collect(&far, by_phrase("ada", PHRASE)).unwrap(), [renewed]);
 }
 
 #[test]
