@@ -1,8 +1,9 @@
 //! Holders collect the tokens that were carried for them: people by a claim phrase, bots by a proof of their
 //! key, programs on this machine as files.
 //!
-//! A wrong phrase, an unknown subject and an empty shelf get one answer, so that nobody learns who has
-//! something waiting. What is handed over has been judged again just before.
+//! A wrong phrase, a wrong key, an unknown subject and an empty shelf get one answer at the door, so that
+//! nobody learns who has something waiting; the journal has the reason. What is handed over has been judged
+//! again just before.
 
 use std::collections::HashSet;
 
@@ -70,9 +71,13 @@ pub enum Refused {
     /// Nothing lies here for whoever asked so.
     #[error("nothing is waiting here under this claim")]
     NothingToCollect,
-    /// The proof of the bot's key does not hold.
+    /// The proof of the bot's key does not hold. That there is a key to prove is known to its holder alone, so
+    /// whoever asked is told [`Refused::NothingToCollect`].
     #[error("the proof of the holder's key is refused: {0}")]
     ProofRefused(Refusal),
+    /// The proof holds, but has been shown before.
+    #[error("the proof of the holder's key counts once: {0}")]
+    ProofReplayed(Refusal),
     /// This gate cannot judge tokens at present.
     #[error("this gate cannot judge tokens: {0}")]
     CannotJudge(Refusal),
@@ -188,7 +193,7 @@ fn shown_once(store: &Store, subject: &str, proof: &Claims, now: u64) -> Result<
     let new = store
         .write(|tx| store::show_proof(tx, subject, &farside_service::digest::hex(&id), until, now))
         .map_err(|fault: StoreFault| Refused::StoreUnreadable(fault))?;
-    if new { Ok(()) } else { Err(Refused::ProofRefused(Refusal::new(Code::Replayed, "jti", ""))) }
+    if new { Ok(()) } else { Err(Refused::ProofReplayed(Refusal::new(Code::Replayed, "jti", ""))) }
 }
 
 fn hand_over(

@@ -2,7 +2,7 @@
 //!
 //! People say a claim phrase, bots prove their key. Failed attempts are counted against the name and against
 //! the door, every attempt is journalled before it is answered, and a wrong name is answered like a wrong
-//! phrase.
+//! phrase or key.
 
 use farside_service::digest;
 use hyper::header::{HeaderValue, RETRY_AFTER};
@@ -99,13 +99,14 @@ fn said(collected: Result<Vec<Collected>, Refused>) -> Answer {
             let tokens: Vec<Value> = tokens.iter().map(shown).collect();
             answer::json_answer(StatusCode::OK, &json!({"tokens": tokens}))
         }
-        Err(Refused::NothingToCollect) => {
-            let cure =
-                "Check name and phrase; a token that has expired, or has not crossed yet, is not here.";
+        // To a stranger a bot with tokens waiting looks like one without: no proof, no word of the key.
+        Err(Refused::NothingToCollect | Refused::ProofRefused(_)) => {
+            let cure = "Check the name, and the phrase or the key and clock that made the proof; a token that \
+                        has expired, or has not crossed yet, is not here. The gate's journal has the reason.";
             let body = json!({"error": "not_found", "code": "nothing_to_collect", "cure": cure});
             answer::json_answer(StatusCode::NOT_FOUND, &body)
         }
-        Err(Refused::ProofRefused(refusal) | Refused::CannotJudge(refusal)) => answer::refused(&refusal),
+        Err(Refused::ProofReplayed(refusal) | Refused::CannotJudge(refusal)) => answer::refused(&refusal),
         Err(fault) => {
             tracing::error!(%fault, "tokens cannot be handed over");
             answer::bare(StatusCode::SERVICE_UNAVAILABLE)
@@ -129,9 +130,9 @@ fn journalled(claim: &Claim, collected: &Result<Vec<Collected>, Refused>) -> Val
     let (verdict, code, ids) = match collected {
         Ok(tokens) => ("collected", "", tokens.iter().map(|one| json!(one.token_id)).collect()),
         Err(Refused::NothingToCollect) => ("refuse", "nothing_to_collect", Vec::new()),
-        Err(Refused::ProofRefused(refusal) | Refused::CannotJudge(refusal)) => {
-            ("refuse", refusal.code().as_str(), Vec::new())
-        }
+        Err(
+            Refused::ProofRefused(refusal) | Refused::ProofReplayed(refusal) | Refused::CannotJudge(refusal),
+        ) => ("refuse", refusal.code().as_str(), Vec::new()),
         Err(_) => ("refuse", "store_unreadable", Vec::new()),
     };
     count(by, verdict, code);

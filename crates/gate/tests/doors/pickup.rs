@@ -93,13 +93,28 @@ async fn a_bot_collects_with_its_key_and_each_proof_counts_once() {
     let good = json!({"subject": "bot-7", "assertion": proof(&bot, "bot-7", &audience, "1")});
     assert_eq!(pick_up(&site, &good).await.json()["tokens"][0]["token_id"], "dome-2");
     assert_eq!(pick_up(&site, &good).await.code(), (401, "replayed".to_owned()));
-    for (subject, assertion, code) in [
-        ("bot-7", proof(&TokenKey::new("bot"), "bot-7", &audience, "2"), "signature_invalid"),
-        ("bot-7", proof(&bot, "bot-7", "https://other.example/pickup", "3"), "audience_mismatch"),
-        ("bot-7", proof(&bot, "bot-8", &audience, "4"), "issuer_mismatch"),
-    ] {
-        let said = pick_up(&site, &json!({"subject": subject, "assertion": assertion})).await;
-        assert_eq!(said.code(), (401, code.to_owned()));
+}
+
+#[tokio::test]
+async fn whoever_has_not_proven_the_key_does_not_learn_that_tokens_wait() {
+    let (bot, stranger) = (TokenKey::new("bot"), TokenKey::new("bot"));
+    let site = with_parcels(&bot);
+    let audience = format!("{ISSUER}/pickup");
+    let attempt = |subject: &str, assertion: String| json!({"subject": subject, "assertion": assertion});
+    let nobody = pick_up(&site, &attempt("nobody", proof(&stranger, "nobody", &audience, "1"))).await;
+    assert_eq!(nobody.code(), (404, "nothing_to_collect".to_owned()));
+    let attempts = [
+        (proof(&stranger, "bot-7", &audience, "2"), "signature_invalid"),
+        (proof(&bot, "bot-7", "https://other.example/pickup", "3"), "audience_mismatch"),
+        (proof(&bot, "bot-8", &audience, "4"), "issuer_mismatch"),
+        ("no.such.proof".to_owned(), "malformed"),
+    ];
+    for (assertion, code) in attempts {
+        let said = pick_up(&site, &attempt("bot-7", assertion)).await;
+        assert_eq!((said.status, &said.body), (nobody.status, &nobody.body));
+        let names = |said: &Said| said.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&said), names(&nobody));
+        assert_eq!(site.journal("pickup").last().unwrap()["code"], code, "the operator learns why");
     }
 }
 

@@ -79,7 +79,7 @@ fn a_bot_collects_by_proof_of_its_key_once_each() {
     let one = proof(&bot, "bot", "p1", 60);
     assert_eq!(collect(&far, Claimant::Key { subject: "bot", proof: &one }).unwrap().len(), 1);
     match collect(&far, Claimant::Key { subject: "bot", proof: &one }) {
-        Err(Refused::ProofRefused(refusal)) => assert_eq!(refusal.code(), Code::Replayed),
+        Err(Refused::ProofReplayed(refusal)) => assert_eq!(refusal.code(), Code::Replayed),
         _ => panic!("a proof counted twice"),
     }
     let two = proof(&bot, "bot", "p2", 60);
