@@ -10,7 +10,7 @@ use farside_service::durable::{self, Mode};
 use farside_service::time;
 use serde_json::json;
 
-use super::key::{passphrase_for, read_public};
+use super::key::{AddSignature, read_public};
 use super::{Program, joined, read_text};
 use crate::ceremony::{self, CharterFault, Roles};
 use crate::config::Mint;
@@ -38,16 +38,7 @@ pub enum Charter {
         out: PathBuf,
     },
     /// Add a root signer's signature to a draft.
-    Sign {
-        /// The signer's key file.
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
-        /// File with the passphrase of that key.
-        #[arg(long, value_name = "FILE")]
-        passphrase_file: Option<PathBuf>,
-        /// The draft.
-        file: PathBuf,
-    },
+    Sign(AddSignature),
     /// Show what a charter or draft says and who has signed it.
     Show {
         /// The charter; left out: the one in force.
@@ -72,7 +63,7 @@ pub(super) fn run(command: &Charter, program: &Program) -> Result<(), Failure> {
             let people = People { root, root_threshold, release, release_threshold };
             draft(&people, out, program)
         }
-        Charter::Sign { key, passphrase_file, file } => sign(key, passphrase_file.as_deref(), file, program),
+        Charter::Sign(signature) => sign(signature, program),
         Charter::Show { file } => match file {
             Some(file) => show(read_text(file)?.as_bytes(), program),
             None => show(ceremony::newest(&program.mint()?.store()?)?.bytes(), program),
@@ -132,15 +123,10 @@ fn log(mint: &Mint) -> Result<LogKey, Failure> {
     line.parse().map_err(|refusal: farside_crossing::Refusal| Failure::could_not(refusal.to_string()))
 }
 
-fn sign(key: &Path, passphrase: Option<&Path>, file: &Path, program: &Program) -> Result<(), Failure> {
-    let draft = read_text(file)?;
+fn sign(signature: &AddSignature, program: &Program) -> Result<(), Failure> {
     // Nobody signs what cannot be read: the review refuses a draft whose parts do not fit.
-    charter::review(draft.as_bytes()).map_err(CharterFault::from)?;
-    let signer = keys::open_signer(key, &passphrase_for(passphrase)?)?;
-    let signed = note::add_signature(draft.as_bytes(), &signer)
-        .map_err(|fault| Failure::could_not(fault.to_string()))?;
-    durable::write(file, &signed, Mode::Shared)?;
-    show(&signed, program)
+    charter::review(read_text(&signature.file)?.as_bytes()).map_err(CharterFault::from)?;
+    show(&signature.add()?, program)
 }
 
 fn adopt(file: &Path, program: &Program) -> Result<(), Failure> {

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Subcommand, ValueEnum};
-use farside_crossing::SignerPublic;
+use clap::{Args, Subcommand, ValueEnum};
+use farside_crossing::{SignerPublic, note};
 use farside_service::cli::{Failure, printable};
+use farside_service::durable::{self, Mode};
 use farside_service::secret_file::{Source, new_passphrase, read_passphrase};
 use serde_json::json;
 
@@ -90,6 +91,31 @@ pub(super) fn read_public(text: &str) -> Result<SignerPublic, Failure> {
     line.trim().parse().map_err(|refusal: farside_crossing::Refusal| {
         Failure::refused(format!("{} holds no signer's public line: {refusal}", printable(text)))
     })
+}
+
+/// One more signature on a draft that people sign in turn.
+#[derive(Debug, Args)]
+pub struct AddSignature {
+    /// The signer's key file.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// File with the passphrase of that key.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// The draft.
+    pub(super) file: PathBuf,
+}
+
+impl AddSignature {
+    /// Adds it in the file, and returns what the file then holds.
+    pub(super) fn add(&self) -> Result<Vec<u8>, Failure> {
+        let draft = read_text(&self.file)?;
+        let signer = keys::open_signer(&self.key, &passphrase_for(self.passphrase_file.as_deref())?)?;
+        let signed = note::add_signature(draft.as_bytes(), &signer)
+            .map_err(|fault| Failure::could_not(fault.to_string()))?;
+        durable::write(&self.file, &signed, Mode::Shared)?;
+        Ok(signed)
+    }
 }
 
 /// The passphrase of a signer's key: from the file named, else a credential, else asked for.

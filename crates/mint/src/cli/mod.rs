@@ -25,6 +25,7 @@ use clap::{Parser, Subcommand};
 use farside_service::cli::{self, Failure, Output};
 
 use crate::config::Mint;
+use crate::store::Kind;
 
 /// The signing service on the connected side.
 #[derive(Debug, Parser)]
@@ -57,7 +58,7 @@ pub enum Command {
     Directory(directory::Directory),
     /// People.
     #[command(subcommand)]
-    Person(subject::Person),
+    Person(subject::Subject),
     /// Programs.
     #[command(subcommand)]
     Bot(subject::Client),
@@ -111,9 +112,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key(command) => key::run(&command, &program),
         Command::Charter(command) => charter::run(&command, &program),
         Command::Directory(command) => directory::run(&command, &program),
-        Command::Person(command) => subject::run_person(&command, &program),
-        Command::Bot(command) => subject::run_client(&command, crate::store::Kind::Bot, &program),
-        Command::Agent(command) => subject::run_client(&command, crate::store::Kind::Agent, &program),
+        Command::Person(command) => subject::run_subject(&command, Kind::Person, &program),
+        Command::Bot(command) => subject::run_client(&command, Kind::Bot, &program),
+        Command::Agent(command) => subject::run_client(&command, Kind::Agent, &program),
         Command::Group(command) => subject::run_group(&command, &program),
         Command::Site(command) => site::run(&command, &program),
         Command::Keys(command) => keys::run(&command, &program),

@@ -10,7 +10,7 @@ use farside_service::durable::{self, Mode};
 use farside_service::time;
 use serde_json::{Value, json};
 
-use super::key::passphrase_for;
+use super::key::{AddSignature, passphrase_for};
 use super::{Program, joined, read_text};
 use crate::ceremony;
 use crate::config::{Diary, Mint};
@@ -34,16 +34,7 @@ pub enum Release {
         out: PathBuf,
     },
     /// Add a release signer's signature to a draft.
-    Sign {
-        /// The signer's key file.
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
-        /// File with the passphrase of that key.
-        #[arg(long, value_name = "FILE")]
-        passphrase_file: Option<PathBuf>,
-        /// The draft.
-        file: PathBuf,
-    },
+    Sign(AddSignature),
     /// Put a signed document into force: it crosses with the next bundle.
     Adopt {
         /// The document.
@@ -70,13 +61,10 @@ pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
             durable::write_new(out, &note::unsigned(&draft.text), Mode::Shared)?;
             say_progress(&store, out, program)
         }
-        Release::Sign { key, passphrase_file, file } => {
+        Release::Sign(signature) => {
             let store = program.mint()?.store()?;
-            let signer = keys::open_signer(key, &passphrase_for(passphrase_file.as_deref())?)?;
-            let signed = note::add_signature(read_text(file)?.as_bytes(), &signer)
-                .map_err(|fault| Failure::could_not(fault.to_string()))?;
-            durable::write(file, &signed, Mode::Shared)?;
-            say_progress(&store, file, program)
+            signature.add()?;
+            say_progress(&store, &signature.file, program)
         }
         Release::Adopt { file } => {
             let mint = program.mint()?;

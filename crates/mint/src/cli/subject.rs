@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::{Program, joined, read_text};
 use crate::client;
 use crate::import::{self, Entry, What};
-use crate::store::{Kind, Store, Subject};
+use crate::store::{self, Kind, Store};
 
 /// What every kind of subject can be told.
 #[derive(Debug, Subcommand)]
-pub enum Person {
-    /// Add a person.
+pub enum Subject {
+    /// Add one.
     Add(New),
-    /// Everybody of this kind.
+    /// All of this kind.
     List,
     /// One of them.
     Show {
@@ -38,25 +38,8 @@ pub enum Person {
 /// Programs and agents, which sign in at the token endpoint.
 #[derive(Debug, Subcommand)]
 pub enum Client {
-    /// Add one.
-    Add(New),
-    /// All of this kind.
-    List,
-    /// One of them.
-    Show {
-        /// The name.
-        name: String,
-    },
-    /// Issue nothing more for one.
-    Disable {
-        /// The name.
-        name: String,
-    },
-    /// Issue for one again.
-    Enable {
-        /// The name.
-        name: String,
-    },
+    #[command(flatten)]
+    Subject(Subject),
     /// Set the public key with which it signs in (`private_key_jwt`).
     Key {
         /// The name.
@@ -124,23 +107,19 @@ pub struct New {
     jwk: Option<PathBuf>,
 }
 
-pub(super) fn run_person(command: &Person, program: &Program) -> Result<(), Failure> {
+pub(super) fn run_subject(command: &Subject, kind: Kind, program: &Program) -> Result<(), Failure> {
     match command {
-        Person::Add(new) => add(new, Kind::Person, program),
-        Person::List => list(Kind::Person, program),
-        Person::Show { name } => show(name, Kind::Person, program),
-        Person::Disable { name } => switch(name, false, program),
-        Person::Enable { name } => switch(name, true, program),
+        Subject::Add(new) => add(new, kind, program),
+        Subject::List => list(kind, program),
+        Subject::Show { name } => show(name, kind, program),
+        Subject::Disable { name } => switch(name, false, program),
+        Subject::Enable { name } => switch(name, true, program),
     }
 }
 
 pub(super) fn run_client(command: &Client, kind: Kind, program: &Program) -> Result<(), Failure> {
     match command {
-        Client::Add(new) => add(new, kind, program),
-        Client::List => list(kind, program),
-        Client::Show { name } => show(name, kind, program),
-        Client::Disable { name } => switch(name, false, program),
-        Client::Enable { name } => switch(name, true, program),
+        Client::Subject(command) => run_subject(command, kind, program),
         Client::Key { name, jwk } => {
             let mint = program.mint()?;
             let jwks = client::jwks_of(&read_text(jwk)?)?;
@@ -235,7 +214,7 @@ fn switch(name: &str, enabled: bool, program: &Program) -> Result<(), Failure> {
 fn set_enabled(store: &Store, table: &str, name: &str, enabled: bool) -> Result<usize, Failure> {
     Ok(store.write(|transaction| {
         let sql = format!("UPDATE {table} SET enabled = ?2 WHERE name = ?1");
-        transaction.execute(&sql, (name, enabled)).map_err(crate::store::StoreFault::from)
+        transaction.execute(&sql, (name, enabled)).map_err(store::StoreFault::from)
     })?)
 }
 
@@ -300,7 +279,7 @@ fn switch_group(
     program.output.say(text, &json!({ "name": name, "enabled": enabled }))
 }
 
-pub(super) fn as_json(subject: &Subject) -> Value {
+pub(super) fn as_json(subject: &store::Subject) -> Value {
     json!({
         "name": subject.name, "kind": subject.kind, "display": subject.display, "enabled": subject.enabled,
         "roles": subject.roles, "groups": subject.groups, "client_id": subject.client_id,
@@ -308,7 +287,7 @@ pub(super) fn as_json(subject: &Subject) -> Value {
     })
 }
 
-pub(super) fn as_table<'a>(subjects: impl Iterator<Item = &'a Subject>) -> String {
+pub(super) fn as_table<'a>(subjects: impl Iterator<Item = &'a store::Subject>) -> String {
     let rows: Vec<Vec<String>> = subjects
         .map(|subject| {
             let proofs = match (subject.auth.jwks.is_some(), subject.auth.secret_sha256.is_some()) {
