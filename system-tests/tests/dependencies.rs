@@ -8,13 +8,14 @@ use farside_system_tests::programs::workspace;
 use serde_json::Value;
 
 /// Our crates' allowed dependencies on each other. Programs never depend on each other: they meet in folders.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("farside-verify", &[]),
     ("farside-crossing", &[]),
     ("farside-service", &[]),
     ("farside-mint", &["farside-verify", "farside-crossing", "farside-service"]),
     ("farside-ferry", &["farside-service"]),
     ("farside-gate", &["farside-verify", "farside-crossing", "farside-service"]),
+    ("farside-audit", &["farside-verify", "farside-crossing", "farside-service"]),
     (
         "farside",
         &[
@@ -24,6 +25,7 @@ const ALLOWED: [(&str, &[&str]); 7] = [
             "farside-mint",
             "farside-ferry",
             "farside-gate",
+            "farside-audit",
         ],
     ),
 ];

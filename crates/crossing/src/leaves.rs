@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! farside-leaves/1 <shard> <first index> <count> <proof bytes>\n
-//! <proof>                                  a checkpoint note and what links it to the last one; may be empty
+//! <proof>                                  the shard's signed head and what ties the run to it: [`RunProof`]
 //! <count × 32 bytes>                       RFC 6962 leaf hashes, in order
 //! ```
 //!
@@ -22,11 +22,20 @@ pub const RUN_LEAVES_MAX: u64 = 4 << 20;
 /// Largest proof of a run, in bytes.
 pub const PROOF_BYTES_MAX: u64 = 64 << 10;
 
-/// Longest first line of a run, in bytes.
+/// Most links of a run's proof.
+pub const LINKS_MAX: usize = 24;
+
+/// Most hashes of an edge or a link: one for each level of a tree.
+const HASHES_MAX: usize = 64;
+
+/// Longest first line of a run or of its proof, in bytes.
 const LINE_BYTES_MAX: usize = 160;
 
 /// First word of a run's line.
 const KIND: &str = "farside-leaves";
+
+/// First word of a proof's line.
+const PROOF_KIND: &str = "farside-proof";
 
 /// Consecutive leaves of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +63,104 @@ pub fn push_run(component: &mut Vec<u8>, run: &Run<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What ties a run to its shard's signed head: nothing of it is believed before the root has been computed.
+///
+/// ```text
+/// farside-proof/1 <checkpoint bytes> <edge hashes> <links>\n
+/// <checkpoint note>
+/// <edge: roots of the perfect subtrees before the run's first leaf, largest first>
+/// <links × ( <older size> <hashes>\n consistency proof from there to the checkpoint )>
+/// ```
+// log.md §7.1
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunProof<'b> {
+    /// The checkpoint note of the head with which the run ends.
+    pub checkpoint: &'b [u8],
+    /// The tree's right edge where the run begins: with the run's leaves it makes the root.
+    pub edge: &'b [[u8; 32]],
+    /// From earlier heads that a gate may hold.
+    pub links: Vec<Link<'b>>,
+}
+
+/// A consistency proof (RFC 9162 §2.1.4) from an earlier size to the run's checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link<'b> {
+    /// The earlier size.
+    pub size: u64,
+    /// The proof.
+    pub hashes: &'b [[u8; 32]],
+}
+
+impl<'b> RunProof<'b> {
+    /// As it stands in a run.
+    ///
+    /// # Errors
+    /// `too_large`.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Refusal> {
+        let (checkpoint, edge) = (self.checkpoint.len(), self.edge.len());
+        let mut out = format!("{PROOF_KIND}/1 {checkpoint} {edge} {}\n", self.links.len()).into_bytes();
+        out.extend_from_slice(self.checkpoint);
+        out.extend_from_slice(self.edge.as_flattened());
+        for link in &self.links {
+            out.extend_from_slice(format!("{} {}\n", link.size, link.hashes.len()).as_bytes());
+            out.extend_from_slice(link.hashes.as_flattened());
+        }
+        match out.len() as u64 <= PROOF_BYTES_MAX && self.links.len() <= LINKS_MAX {
+            true => Ok(out),
+            false => Err(Refusal::new(Code::TooLarge, "the proof of a run")),
+        }
+    }
+
+    /// Reads the proof of a run whose component's digest has been checked.
+    ///
+    /// # Errors
+    /// `malformed`, `too_large`, `version_unsupported`.
+    pub fn read(proof: &'b [u8]) -> Result<RunProof<'b>, Refusal> {
+        let (line, rest) = cut_line(proof)?;
+        let (line, links) = line.rsplit_once(' ').ok_or_else(|| malformed("the proof of a run"))?;
+        let [checkpoint, edge] = first_line(line, PROOF_KIND)?.map(decimal);
+        let (checkpoint, edge, links) = (length(checkpoint)?, length(edge)?, length(decimal(links))?);
+        if links > LINKS_MAX || edge > HASHES_MAX {
+            return Err(Refusal::new(Code::TooLarge, "the proof of a run"));
+        }
+        let (checkpoint, rest) = rest.split_at_checked(checkpoint).ok_or_else(short)?;
+        let (edge, mut rest) = cut_hashes(rest, edge)?;
+        let mut read: Vec<Link> = Vec::new();
+        for _ in 0..links {
+            let (link, behind) = Link::read(rest)?;
+            // Ascending, so that one size has one proof.
+            if read.last().is_some_and(|last| last.size >= link.size) {
+                return Err(malformed("links of a run out of order"));
+            }
+            read.push(link);
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            return Err(malformed("bytes behind the proof of a run"));
+        }
+        Ok(RunProof { checkpoint, edge, links: read })
+    }
+
+    /// The consistency proof from a size, if it was carried.
+    pub fn link_from(&self, size: u64) -> Option<&'b [[u8; 32]]> {
+        self.links.iter().find(|link| link.size == size).map(|link| link.hashes)
+    }
+}
+
+impl<'b> Link<'b> {
+    fn read(bytes: &'b [u8]) -> Result<(Link<'b>, &'b [u8]), Refusal> {
+        let (line, rest) = cut_line(bytes)?;
+        let (size, count) = line.split_once(' ').ok_or_else(|| malformed("a link of a run"))?;
+        let size = decimal(size).ok_or_else(|| malformed("a link of a run"))?;
+        let count = length(decimal(count))?;
+        if count > HASHES_MAX {
+            return Err(Refusal::new(Code::TooLarge, "a link of a run"));
+        }
+        let (hashes, rest) = cut_hashes(rest, count)?;
+        Ok((Link { size, hashes }, rest))
+    }
+}
+
 /// Reads a component whose digest has been checked.
 ///
 /// # Errors
@@ -77,22 +184,37 @@ pub fn read(mut component: &[u8]) -> Result<Vec<Run<'_>>, Refusal> {
 }
 
 fn read_run(component: &[u8]) -> Result<(Run<'_>, &[u8]), Refusal> {
-    let cut = component.iter().take(LINE_BYTES_MAX).position(|b| *b == b'\n');
-    let cut = cut.ok_or_else(|| malformed("a run of leaves without its line"))?;
-    let line = str::from_utf8(&component[..cut]).map_err(|_| malformed("a run of leaves"))?;
+    let (line, rest) = cut_line(component)?;
     let words: Vec<&str> = line.splitn(4, ' ').collect();
-    let [kind, shard, first, rest] = words[..] else { return Err(malformed("a run of leaves")) };
-    let [count, proof] = first_line(&format!("{kind} {rest}"), KIND)?.map(decimal);
+    let [kind, shard, first, lengths] = words[..] else { return Err(malformed("a run of leaves")) };
+    let [count, proof] = first_line(&format!("{kind} {lengths}"), KIND)?.map(decimal);
     let (Some(first), Some(count), Some(proof)) = (decimal(first), count, proof) else {
         return Err(malformed("a number in a run of leaves"));
     };
     check_run(shard, first, count, proof)?;
-    let proof = usize::try_from(proof).map_err(|_| malformed("the length of a proof"))?;
-    let count = usize::try_from(count).map_err(|_| malformed("the number of leaves"))?;
-    let short = || malformed("fewer leaves than announced");
-    let (proof, rest) = component[cut + 1..].split_at_checked(proof).ok_or_else(short)?;
-    let (hashes, rest) = rest.split_at_checked(count * 32).ok_or_else(short)?;
-    Ok((Run { shard, first, proof, hashes: hashes.as_chunks::<32>().0 }, rest))
+    let (proof, rest) = rest.split_at_checked(length(Some(proof))?).ok_or_else(short)?;
+    let (hashes, rest) = cut_hashes(rest, length(Some(count))?)?;
+    Ok((Run { shard, first, proof, hashes }, rest))
+}
+
+fn cut_line(bytes: &[u8]) -> Result<(&str, &[u8]), Refusal> {
+    let cut = bytes.iter().take(LINE_BYTES_MAX).position(|b| *b == b'\n');
+    let (line, rest) = bytes.split_at(cut.ok_or_else(|| malformed("a run of leaves without its line"))?);
+    Ok((str::from_utf8(line).map_err(|_| malformed("a run of leaves"))?, &rest[1..]))
+}
+
+fn cut_hashes(bytes: &[u8], count: usize) -> Result<(&[[u8; 32]], &[u8]), Refusal> {
+    let (hashes, rest) = bytes.split_at_checked(count * 32).ok_or_else(short)?;
+    Ok((hashes.as_chunks::<32>().0, rest))
+}
+
+fn length(number: Option<u64>) -> Result<usize, Refusal> {
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| malformed("a number in a run of leaves"))
+}
+
+fn short() -> Refusal {
+    malformed("fewer bytes than a run of leaves announces")
 }
 
 fn check_run(shard: &str, first: u64, count: u64, proof: u64) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@
 //!                       │
 //!         keys  policy  fence  pardon                  what release people sign
 //!         status  leaves  parcels (seal)               what the online key signs, through the manifest
+//!         checkpoint  staple                           what the log key signs
 //!                       │
 //!         manifest ── bundle ── acceptance             one numbered file, and whether it may be applied
 //! ```
@@ -17,6 +18,7 @@
 pub mod acceptance;
 pub mod bundle;
 pub mod charter;
+pub mod checkpoint;
 pub mod digest;
 pub mod document;
 pub mod fence;
@@ -35,12 +37,14 @@ pub mod refusal;
 pub mod role;
 pub mod seal;
 pub mod signer;
+pub mod staple;
 pub mod status;
 mod text;
 
 pub use acceptance::{Acceptance, Clock, Stream, judge};
 pub use bundle::Opened;
 pub use charter::{Charter, CharterDraft};
+pub use checkpoint::{Checkpoint, Head};
 pub use digest::Digest;
 pub use fingerprint::{ExpectedFingerprint, Fingerprint};
 pub use keys::KeysDocument;
@@ -54,5 +58,6 @@ pub use refusal::{Code, Refusal};
 pub use role::{Believed, Role, RoleName};
 pub use seal::{RecipientPublic, RecipientSecret, SealContext};
 pub use signer::{LogKey, MlDsaLevel, PairSignature, SignFailed, Signer, SignerPublic};
+pub use staple::Staple;
 pub use status::StatusDocument;
 pub use text::RawJson;

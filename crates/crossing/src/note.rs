@@ -141,6 +141,13 @@ pub enum NoteFault {
     },
 }
 
+/// A note with one signature line.
+pub(crate) fn with_line(text: &str, name: &str, key_id: [u8; 4], signature: &[u8]) -> Vec<u8> {
+    let mut out = format!("{text}\n");
+    push_signature_line(&mut out, name, key_id, signature);
+    out.into_bytes()
+}
+
 /// Refuses a text that [`Note::parse`] would not give back unchanged.
 fn check_text(text: &str) -> Result<(), Refusal> {
     if text.is_empty() || !text.ends_with('\n') || text.ends_with("\n\n") {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::digest::{Digest, hex, unhex};
 use crate::note::Note;
 use crate::refusal::{Code, Refusal};
-use crate::text::{NAME_BYTES_MAX, base64_decode, base64_encode};
+use crate::text::{NAME_BYTES_MAX, base64_decode, base64_encode, check_name};
 
 /// Longest text form of a signer: an ML-DSA-87 key in base64 with the rest.
 const SIGNER_LINE_BYTES_MAX: usize = 4 << 10;
@@ -250,9 +250,24 @@ impl LogKey {
         Ok(LogKey { name: name.to_owned(), ed25519, parsed })
     }
 
-    /// The log's name: the origin of its checkpoints.
+    /// The log's name: what the origins of its shards begin with.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The origin of one shard's checkpoints: each shard is a log of its own.
+    // log.md §5.1
+    pub fn origin(&self, shard: &str) -> String {
+        format!("{}/{shard}", self.name)
+    }
+
+    /// This key under a shard's origin: what tile clients and witnesses take as the shard's verifier key.
+    ///
+    /// # Errors
+    /// `malformed`: the shard has no name.
+    pub fn of_shard(&self, shard: &str) -> Result<LogKey, Refusal> {
+        check_name("log shard", shard)?;
+        Ok(LogKey { name: self.origin(shard), ed25519: self.ed25519, parsed: self.parsed.clone() })
     }
 
     /// The public key.
@@ -265,7 +280,7 @@ impl LogKey {
     /// # Errors
     /// `signature_invalid` where its signature does not hold, `threshold_unmet` where there is none.
     pub fn verify<'n>(&self, note: &Note<'n>) -> Result<&'n str, Refusal> {
-        let key_id = key_id(&self.name, TYPE_ED25519, &self.ed25519);
+        let key_id = self.key_id();
         let line = note.signatures().iter().find(|line| line.name == self.name && line.key_id == key_id);
         match line {
             None => Err(Refusal::new(Code::ThresholdUnmet, format!("log {} has not signed", self.name))),
@@ -275,11 +290,15 @@ impl LogKey {
             Some(_) => Err(Refusal::new(Code::SignatureInvalid, format!("log {}", self.name))),
         }
     }
+
+    pub(crate) fn key_id(&self) -> [u8; 4] {
+        key_id(&self.name, TYPE_ED25519, &self.ed25519)
+    }
 }
 
 impl fmt::Display for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = hex(&key_id(&self.name, TYPE_ED25519, &self.ed25519));
+        let id = hex(&self.key_id());
         let key = base64_encode(&[TYPE_ED25519, &self.ed25519].concat());
         write!(f, "{}+{id}+{key}", self.name)
     }

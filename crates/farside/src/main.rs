@@ -1,5 +1,5 @@
-//! The front door: one program that starts the mint, the ferry or the gate, believes tokens, opens bundles
-//! and shows the whole journey. It has no logic of its own beyond the demonstration's story.
+//! The front door: one program that starts the mint, the ferry or the gate, believes tokens, opens bundles,
+//! audits and shows the whole journey. It has no logic of its own beyond the demonstration's story.
 
 mod batch;
 mod bundle;
@@ -27,6 +27,7 @@ enum Command {
     Ferry(farside_ferry::cli::Cli),
     /// The verifier on the isolated side.
     Gate(farside_gate::cli::Cli),
+    Audit(farside_audit::cli::Cli),
     Verify(verify::Arguments),
     #[command(subcommand)]
     Bundle(bundle::Command),
@@ -43,6 +44,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Mint(cli) => farside_mint::cli::run(cli),
         Command::Ferry(cli) => farside_ferry::cli::run(cli),
         Command::Gate(cli) => farside_gate::cli::run(cli),
+        Command::Audit(cli) => farside_audit::cli::run(&cli),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Bundle(command) => bundle::run(command),
         Command::Demo(arguments) => demo::run(&arguments),

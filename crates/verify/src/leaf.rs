@@ -7,7 +7,7 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 
-use crate::encode;
+use crate::{encode, merkle};
 
 /// Longest name of a log shard.
 pub const SHARD_BYTES_MAX: usize = 32;
@@ -108,27 +108,25 @@ impl std::str::FromStr for TokenPosition {
 
 /// The leaf hash of a signed token: RFC 6962 §2.1 over the leaf entry of token.md §7.2.
 pub fn hash(position: &TokenPosition, signing_input_sha256: &[u8; HASH_BYTES]) -> [u8; HASH_BYTES] {
-    hash_entry(&entry(position, &encode::base64url(signing_input_sha256)))
+    merkle::leaf_hash(entry(position, Some(signing_input_sha256)).as_bytes())
 }
 
 /// The leaf hash of a position whose token was never signed.
 pub fn void_hash(position: &TokenPosition) -> [u8; HASH_BYTES] {
-    hash_entry(&entry(position, "void"))
+    merkle::leaf_hash(entry(position, None).as_bytes())
+}
+
+/// The leaf entry: what stands in the log at a position, and tells nobody who the token is for. `None` where
+/// no token was signed there.
+// token.md §7.2
+pub fn entry(position: &TokenPosition, signing_input_sha256: Option<&[u8; HASH_BYTES]>) -> String {
+    let commitment = signing_input_sha256.map_or_else(|| "void".to_owned(), encode::base64url);
+    format!("farside-leaf/1\n{}\n{}\n{commitment}\n", position.shard, position.index)
 }
 
 /// SHA-256 of a token's signing input, the part of its text before the last dot.
 pub fn signing_input_sha256(signing_input: &[u8]) -> [u8; HASH_BYTES] {
     sha256(&[signing_input])
-}
-
-// token.md §7.2
-fn entry(position: &TokenPosition, commitment: &str) -> String {
-    format!("farside-leaf/1\n{}\n{}\n{commitment}\n", position.shard, position.index)
-}
-
-// RFC 6962 §2.1: the hash of a leaf is SHA-256(0x00 || data).
-fn hash_entry(entry: &str) -> [u8; HASH_BYTES] {
-    sha256(&[&[0], entry.as_bytes()])
 }
 
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; HASH_BYTES] {

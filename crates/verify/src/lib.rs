@@ -17,6 +17,7 @@ mod json;
 mod jwk;
 mod keys;
 pub mod leaf;
+pub mod merkle;
 mod policy;
 mod refusal;
 pub mod status_list;
