@@ -71,8 +71,8 @@ pub enum Refused {
     /// Nothing lies here for whoever asked so.
     #[error("nothing is waiting here under this claim")]
     NothingToCollect,
-    /// The proof of the bot's key does not hold. That there is a key to prove is known to its holder alone, so
-    /// whoever asked is told [`Refused::NothingToCollect`].
+    /// The proof of the bot's key does not hold. That there is a key to prove is known to its holder alone,
+    /// so whoever asked is told [`Refused::NothingToCollect`].
     #[error("the proof of the holder's key is refused: {0}")]
     ProofRefused(Refusal),
     /// The proof holds, but has been shown before.

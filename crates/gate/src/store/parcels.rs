@@ -79,8 +79,8 @@ pub(crate) fn add(connection: &Connection, parcel: &ParcelRow<'_>) -> Result<boo
 
 const COLUMNS: &str = "id, subject, audience, token_id, token, expires_at, claim";
 
-/// Live parcels of one subject with this kind of claim, newest first; where a claim is given, those alone that
-/// it opens.
+/// Live parcels of one subject with this kind of claim, newest first; where a claim is given, those alone
+/// that it opens.
 pub(crate) fn waiting(
     connection: &Connection,
     subject: &str,
