@@ -38,10 +38,8 @@ impl Sides {
     /// A realm with people in it, a gate that trusts its charter, and a site with a signing key. Nothing has
     /// been issued, and no bundle made.
     pub fn founded() -> Sides {
-        let folder = tempfile::tempdir().expect("a folder for both sides");
-        let sides = Sides { folder, mint: free_address(), gate: free_address() };
+        let sides = Sides::empty();
         let (listen, admin) = (sides.mint, free_address());
-        sides.put("near.passphrase", b"correct horse battery staple\n");
         std::fs::create_dir(sides.path("stick")).expect("a folder can play the stick");
         sides.put("people.csv", PEOPLE.as_bytes());
         sides.farside(&format!(
@@ -61,6 +59,14 @@ impl Sides {
             sides.gate
         ));
         sides.mint("keys new --site dome");
+        sides
+    }
+
+    /// Nothing but the passphrase of a mint to be founded.
+    pub fn empty() -> Sides {
+        let folder = tempfile::tempdir().expect("a folder for both sides");
+        let sides = Sides { folder, mint: free_address(), gate: free_address() };
+        sides.put("near.passphrase", b"correct horse battery staple\n");
         sides
     }
 

@@ -60,8 +60,20 @@ pub struct Mint {
 }
 
 impl Mint {
-    /// Reads the configuration at `path`; the folder it lies in is the mint's home.
+    /// Reads the configuration at `path`; the folder it lies in is the mint's home. One whose founding was
+    /// cut short is no mint.
     pub fn open(path: &Path) -> Result<Self, Failure> {
+        let mint = Self::read(path)?;
+        if mint.home.founding().exists() {
+            let folder = mint.home.0.display();
+            return Err(Failure::could_not(format!("the founding of the mint in {folder} was cut short"))
+                .hint("found it again with `mint init`: what is there is cleared away first"));
+        }
+        Ok(mint)
+    }
+
+    /// As [`Mint::open`], for the founding itself.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let config: Config = config::load(path)?;
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Ok(Self { home: Home(folder.to_path_buf()), config })
@@ -115,6 +127,11 @@ impl Home {
     /// `mint.toml`.
     pub fn config(&self) -> PathBuf {
         self.0.join("mint.toml")
+    }
+
+    /// The mark of a founding that is not finished.
+    pub fn founding(&self) -> PathBuf {
+        self.0.join("founding")
     }
 
     /// `mint.db`.

@@ -81,6 +81,27 @@ fn a_realm_is_founded_once_and_says_plainly_where_its_keys_lie() {
 }
 
 #[test]
+fn a_founding_that_was_cut_short_is_begun_anew() {
+    let folder = desk(&[("pw", "correct horse battery\n")]);
+    let (folder, init) = (folder.path(), "init --dir near --realm acme --passphrase-file pw");
+    std::fs::create_dir(folder.join("near")).unwrap();
+    std::fs::write(folder.join("near/notes.txt"), "the operator's own").unwrap();
+    ok(folder, init);
+    // A crash before the last step: everything lies there, and the mark still stands.
+    std::fs::write(folder.join("near/founding"), "").unwrap();
+    let before = std::fs::read(folder.join("near/keys/online.key")).unwrap();
+    refused(folder, &format!("{NEAR} site list"), 2, "was cut short");
+    let found = ok(folder, init);
+    assert_ne!(std::fs::read(folder.join("near/keys/online.key")).unwrap(), before);
+    assert_eq!(ok(folder, &format!("{NEAR} charter show"))["fingerprint"], found["fingerprint"]);
+    assert!(folder.join("near/notes.txt").exists() && !folder.join("near/founding").exists());
+    // What no founding left behind is somebody's: it is never cleared away.
+    std::fs::remove_file(folder.join("near/mint.toml")).unwrap();
+    refused(folder, init, 1, "stands here already");
+    assert!(folder.join("near/keys/online.key").exists());
+}
+
+#[test]
 fn a_day_at_the_desk() {
     let folder = desk(&[("pw", "correct horse battery\n")]);
     let folder = folder.path();

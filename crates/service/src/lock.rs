@@ -75,6 +75,16 @@ impl Exclusive {
         file.write_all(note.as_bytes()).map_err(fail)?;
         Ok(Self { _file: file })
     }
+
+    /// Takes the lock on a folder itself, where a lock file would be in the way.
+    ///
+    /// # Errors
+    /// Another process holds it, or the folder cannot be opened.
+    pub fn take_folder(path: &Path) -> Result<Self, LockFault> {
+        let file = File::open(path).map_err(|source| failed("lock", path, source))?;
+        hold(&file, path, Duration::ZERO)?;
+        Ok(Self { _file: file })
+    }
 }
 
 /// Locks an open file itself (an append-only log), without a note.
@@ -121,5 +131,15 @@ mod tests {
         assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
         Exclusive::take(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_has_one_holder_and_nothing_put_into_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Exclusive::take_folder(dir.path()).unwrap();
+        assert!(matches!(Exclusive::take_folder(dir.path()), Err(LockFault::Held { .. })));
+        drop(first);
+        Exclusive::take_folder(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

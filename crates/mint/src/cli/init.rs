@@ -1,4 +1,4 @@
-//! `mint init`: founds a realm. Where a mint stands already, nothing is touched.
+//! `mint init`: founds a realm, whole or not at all. Where a mint stands already, nothing is touched.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::Program;
 use crate::ceremony::{self, Roles};
 use crate::config::{Home, Mint};
+use crate::founding::{self, Founding};
 use crate::keys::{self, Passphrase};
 use crate::names;
 use crate::store::Store;
@@ -46,11 +47,12 @@ pub struct Init {
 pub(super) fn run(init: &Init, program: &Program) -> Result<(), Failure> {
     names::realm(&init.realm).map_err(|fault| Failure::refused(fault.to_string()))?;
     let home = Home(init.dir.clone());
-    refuse_standing(&home)?;
+    founding::refuse_standing(&home)?;
     let passphrase_file = init.passphrase_file.as_deref().map(absolute).transpose()?;
     let passphrase = Passphrase::new(new_passphrase(&Source::find(passphrase_file.as_deref()))?);
+    let founding = Founding::begin(&home)?;
     let now = time::now_unix();
-    for folder in [&home.0, &home.keys(), &home.journal(), &home.staging(), &home.0.join("outbox")] {
+    for folder in [&home.keys(), &home.journal(), &home.staging(), &home.0.join("outbox")] {
         durable::create_dir_all(folder, Mode::Private)?;
     }
     let online = keys::create_signer(&home.online_key(), "online", &passphrase)?;
@@ -63,10 +65,11 @@ pub(super) fn run(init: &Init, program: &Program) -> Result<(), Failure> {
         configuration(init, passphrase_file.as_deref()).as_bytes(),
         Mode::Shared,
     )?;
-    let mint = Mint::open(&home.config())?;
+    let mint = Mint::read(&home.config())?;
     let diary = mint.diary()?;
     diary.record("realm_founded", json!({ "realm": init.realm, "ceremony": init.ceremony }))?;
     if init.ceremony {
+        founding.finish()?;
         return say_ceremony(init, program, &home, &online);
     }
     let charter = found_alone(
@@ -82,17 +85,8 @@ pub(super) fn run(init: &Init, program: &Program) -> Result<(), Failure> {
         now,
     )?;
     diary.record("charter_adopted", json!({ "version": 1, "fingerprint": charter.fingerprint().hex() }))?;
+    founding.finish()?;
     say_founded(init, program, &home, &charter)
-}
-
-fn refuse_standing(home: &Home) -> Result<(), Failure> {
-    let standing =
-        [home.config(), home.database(), home.keys(), home.offline()].into_iter().find(|path| path.exists());
-    match standing {
-        None => Ok(()),
-        Some(path) => Err(Failure::refused(format!("{} exists: a mint stands here already", path.display()))
-            .hint("nothing was touched; choose another --dir")),
-    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
