@@ -52,7 +52,7 @@ pub use manifest::{Base, ComponentEntry, ComponentType, Kind, Manifest};
 pub use note::{Note, NoteFault};
 pub use pack::{Draft, PackFault, Packed, Writer};
 pub use parcels::{Claim, Parcel};
-pub use policy::{AudiencePolicy, PolicyDocument};
+pub use policy::{AudiencePolicy, Logged, PolicyDocument};
 pub use receipt::ReceiptCode;
 pub use refusal::{Code, Refusal};
 pub use role::{Believed, Role, RoleName};

@@ -65,12 +65,42 @@ pub struct AudiencePolicy {
     /// `not_after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_seconds_max: Option<u64>,
-    /// Whether the token's log leaf must have crossed.
+    /// Which proof of logging is demanded.
     #[serde(default)]
-    pub logged: bool,
+    pub logged: Logged,
     /// Whether only tokens bound to a holder's key are accepted.
     #[serde(default)]
     pub holder_bound: bool,
+}
+
+/// Which proof of logging an audience demands.
+// log.md §8.1
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Logged {
+    /// None.
+    #[default]
+    No,
+    /// The token's leaf must have crossed, or a proof must come stapled to the token.
+    Staple,
+    /// The token's leaf must have crossed; nothing that comes with the token counts.
+    Leaf,
+}
+
+impl Logged {
+    /// As policies, stores and command lines spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Logged::No => "no",
+            Logged::Staple => "staple",
+            Logged::Leaf => "leaf",
+        }
+    }
+
+    /// The demand that is spelled so.
+    pub fn from_name(name: &str) -> Option<Logged> {
+        [Logged::No, Logged::Staple, Logged::Leaf].into_iter().find(|logged| logged.as_str() == name)
+    }
 }
 
 impl PolicyDocument {

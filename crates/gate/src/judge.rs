@@ -11,7 +11,7 @@
 
 use std::ops::Deref;
 
-use farside_crossing::AudiencePolicy;
+use farside_crossing::{AudiencePolicy, Logged};
 use farside_verify::leaf::{self, TokenPosition};
 use farside_verify::{Claims, Code, Refusal, Verified};
 
@@ -207,12 +207,10 @@ fn logged(
     audience: Option<&str>,
 ) -> Result<(), Refusal> {
     let demanded = match audience {
-        Some(audience) => held.audience(audience).is_some_and(|policy| policy.logged),
-        None => held
-            .policy()
-            .audiences
-            .iter()
-            .any(|policy| policy.logged && claims.audiences().any(|aud| aud == policy.name.as_str())),
+        Some(audience) => held.audience(audience).is_some_and(|policy| policy.logged != Logged::No),
+        None => held.policy().audiences.iter().any(|policy| {
+            policy.logged != Logged::No && claims.audiences().any(|aud| aud == policy.name.as_str())
+        }),
     };
     if !demanded {
         return Ok(());

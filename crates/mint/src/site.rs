@@ -170,7 +170,7 @@ pub fn add(store: &Store, name: &str, terms: &SiteTerms, now: u64) -> Result<(),
         for audience in &terms.audiences {
             transaction.execute(
                 "INSERT INTO audience (name, site, stale_seconds_max, logged) VALUES (?1, ?2, ?3, ?4)",
-                (&audience.name, name, audience.stale_seconds_max.map(signed), audience.logged),
+                (&audience.name, name, audience.stale_seconds_max.map(signed), audience.logged.as_str()),
             )?;
         }
         Ok(())

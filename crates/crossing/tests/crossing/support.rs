@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
 use farside_crossing::keys::KeysDocument;
 use farside_crossing::manifest::{Base, Kind};
 use farside_crossing::parcels::Packer;
-use farside_crossing::policy::{AudiencePolicy, PolicyDocument};
+use farside_crossing::policy::{AudiencePolicy, Logged, PolicyDocument};
 use farside_crossing::{
     Charter, CharterDraft, Digest, Draft, LogKey, MlDsaLevel, Packed, PairSignature, Parcel, RawJson,
     RecipientSecret, Refusal, Role, RoleName, SealContext, SignFailed, Signer, SignerPublic, StatusDocument,
@@ -120,7 +120,7 @@ impl Realm {
             audiences: vec![AudiencePolicy {
                 name: "historian".into(),
                 stale_seconds_max: None,
-                logged: false,
+                logged: Logged::No,
                 holder_bound: false,
             }],
             lifetime_seconds_max: 86_400,

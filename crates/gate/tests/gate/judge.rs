@@ -1,7 +1,7 @@
 //! Whom the gate admits, and what it says to the others.
 
 use farside_crossing::status::{BitList, RevokedKey, RevokedSubject, ShardList};
-use farside_crossing::{Digest, Kind, StatusDocument};
+use farside_crossing::{Digest, Kind, Logged, StatusDocument};
 use farside_gate::judge::{cannot_judge, inspect, judge};
 use farside_gate::trust::{BUILT_AT, Freshness};
 use farside_verify::{Code, Refusal};
@@ -143,7 +143,7 @@ fn a_token_without_a_place_in_the_log_is_refused() {
 fn where_proof_is_demanded_a_token_absent_from_the_log_is_refused() {
     let (mut realm, far) = Far::enrolled();
     let mut proven = policy(1);
-    proven.audiences[0].logged = true;
+    proven.audiences[0].logged = Logged::Leaf;
     let logged = realm.token("ada", 0, "");
     let leaves = Some((0, vec![leaf_of(&logged, 0)]));
     far.import(&realm.send(Plan { policy: Some(proven), leaves, ..realm.plan() }));

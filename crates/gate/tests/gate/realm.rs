@@ -18,9 +18,9 @@ use farside_crossing::pack::{Draft, Packed, Writer};
 use farside_crossing::parcels::Packer;
 use farside_crossing::pardon::PardonDocument;
 use farside_crossing::{
-    AudiencePolicy, Base, Charter, CharterDraft, Digest, ExpectedFingerprint, KeysDocument, Kind, MlDsaLevel,
-    PairSignature, Parcel, PolicyDocument, RawJson, RecipientPublic, Role, RoleName, SealContext, SignFailed,
-    Signer, SignerPublic, StatusDocument, charter, note,
+    AudiencePolicy, Base, Charter, CharterDraft, Digest, ExpectedFingerprint, KeysDocument, Kind, Logged,
+    MlDsaLevel, PairSignature, Parcel, PolicyDocument, RawJson, RecipientPublic, Role, RoleName, SealContext,
+    SignFailed, Signer, SignerPublic, StatusDocument, charter, note,
 };
 use farside_gate::config::Config;
 use farside_gate::enrol::{self, Candidate, Doors};
@@ -291,7 +291,7 @@ pub(crate) fn policy(version: u64) -> PolicyDocument {
 }
 
 pub(crate) fn audience(name: &str) -> AudiencePolicy {
-    AudiencePolicy { name: name.to_owned(), stale_seconds_max: None, logged: false, holder_bound: false }
+    AudiencePolicy { name: name.to_owned(), stale_seconds_max: None, logged: Logged::No, holder_bound: false }
 }
 
 pub(crate) fn status(version: u64) -> StatusDocument {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use farside_crossing::{ExpectedFingerprint, RecipientPublic};
+use farside_crossing::{ExpectedFingerprint, Logged, RecipientPublic};
 use farside_service::cli::{Failure, Output, confirm, table};
 use farside_service::duration::Seconds;
 use farside_service::time;
@@ -55,9 +55,10 @@ pub struct Add {
     /// The oldest state on which its gates still admit; left out: until a bundle runs out.
     #[arg(long, value_name = "TIME")]
     stale_max: Option<Seconds>,
-    /// Demand proof of logging at its gates.
-    #[arg(long)]
-    logged: bool,
+    /// Proof of logging that its gates demand: `no`; `leaf`: the token's log leaf must have crossed;
+    /// `staple`: or the token brings its proof along.
+    #[arg(long, default_value = "no", value_parser = logged)]
+    logged: Logged,
     /// Algorithm of its token keys.
     #[arg(long, default_value = "ES256", value_parser = super::keys::algorithm)]
     algorithm: Algorithm,
@@ -193,6 +194,10 @@ fn say_added(
     )
 }
 
+fn logged(name: &str) -> Result<Logged, String> {
+    Logged::from_name(name).ok_or_else(|| "there are no, leaf and staple".to_owned())
+}
+
 fn terms(add: &Add) -> SiteTerms {
     let audience = |name: &String| Audience {
         name: name.clone(),
@@ -269,7 +274,7 @@ fn as_json(site: &Known) -> Value {
     json!({
         "name": site.name, "issuer": terms.issuer,
         "audiences": terms.audiences.iter().map(|audience| json!({
-            "name": audience.name, "stale_seconds_max": audience.stale_seconds_max, "logged": audience.logged,
+            "name": audience.name, "stale_seconds_max": audience.stale_seconds_max, "logged": audience.logged.as_str(),
         })).collect::<Vec<_>>(),
         "algorithm": terms.algorithm.name(), "lifetime_seconds_default": terms.lifetime_seconds_default,
         "lifetime_seconds_max": terms.lifetime_seconds_max, "token_bytes_max": terms.token_bytes_max,

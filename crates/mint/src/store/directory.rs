@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use farside_crossing::Logged;
 use farside_verify::Algorithm;
 
 /// Everything a decision about a token needs, as of one commit.
@@ -229,8 +230,8 @@ pub struct Audience {
     pub name: String,
     /// Oldest state on which the gate still admits, in seconds.
     pub stale_seconds_max: Option<u64>,
-    /// Whether the gate demands proof of logging.
-    pub logged: bool,
+    /// Which proof of logging the gate demands.
+    pub logged: Logged,
 }
 
 /// What a token key is for.

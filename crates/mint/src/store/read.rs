@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use farside_crossing::Logged;
 use farside_verify::Algorithm;
 use rusqlite::{Connection, Row};
 
@@ -138,14 +139,16 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
 fn read_audiences(connection: &Connection, site: &str) -> Result<Vec<Audience>, StoreFault> {
     let mut statement = connection
         .prepare("SELECT name, stale_seconds_max, logged FROM audience WHERE site = ?1 ORDER BY rowid")?;
-    let rows = statement.query_map([site], |row| {
-        Ok(Audience {
+    let mut rows = statement.query([site])?;
+    let mut audiences = Vec::new();
+    while let Some(row) = rows.next()? {
+        audiences.push(Audience {
             name: row.get(0)?,
             stale_seconds_max: row.get::<_, Option<i64>>(1)?.map(unsigned),
-            logged: row.get(2)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+            logged: logged(row.get(2)?)?,
+        });
+    }
+    Ok(audiences)
 }
 
 /// Reads a site's calendar and works out the rotation rule (bundle.md, rotation): sign with a key only once a
@@ -223,6 +226,10 @@ fn read_orders(connection: &Connection) -> Result<Vec<Order>, StoreFault> {
         });
     }
     Ok(orders)
+}
+
+fn logged(name: String) -> Result<Logged, StoreFault> {
+    Logged::from_name(&name).ok_or(StoreFault::Unreadable { what: "proof of logging", value: name })
 }
 
 fn algorithm(name: String) -> Result<Algorithm, StoreFault> {

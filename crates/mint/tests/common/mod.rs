@@ -62,7 +62,7 @@ impl Realm {
                 leeway_seconds, courier_seconds, every_seconds, sealed, created_at, profiles)
              VALUES ('plant7', '{ISSUER_URL}', 'ES256', 900, 86400, 8192, 60, 86400, 3600, 0, {NOW},
                 '[\"access\",\"lean\",\"jwt-svid\"]');
-             INSERT INTO audience (name, site) VALUES ('{AUDIENCE}', 'plant7');
+             INSERT INTO audience (name, site, logged) VALUES ('{AUDIENCE}', 'plant7', 'no');
              INSERT INTO subject (name, kind, client_id) VALUES ('ada', 'person', 'ada'), ('poller',
                 'bot', 'p1'),
                 ('backup', 'bot', 'b1');

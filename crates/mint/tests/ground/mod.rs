@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use farside_crossing::{Claim, Digest, Kind, Parcel, RecipientSecret, Signer, SignerPublic, note};
+use farside_crossing::{Claim, Digest, Kind, Logged, Parcel, RecipientSecret, Signer, SignerPublic, note};
 use farside_mint::bundler::{self, BundleFault, Issuance, IssuanceFault, Made, Order};
 use farside_mint::calendar::{self, CRYPTOPERIOD_SECONDS_DEFAULT, NewKey};
 use farside_mint::ceremony::{self, Roles};
@@ -93,7 +93,7 @@ pub(crate) fn realm() -> Realm {
 pub(crate) fn plant() -> SiteTerms {
     SiteTerms {
         issuer: "https://gate.plant-7.example".into(),
-        audiences: vec![Audience { name: "press".into(), stale_seconds_max: None, logged: false }],
+        audiences: vec![Audience { name: "press".into(), stale_seconds_max: None, logged: Logged::No }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,
         lifetime_seconds_max: 86_400,

@@ -71,7 +71,7 @@ CREATE TABLE audience (
     name   TEXT PRIMARY KEY,
     site   TEXT NOT NULL REFERENCES site (name),
     stale_seconds_max INTEGER,
-    logged INTEGER NOT NULL DEFAULT 0 CHECK (logged IN (0, 1))
+    logged TEXT NOT NULL CHECK (logged IN ('no', 'leaf', 'staple'))
 ) STRICT;
 
 -- The calendar. A kid is unique in the realm (token.md): a collision is refused when the key is made.
