@@ -14,6 +14,7 @@
 //! unknown, and only opening the file again can tell.
 
 pub(crate) mod frame;
+mod segments;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 
 pub use frame::{Log, LogFault, Record, Recovery, TornTail, read};
+pub use segments::{Cursor, Place, RewriteFault, SEGMENT_BYTES_MAX, Segments};
 
 /// The longest record taken.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -46,6 +48,20 @@ pub trait Tape: Send + 'static {
     /// # Errors
     /// It may not be.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Whether the next batch should begin a new file.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Goes on in a new file whose first record is `number`. Called between batches, when all is durable; a
+    /// tape that is one file stays as it is.
+    ///
+    /// # Errors
+    /// The new file may not be there.
+    fn turn(&mut self, _number: u64) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Tape for File {
@@ -62,6 +78,9 @@ impl Tape for File {
 pub trait Framing: Send + 'static {
     /// Puts the batch, which is never empty, at the end of `out`.
     fn frame(&mut self, batch: &[Vec<u8>], out: &mut Vec<u8>);
+
+    /// The next batch begins a new file.
+    fn turned(&mut self) {}
 }
 
 /// The log is broken for good: a write failed, or the writer is gone.
@@ -129,6 +148,25 @@ impl Group {
         drop(state);
         self.shared.work.notify_one();
         Ok(Ticket { shared: Arc::clone(&self.shared), number })
+    }
+
+    /// Closes the file that is written to, behind everything that was appended before; returns once records
+    /// go to the next one.
+    ///
+    /// # Errors
+    /// The log broke first.
+    pub fn turn(&self) -> Result<(), Broken> {
+        let mut state = self.shared.lock();
+        state.turns_asked += 1;
+        let mine = state.turns_asked;
+        self.shared.work.notify_one();
+        while state.turns_made < mine {
+            if let Some(broken) = &state.broken {
+                return Err(broken.clone());
+            }
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
     }
 
     /// Records known to be on the medium.
@@ -222,6 +260,8 @@ struct State {
     pending_bytes: usize,
     appended: u64,
     durable: u64,
+    turns_asked: u64,
+    turns_made: u64,
     broken: Option<Broken>,
     closing: Closing,
     wakers: BTreeMap<u64, Waker>,
@@ -240,10 +280,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next batch, or `None` when the group is closed and all is written.
-    fn next_batch(&self) -> Option<Vec<Vec<u8>>> {
+    /// What the writer does next, or `None` when the group is closed and all is written.
+    fn next_work(&self) -> Option<Work> {
         let mut state = self.lock();
         while state.pending.is_empty() {
+            if state.turns_made < state.turns_asked {
+                return Some(Work::Turn { until: state.turns_asked, number: state.durable });
+            }
             if state.closing == Closing::Asked {
                 return None;
             }
@@ -251,9 +294,15 @@ impl Shared {
         }
         state.pending_bytes = 0;
         let batch = std::mem::take(&mut state.pending);
+        let number = state.durable;
         drop(state);
         self.room.notify_all();
-        Some(batch)
+        Some(Work::Batch { batch, number })
+    }
+
+    fn turned(&self, until: u64) {
+        self.lock().turns_made = until;
+        self.done.notify_all();
     }
 
     fn settle(&self, outcome: Result<u64, Broken>) {
@@ -289,6 +338,12 @@ impl State {
     }
 }
 
+/// The writer's next step, which begins at record `number`.
+enum Work {
+    Batch { batch: Vec<Vec<u8>>, number: u64 },
+    Turn { until: u64, number: u64 },
+}
+
 /// Breaks the log when the writing thread ends, so that nobody waits for a writer that is gone.
 struct Watch(Arc<Shared>);
 
@@ -300,16 +355,44 @@ impl Drop for Watch {
 
 fn write_batches(shared: &Shared, mut tape: impl Tape, mut framing: impl Framing) {
     let mut bytes = Vec::new();
-    while let Some(batch) = shared.next_batch() {
-        bytes.clear();
-        framing.frame(&batch, &mut bytes);
-        if let Err(fault) = tape.write(&bytes).and_then(|()| tape.sync()) {
-            tracing::error!(error = %fault, records = batch.len(), "the log could not be written");
+    while let Some(work) = shared.next_work() {
+        let done = match work {
+            Work::Turn { until, number } => {
+                turn(&mut tape, &mut framing, number).map(|()| shared.turned(until))
+            }
+            Work::Batch { batch, number } => {
+                bytes.clear();
+                write_batch(&mut tape, &mut framing, number, &batch, &mut bytes)
+                    .map(|()| shared.settle(Ok(batch.len() as u64)))
+            }
+        };
+        if let Err(fault) = done {
+            tracing::error!(error = %fault, "the log could not be written");
             shared.settle(Err(Broken { reason: fault.to_string().into() }));
             return;
         }
-        shared.settle(Ok(batch.len() as u64));
     }
+}
+
+fn write_batch(
+    tape: &mut impl Tape,
+    framing: &mut impl Framing,
+    number: u64,
+    batch: &[Vec<u8>],
+    bytes: &mut Vec<u8>,
+) -> io::Result<()> {
+    if tape.is_full() {
+        turn(tape, framing, number)?;
+    }
+    framing.frame(batch, bytes);
+    tape.write(bytes)?;
+    tape.sync()
+}
+
+fn turn(tape: &mut impl Tape, framing: &mut impl Framing, number: u64) -> io::Result<()> {
+    tape.turn(number)?;
+    framing.turned();
+    Ok(())
 }
 
 #[cfg(test)]

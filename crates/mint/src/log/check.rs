@@ -4,10 +4,9 @@
 
 use std::path::Path;
 
-use farside_service::append;
 use serde::Serialize;
 
-use super::{LogFault, Replay, path};
+use super::{LogFault, Replay, segments};
 
 /// What a log holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +33,7 @@ pub struct ShardLength {
 /// Reads the log in `folder`: every record must be whole, ours, and the only one at its position.
 pub fn check(folder: &Path) -> Result<Checked, LogFault> {
     let mut replay = Replay::new(u64::MAX);
-    let recovery = append::read(&path(folder), |record| replay.add(record))?;
+    let recovery = segments(folder).read(0, |record| replay.add(record))?;
     let (shards, recovered) = replay.finish(&recovery)?;
     let lengths = shards.extents().into_iter().map(|(shard, leaves)| ShardLength { shard, leaves });
     Ok(Checked {

@@ -12,10 +12,10 @@ mod check;
 mod record;
 mod shards;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use farside_service::append::{self, Group, Ticket};
+use farside_service::append::{self, Group, Segments, Ticket};
 use farside_service::durable;
 use farside_verify::leaf::{HASH_BYTES, PositionError, TokenPosition};
 
@@ -23,8 +23,8 @@ pub use check::{Checked, ShardLength, check};
 pub use record::{Entry, RECORD_BYTES_MAX, Record, RecordFault, TokenEntry, VoidReason};
 use shards::{Fork, Shards};
 
-/// The file of records inside the log's folder.
-pub const FILE_NAME: &str = "issued.log";
+/// How the names of the files of records begin.
+const NAME: &str = "issued";
 
 /// The log, held for writing.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl IssuanceLog {
     pub fn open(folder: &Path, now: u64, assertions_since: u64) -> Result<(Arc<Self>, Recovered), LogFault> {
         durable::create_dir_all(folder, durable::Mode::Private)?;
         let mut replay = Replay::new(assertions_since);
-        let (group, recovery) = append::Log::open(&path(folder), |record| replay.add(record))?;
+        let (group, recovery) = segments(folder).open(0, |record| replay.add(record))?;
         let (shards, mut recovered) = replay.finish(&recovery)?;
         let log = IssuanceLog::over(group, shards);
         recovered.voided = log.fill_gaps(now)?;
@@ -307,8 +307,8 @@ fn broken(broken: append::Broken) -> LogFault {
     LogFault::Unwritten(append::Refused::Broken(broken))
 }
 
-fn path(folder: &Path) -> PathBuf {
-    folder.join(FILE_NAME)
+fn segments(folder: &Path) -> Segments {
+    Segments::new(folder, NAME)
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Realm {
     }
 
     pub(crate) fn log_file(&self) -> std::path::PathBuf {
-        self.mint.home.log().join(farside_mint::log::FILE_NAME)
+        self.mint.home.log().join("issued.log")
     }
 
     pub(crate) fn home(&self) -> &Path {

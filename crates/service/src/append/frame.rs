@@ -24,11 +24,11 @@ use crate::lock::{self, LockFault};
 
 const MAGIC: [u8; 4] = *b"FSB1";
 const HEADER_BYTES: usize = 28;
-const CHECK_BYTES: usize = 16;
+pub(super) const CHECK_BYTES: usize = 16;
 /// The longest payload written: a full queue and the length of each of its records.
 const PAYLOAD_BYTES_MAX: usize = QUEUE_BYTES_MAX + super::RECORD_BYTES_MAX + 4 * QUEUE_RECORDS_MAX;
 /// How long opening waits for another process that is about to end.
-const LOCK_PATIENCE_SECONDS: u64 = 5;
+pub(super) const LOCK_PATIENCE_SECONDS: u64 = 5;
 
 /// One record read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,12 @@ pub enum LogFault {
         /// Where the damaged frame begins.
         offset: u64,
     },
+    /// A file of the log is gone.
+    #[error("{path} is missing: the records in it are not in the log any more")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// A log of records in a file of its own.
@@ -106,7 +112,7 @@ impl Log {
     /// # Errors
     /// Another process has it open, it is damaged in the middle, or the disk fails.
     pub fn open(path: &Path, each: impl FnMut(Record<'_>)) -> Result<(Group, Recovery), LogFault> {
-        let (file, mut recovery) = open_and_scan(path, |file| scan(file, path, each))?;
+        let (file, mut recovery) = open_and_scan(path, |file| scan(file, path, 0, each))?;
         set_aside(&file, path, &mut recovery)?;
         let framing = Frames { offset: recovery.bytes };
         let group = Group::over(file, framing, recovery.records);
@@ -120,7 +126,7 @@ impl Log {
 /// The file cannot be read, or is damaged in the middle.
 pub fn read(path: &Path, each: impl FnMut(Record<'_>)) -> Result<Recovery, LogFault> {
     let file = File::open(path).map_err(|source| failed("read", path, source))?;
-    scan(&file, path, each)
+    scan(&file, path, 0, each)
 }
 
 /// Opens an append-only file, alone, and hands it to `scan`.
@@ -180,6 +186,10 @@ impl Framing for Frames {
         out[start + 12..start + HEADER_BYTES].copy_from_slice(&check);
         self.offset += (out.len() - start) as u64;
     }
+
+    fn turned(&mut self) {
+        self.offset = 0;
+    }
 }
 
 fn check(offset: u64, lengths: &[u8], payload: &[u8]) -> [u8; CHECK_BYTES] {
@@ -192,7 +202,13 @@ fn check(offset: u64, lengths: &[u8], payload: &[u8]) -> [u8; CHECK_BYTES] {
     check
 }
 
-fn scan(file: &File, path: &Path, mut each: impl FnMut(Record<'_>)) -> Result<Recovery, LogFault> {
+/// Shows every whole record of a file whose first one has the number `first`.
+pub(super) fn scan(
+    file: &File,
+    path: &Path,
+    first: u64,
+    mut each: impl FnMut(Record<'_>),
+) -> Result<Recovery, LogFault> {
     let fail = |source| failed("read", path, source);
     let length = file.metadata().map_err(fail)?.len();
     let mut reader = BufReader::with_capacity(1 << 18, file);
@@ -201,26 +217,50 @@ fn scan(file: &File, path: &Path, mut each: impl FnMut(Record<'_>)) -> Result<Re
     let mut payload = Vec::new();
     while recovery.bytes < length {
         let offset = recovery.bytes;
-        let Some(records) = read_frame(&mut reader, offset, &mut payload).map_err(fail)? else {
+        let Some(frame) = read_frame(&mut reader, offset, &mut payload).map_err(fail)? else {
             recovery.torn = Some(judge_tail(file, path, offset, length)?);
             return Ok(recovery);
         };
-        let mut rest = payload.as_slice();
-        for number in recovery.records..recovery.records + records {
-            let Some((bytes, behind)) = split_record(rest) else {
-                return Err(LogFault::Damaged { path: path.to_owned(), offset });
-            };
-            each(Record { number, bytes });
-            rest = behind;
-        }
-        recovery.records += records;
-        recovery.bytes += (HEADER_BYTES + payload.len()) as u64;
+        let damaged = || LogFault::Damaged { path: path.to_owned(), offset };
+        show(&frame, &payload, first + recovery.records, &mut each).ok_or_else(damaged)?;
+        recovery.records += frame.records;
+        recovery.bytes += frame.bytes;
     }
     Ok(recovery)
 }
 
+/// Shows the records of one frame, the first of which has the number `first`; `None` if they do not fill it.
+pub(super) fn show(
+    frame: &Whole,
+    payload: &[u8],
+    first: u64,
+    each: &mut impl FnMut(Record<'_>),
+) -> Option<()> {
+    let mut rest = payload;
+    for number in first..first + frame.records {
+        let (bytes, behind) = split_record(rest)?;
+        each(Record { number, bytes });
+        rest = behind;
+    }
+    Some(())
+}
+
+/// A frame whose check agrees.
+pub(super) struct Whole {
+    /// How many records it holds.
+    pub(super) records: u64,
+    /// Its length in the file.
+    pub(super) bytes: u64,
+    /// What stands for all of it.
+    pub(super) check: [u8; CHECK_BYTES],
+}
+
 /// The frame at the reader, its payload in `payload`; `None` if it is not whole or its check does not agree.
-fn read_frame(reader: &mut impl Read, offset: u64, payload: &mut Vec<u8>) -> io::Result<Option<u64>> {
+pub(super) fn read_frame(
+    reader: &mut impl Read,
+    offset: u64,
+    payload: &mut Vec<u8>,
+) -> io::Result<Option<Whole>> {
     let mut header = [0; HEADER_BYTES];
     payload.clear();
     if reader.by_ref().take(HEADER_BYTES as u64).read_to_end(payload)? < HEADER_BYTES {
@@ -230,8 +270,9 @@ fn read_frame(reader: &mut impl Read, offset: u64, payload: &mut Vec<u8>) -> io:
     payload.clear();
     let Some((length, records)) = lengths(&header) else { return Ok(None) };
     let whole = reader.take(length as u64).read_to_end(payload)? == length;
-    let agrees = whole && check(offset, &header[..12], payload) == header[12..];
-    Ok(agrees.then_some(records))
+    let check = check(offset, &header[..12], payload);
+    let bytes = (HEADER_BYTES + length) as u64;
+    Ok((whole && check == header[12..]).then_some(Whole { records, bytes, check }))
 }
 
 fn lengths(header: &[u8; HEADER_BYTES]) -> Option<(usize, u64)> {
