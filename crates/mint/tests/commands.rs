@@ -128,6 +128,13 @@ fn a_day_at_the_desk() {
     assert_eq!(made["release"]["adopted"]["signers"][0], "release-1");
     let keys = ok(folder, &format!("{NEAR} keys list"));
     assert_eq!(keys[0]["state"], "signing");
+    let plan = format!("{NEAR} keys plan --site plant-7 --periods 3");
+    assert_eq!(ok(folder, &format!("{plan} --dry-run")).as_array().unwrap().len(), 3);
+    assert_eq!(ok(folder, &format!("{NEAR} keys list")).as_array().unwrap().len(), 1, "nothing was made");
+    refused(folder, &format!("{plan} --cryptoperiod 4000d"), 1, "lower --cryptoperiod to at most 1098d");
+    let planned = ok(folder, &plan);
+    assert_eq!(planned["keys"][0]["sign_from"], keys[0]["key"]["sign_until"]);
+    assert_eq!(planned["release"]["adopted"]["version"], 2, "the whole calendar is released at once");
     let revoked = ok(folder, &format!("{NEAR} revoke subject anna --reason left"));
     assert_eq!(revoked["sites"][0], "plant-7");
     refused(

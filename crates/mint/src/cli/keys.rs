@@ -1,38 +1,42 @@
 //! `mint keys`: the token keys of sites and when they sign.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use farside_service::cli::{Failure, table};
 use farside_service::duration::Seconds;
 use farside_service::time;
 use farside_verify::Algorithm;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Program;
-use super::release::{AtHand, release_at_once};
-use crate::calendar::{self, NewKey};
+use super::release::{AtHand, Outcome, release_at_once};
+use crate::calendar::profile::{CryptoProfile, PROFILES};
+use crate::calendar::{self, Plan, Wish};
+use crate::keys::Period;
 use crate::release::Kind;
-use crate::store::{Purpose, Site, TokenKeyRecord};
+use crate::store::{Purpose, Site, Store, TokenKeyRecord};
 
 /// Token keys.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
     /// Make the next key of a site's calendar and release the calendar, where the release keys are at hand.
     New {
-        /// The site.
+        #[command(flatten)]
+        figures: Figures,
+        #[command(flatten)]
+        at_hand: AtHand,
+    },
+    /// Write the calendar of the coming keys after a regulator's profile, to be released once for months ahead.
+    ///
+    /// Figures that cannot work together are refused, and the one to change is named.
+    Plan {
+        #[command(flatten)]
+        figures: Figures,
+        /// How many keys, one after the other.
+        #[arg(long, default_value = "4")]
+        periods: usize,
+        /// Show the calendar and make nothing.
         #[arg(long)]
-        site: String,
-        /// Algorithm; left out: the site's.
-        #[arg(long, value_parser = algorithm)]
-        algorithm: Option<Algorithm>,
-        /// What it signs: `sig`, or `jwt-svid` for SPIFFE.
-        #[arg(long = "use", default_value = "sig", value_parser = purpose)]
-        purpose: Purpose,
-        /// How long it signs.
-        #[arg(long, default_value = "90d")]
-        cryptoperiod: Seconds,
-        /// When it begins to sign, in Unix seconds; left out: when the site's last key ends, or now.
-        #[arg(long, value_name = "UNIX")]
-        sign_from: Option<u64>,
+        dry_run: bool,
         #[command(flatten)]
         at_hand: AtHand,
     },
@@ -42,6 +46,47 @@ pub enum Keys {
         #[arg(long)]
         site: Option<String>,
     },
+}
+
+/// What keys shall be like.
+#[derive(Debug, Args)]
+pub struct Figures {
+    /// The site.
+    #[arg(long)]
+    site: String,
+    /// Whose rules hold: `default`, `sp800-57`, `cnsa-2.0` or `nerc-cip`.
+    #[arg(long, default_value = "default", value_parser = profile)]
+    profile: &'static CryptoProfile,
+    /// Algorithm; left out: the site's, or the only one that the profile allows.
+    #[arg(long, value_parser = algorithm)]
+    algorithm: Option<Algorithm>,
+    /// What they sign: `sig`, or `jwt-svid` for SPIFFE.
+    #[arg(long = "use", default_value = "sig", value_parser = purpose)]
+    purpose: Purpose,
+    /// How long each signs; left out: the profile's figure.
+    #[arg(long)]
+    cryptoperiod: Option<Seconds>,
+    /// How long each is accepted after it has signed for the last time; left out: as long as a token may live,
+    /// clocks may differ and a courier may take.
+    #[arg(long)]
+    overlap: Option<Seconds>,
+    /// When the first begins to sign, in Unix seconds; left out: when the site's last key ends, or now.
+    #[arg(long, value_name = "UNIX")]
+    sign_from: Option<u64>,
+}
+
+impl Figures {
+    fn wish(&self, periods: usize) -> Wish {
+        Wish {
+            profile: self.profile,
+            periods,
+            algorithm: self.algorithm,
+            purpose: self.purpose,
+            sign_from: self.sign_from,
+            cryptoperiod_seconds: self.cryptoperiod.map(|seconds| seconds.0),
+            overlap_seconds: self.overlap.map(|seconds| seconds.0),
+        }
+    }
 }
 
 /// Reads an algorithm's registered name.
@@ -56,33 +101,91 @@ fn purpose(name: &str) -> Result<Purpose, String> {
     Purpose::from_name(name).ok_or_else(|| "there are sig and jwt-svid".to_owned())
 }
 
+fn profile(name: &str) -> Result<&'static CryptoProfile, String> {
+    CryptoProfile::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = PROFILES.iter().map(|known| known.name).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
+
 pub(super) fn run(command: &Keys, program: &Program) -> Result<(), Failure> {
     match command {
-        Keys::New { site, algorithm, purpose, cryptoperiod, sign_from, at_hand } => {
-            let new = NewKey {
-                algorithm: *algorithm,
-                purpose: *purpose,
-                sign_from: *sign_from,
-                cryptoperiod_seconds: cryptoperiod.0,
-            };
-            make(site, new, at_hand, program)
+        Keys::New { figures, at_hand } => {
+            let made = Made::make(figures, 1, at_hand, program)?;
+            let kid = made.kids.first().map(String::as_str).unwrap_or_default();
+            let sentence =
+                || format!("Site {} has the new token key {kid}.\n{}", made.site, made.outcome.sentence());
+            let value = json!({
+                "kid": kid, "site": made.site, "key": made.as_json()?.first(), "release": made.outcome.value()
+            });
+            program.output.say(sentence, &value)
+        }
+        Keys::Plan { figures, periods, dry_run: true, .. } => {
+            let store = program.mint()?.store()?;
+            let plan = calendar::draft(&store, &figures.site, &figures.wish(*periods), time::now_unix())?;
+            program.output.say(|| drawn(&plan), &plan.periods().iter().map(spelled).collect::<Vec<_>>())
+        }
+        Keys::Plan { figures, periods, at_hand, .. } => {
+            let made = Made::make(figures, *periods, at_hand, program)?;
+            let sentence = || format!("{}\n\n{}", drawn(&made.plan), made.outcome.sentence());
+            let value =
+                json!({ "site": made.site, "keys": made.as_json()?, "release": made.outcome.value() });
+            program.output.say(sentence, &value)
         }
         Keys::List { site } => list(site.as_deref(), program),
     }
 }
 
-fn make(site: &str, new: NewKey, at_hand: &AtHand, program: &Program) -> Result<(), Failure> {
-    let mint = program.mint()?;
-    let store = mint.store()?;
-    let passphrase = mint.passphrase()?;
-    let diary = mint.diary()?;
-    let kid = calendar::make(&mint.home, &store, site, new, &passphrase, time::now_unix())?;
-    diary.record("token_key_made", json!({ "site": site, "kid": kid }))?;
-    let outcome = release_at_once(&mint, &store, &diary, (site, Kind::Keys), at_hand)?;
-    let directory = store.directory()?;
-    let key = directory.site(site).and_then(|site| site.keys.iter().find(|key| key.kid == kid));
-    let value = json!({ "kid": kid, "site": site, "key": key.map(as_json), "release": outcome.value() });
-    program.output.say(|| format!("Site {site} has the new token key {kid}.\n{}", outcome.sentence()), &value)
+/// Keys that were made, and what became of their calendar.
+struct Made<'a> {
+    site: &'a str,
+    plan: Plan,
+    kids: Vec<String>,
+    store: Store,
+    outcome: Outcome,
+}
+
+impl<'a> Made<'a> {
+    fn make(
+        figures: &'a Figures,
+        periods: usize,
+        at_hand: &AtHand,
+        program: &Program,
+    ) -> Result<Made<'a>, Failure> {
+        let (mint, now, site) = (program.mint()?, time::now_unix(), figures.site.as_str());
+        let store = mint.store()?;
+        let plan = calendar::draft(&store, site, &figures.wish(periods), now)?;
+        let passphrase = mint.passphrase()?;
+        let diary = mint.diary()?;
+        let kids = calendar::make(&mint.home, &store, site, &plan, &passphrase, now)?;
+        for kid in &kids {
+            let profile = figures.profile.name;
+            diary.record("token_key_made", json!({ "site": site, "kid": kid, "profile": profile }))?;
+        }
+        let outcome = release_at_once(&mint, &store, &diary, (site, Kind::Keys), at_hand)?;
+        Ok(Made { site, plan, kids, store, outcome })
+    }
+
+    fn as_json(&self) -> Result<Vec<Value>, Failure> {
+        let directory = self.store.directory()?;
+        let keys = directory.site(self.site).map(|site| site.keys.as_slice()).unwrap_or_default();
+        Ok(keys.iter().filter(|key| self.kids.contains(&key.kid)).map(as_json).collect())
+    }
+}
+
+fn drawn(plan: &Plan) -> String {
+    let row = |period: &Period| {
+        let Period { sign_from, sign_until, accept_until } = *period;
+        let algorithm = plan.algorithm().name().to_owned();
+        [algorithm].into_iter().chain([sign_from, sign_until, accept_until].map(time::rfc3339)).collect()
+    };
+    let rows: Vec<Vec<String>> = plan.periods().iter().map(row).collect();
+    table(&["algorithm", "signs from", "until", "accepted until"], &rows)
+}
+
+fn spelled(period: &Period) -> Value {
+    let Period { sign_from, sign_until, accept_until } = period;
+    json!({ "sign_from": sign_from, "sign_until": sign_until, "accept_until": accept_until })
 }
 
 fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
@@ -137,7 +240,7 @@ fn state(site: &Site, key: &TokenKeyRecord, now: u64) -> &'static str {
     }
 }
 
-fn as_json(key: &TokenKeyRecord) -> serde_json::Value {
+fn as_json(key: &TokenKeyRecord) -> Value {
     json!({
         "kid": key.kid, "algorithm": key.algorithm.name(), "use": key.purpose.as_str(),
         "sign_from": key.sign_from, "sign_until": key.sign_until, "accept_until": key.accept_until,

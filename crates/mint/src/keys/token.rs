@@ -53,7 +53,7 @@ impl std::fmt::Debug for TokenKey {
 }
 
 /// When a key is used. Instants are Unix seconds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
     /// First instant of signing.
     pub sign_from: u64,

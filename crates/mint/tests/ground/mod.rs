@@ -9,13 +9,14 @@ use std::sync::Mutex;
 
 use farside_crossing::{Claim, Digest, Kind, Logged, Parcel, RecipientSecret, Signer, SignerPublic, note};
 use farside_mint::bundler::{self, BundleFault, Issuance, IssuanceFault, Made, Order};
-use farside_mint::calendar::{self, CRYPTOPERIOD_SECONDS_DEFAULT, NewKey};
+use farside_mint::calendar::profile::PROFILES;
+use farside_mint::calendar::{self, Wish};
 use farside_mint::ceremony::{self, Roles};
 use farside_mint::config::Home;
 use farside_mint::keys::{self, PairSigner, Passphrase};
 use farside_mint::release;
 use farside_mint::site;
-use farside_mint::store::{Audience, Purpose, Site, SiteTerms, Store};
+use farside_mint::store::{Audience, Site, SiteTerms, Store};
 use farside_service::secret_file::Secret;
 use farside_verify::Algorithm;
 
@@ -109,13 +110,9 @@ pub(crate) fn plant() -> SiteTerms {
 
 impl Realm {
     pub(crate) fn new_key(&self, now: u64) -> String {
-        let new = NewKey {
-            algorithm: None,
-            purpose: Purpose::Sig,
-            sign_from: None,
-            cryptoperiod_seconds: CRYPTOPERIOD_SECONDS_DEFAULT,
-        };
-        calendar::make(&self.home, &self.store, SITE, new, &passphrase(), now).unwrap()
+        let wish = Wish::new(&PROFILES[0]);
+        let plan = calendar::draft(&self.store, SITE, &wish, now).unwrap();
+        calendar::make(&self.home, &self.store, SITE, &plan, &passphrase(), now).unwrap().remove(0)
     }
 
     pub(crate) fn release_document(&self, kind: release::Kind, now: u64) {
