@@ -34,7 +34,7 @@ pub struct Wish {
     pub sign_from: Option<u64>,
     /// How long each signs, in seconds; `None`: the profile's figure.
     pub cryptoperiod_seconds: Option<u64>,
-    /// How long each is accepted after it has signed for the last time, in seconds; `None`: as long as it takes.
+    /// For how long each is accepted after its last signature, in seconds; `None`: as long as it takes.
     pub overlap_seconds: Option<u64>,
 }
 

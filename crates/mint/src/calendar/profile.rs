@@ -1,4 +1,5 @@
-//! What regulators let a token key do: which algorithms, for how long, and how old a site's knowledge may grow.
+//! What regulators let a token key do: which algorithms, for how long, and how old a site's knowledge may
+//! grow.
 
 use farside_verify::Algorithm;
 

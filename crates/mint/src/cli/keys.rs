@@ -25,7 +25,7 @@ pub enum Keys {
         #[command(flatten)]
         at_hand: AtHand,
     },
-    /// Write the calendar of the coming keys after a regulator's profile, to be released once for months ahead.
+    /// Write the calendar of the coming keys after a regulator's profile, released once for months ahead.
     ///
     /// Figures that cannot work together are refused, and the one to change is named.
     Plan {
@@ -66,8 +66,8 @@ pub struct Figures {
     /// How long each signs; left out: the profile's figure.
     #[arg(long)]
     cryptoperiod: Option<Seconds>,
-    /// How long each is accepted after it has signed for the last time; left out: as long as a token may live,
-    /// clocks may differ and a courier may take.
+    /// How long each is accepted after its last signature; left out: as long as a token may live, clocks may
+    /// differ and a courier may take.
     #[arg(long)]
     overlap: Option<Seconds>,
     /// When the first begins to sign, in Unix seconds; left out: when the site's last key ends, or now.

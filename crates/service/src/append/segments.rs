@@ -96,11 +96,7 @@ impl Segments {
     ///
     /// # Errors
     /// Another process writes it, it is damaged, or the disk fails.
-    pub fn open(
-        &self,
-        from: u64,
-        mut each: impl FnMut(Record<'_>),
-    ) -> Result<(Group, Recovery), LogFault> {
+    pub fn open(&self, from: u64, mut each: impl FnMut(Record<'_>)) -> Result<(Group, Recovery), LogFault> {
         let patience = Duration::from_secs(LOCK_PATIENCE_SECONDS);
         let alone = Exclusive::take_within(&self.folder.join(format!("{}.lock", self.name)), patience)?;
         self.remove_unfinished()?;
@@ -108,7 +104,11 @@ impl Segments {
         let newest = firsts.last().copied().unwrap_or(0);
         let mut recovery = self.scan_closed(&firsts, from, &mut each)?;
         let path = self.path(newest);
-        let late = |record: Record<'_>| if record.number >= from { each(record) };
+        let late = |record: Record<'_>| {
+            if record.number >= from {
+                each(record)
+            }
+        };
         let (file, mut found) = frame::open_and_scan(&path, |file| scan(file, &path, newest, late))?;
         set_aside(&file, &path, &mut found)?;
         let bytes = found.bytes;
@@ -127,7 +127,11 @@ impl Segments {
         let firsts = self.firsts()?;
         let newest = firsts.last().copied().unwrap_or(0);
         let mut recovery = self.scan_closed(&firsts, from, &mut each)?;
-        let late = |record: Record<'_>| if record.number >= from { each(record) };
+        let late = |record: Record<'_>| {
+            if record.number >= from {
+                each(record)
+            }
+        };
         let path = self.path(newest);
         let file = File::open(&path).map_err(|source| failed("read", &path, source))?;
         recovery.add(newest, scan(&file, &path, newest, late)?);
@@ -244,7 +248,11 @@ impl Segments {
                 continue;
             }
             let file = File::open(&path).map_err(fail)?;
-            let late = |record: Record<'_>| if record.number >= from { each(record) };
+            let late = |record: Record<'_>| {
+                if record.number >= from {
+                    each(record)
+                }
+            };
             let found = scan(&file, &path, *first, late)?;
             if found.torn.is_some() {
                 return Err(LogFault::Damaged { path, offset: found.bytes });
