@@ -73,6 +73,28 @@ pub fn open<'b>(bytes: &'b [u8], trusted: &Charter, site: &str) -> Result<Opened
     Ok(opened)
 }
 
+/// Believes a manifest that was kept after its bundle was gone, by the online role of `charter`; also answers
+/// the bundle's digest. For auditors.
+///
+/// # Errors
+/// As [`open`], for what concerns the manifest.
+pub fn open_manifest(note: &[u8], charter: &Charter, site: &str) -> Result<(Manifest, Digest), Refusal> {
+    let note = Note::parse(note)?;
+    check_realm(&note, charter.realm())?;
+    let believed = verify_online(charter, &note)?;
+    Ok((Manifest::read(&believed, charter.realm(), site)?, Digest::of(believed.text().as_bytes())))
+}
+
+/// Cuts the manifest note out of a bundle, of which no more than the beginning need be there. Nothing in it is
+/// believed.
+///
+/// # Errors
+/// `malformed`, `truncated`, `too_large`, `version_unsupported`.
+pub fn manifest_note(start: &[u8]) -> Result<&[u8], Refusal> {
+    let (manifest, _, rest) = first_lengths(start)?;
+    Ok(cut_off(rest, manifest, "within the manifest")?.0)
+}
+
 /// A bundle whose signatures, lengths, digests and documents all hold. Made by [`open`] alone.
 #[derive(Debug)]
 pub struct Opened<'b> {
@@ -278,25 +300,8 @@ impl<'b> Frame<'b> {
                 format!("a bundle is at most {BUNDLE_BYTES_MAX} bytes"),
             ));
         }
-        let head = &bytes[..bytes.len().min(FIRST_LINE_BYTES_MAX)];
-        let shared = head.len().min(MAGIC.len());
-        if head[..shared] != MAGIC.as_bytes()[..shared] {
-            return Err(Refusal::new(Code::Malformed, "not a bundle"));
-        }
-        let Some(cut) = head.iter().position(|b| *b == b'\n') else {
-            let code = if head.len() < FIRST_LINE_BYTES_MAX { Code::Truncated } else { Code::Malformed };
-            return Err(Refusal::new(code, "no first line"));
-        };
-        let line =
-            str::from_utf8(&head[..cut]).map_err(|_| Refusal::new(Code::Malformed, "the first line"))?;
-        let [manifest, charters] = first_line(line, MAGIC.trim_end_matches('/'))?.map(decimal);
-        let (Some(manifest), Some(charters)) = (manifest, charters) else {
-            return Err(Refusal::new(Code::Malformed, "a length in the first line"));
-        };
-        if manifest > MANIFEST_BYTES_MAX as u64 || charters > BUNDLE_BYTES_MAX as u64 {
-            return Err(Refusal::new(Code::TooLarge, "the manifest or the chain of charters"));
-        }
-        let (manifest, rest) = cut_off(&bytes[cut + 1..], manifest, "within the manifest")?;
+        let (manifest, charters, rest) = first_lengths(bytes)?;
+        let (manifest, rest) = cut_off(rest, manifest, "within the manifest")?;
         let (charters, rest) = cut_off(rest, charters, "within the charters")?;
         Ok(Frame { manifest, charters, rest })
     }
@@ -324,6 +329,28 @@ impl<'b> Frame<'b> {
         }
         Ok(blobs)
     }
+}
+
+/// bundle.md §5.1: the lengths of manifest and charter chain, and what follows the first line.
+fn first_lengths(bytes: &[u8]) -> Result<(u64, u64, &[u8]), Refusal> {
+    let head = &bytes[..bytes.len().min(FIRST_LINE_BYTES_MAX)];
+    let shared = head.len().min(MAGIC.len());
+    if head[..shared] != MAGIC.as_bytes()[..shared] {
+        return Err(Refusal::new(Code::Malformed, "not a bundle"));
+    }
+    let Some(cut) = head.iter().position(|b| *b == b'\n') else {
+        let code = if head.len() < FIRST_LINE_BYTES_MAX { Code::Truncated } else { Code::Malformed };
+        return Err(Refusal::new(code, "no first line"));
+    };
+    let line = str::from_utf8(&head[..cut]).map_err(|_| Refusal::new(Code::Malformed, "the first line"))?;
+    let [manifest, charters] = first_line(line, MAGIC.trim_end_matches('/'))?.map(decimal);
+    let (Some(manifest), Some(charters)) = (manifest, charters) else {
+        return Err(Refusal::new(Code::Malformed, "a length in the first line"));
+    };
+    if manifest > MANIFEST_BYTES_MAX as u64 || charters > BUNDLE_BYTES_MAX as u64 {
+        return Err(Refusal::new(Code::TooLarge, "the manifest or the chain of charters"));
+    }
+    Ok((manifest, charters, &bytes[cut + 1..]))
 }
 
 fn cut_off<'b>(bytes: &'b [u8], length: u64, place: &str) -> Result<(&'b [u8], &'b [u8]), Refusal> {

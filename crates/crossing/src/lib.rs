@@ -9,6 +9,7 @@
 //!         checkpoint  staple                           what the log key signs
 //!                       │
 //!         manifest ── bundle ── acceptance             one numbered file, and whether it may be applied
+//!                       evidence                       what both sides hand to auditors of it all
 //! ```
 //!
 //! For the mint, which packs, and the gate, which opens. It does no I/O, reads no clock, throws no dice and
@@ -21,6 +22,7 @@ pub mod charter;
 pub mod checkpoint;
 pub mod digest;
 pub mod document;
+pub mod evidence;
 pub mod fence;
 pub mod fingerprint;
 pub mod inspect;

@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod config;
 pub mod enrol;
+pub mod evidence;
 pub mod http;
 pub mod import;
 pub mod judge;

@@ -17,6 +17,7 @@ pub mod ceremony;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod evidence;
 pub mod founding;
 pub mod import;
 pub mod keys;

@@ -5,6 +5,7 @@
 //! ```text
 //!   asked     cli · config · duration · secret_file
 //!   kept      durable (whole files) · append (records) ─ journal (a chain of records) · lock
+//!   handed    export (a folder for auditors)
 //!   told      logging · metrics
 //!   lent      digest · random · time
 //!   served    web: limits, TLS, graceful end, admin pages
@@ -16,6 +17,7 @@ pub mod config;
 pub mod digest;
 pub mod durable;
 pub mod duration;
+pub mod export;
 mod harden;
 pub mod journal;
 pub mod lock;

@@ -1,12 +1,14 @@
-//! `gate audit verify`: are this gate's records as they were written?
+//! `gate audit`: are this gate's records as they were written, and what is an auditor given of them?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use farside_service::cli::{Exit, Failure, OrFailure as _, Output, Style};
-use farside_service::journal;
+use farside_service::{journal, time};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::config::Config;
+use crate::evidence;
 
 /// One journal's verdict.
 #[derive(Serialize)]
@@ -30,6 +32,12 @@ pub(super) fn verify(config: &Config, output: Output) -> Result<(), Failure> {
         output.say(|| audited.human(), &audited)?;
     }
     if broken { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
+}
+
+pub(super) fn export(config: &Config, folder: &Path, output: Output) -> Result<(), Failure> {
+    let files = evidence::export(config, folder, time::now_unix())?;
+    let told = || format!("{} files for an auditor in {}", files.len(), folder.display());
+    output.say(told, &json!({ "folder": folder, "files": files }))
 }
 
 fn journals(config: &Config) -> Result<Vec<PathBuf>, Failure> {

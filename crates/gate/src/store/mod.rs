@@ -8,6 +8,7 @@
 //!
 //! Refuses a file that is not a gate's store, or one that a newer gate has written.
 
+pub(crate) mod evidence;
 mod leaves;
 mod parcels;
 mod trust;

@@ -9,6 +9,7 @@
 //! first write that failed.
 
 mod check;
+mod read;
 mod record;
 mod shards;
 
@@ -20,6 +21,7 @@ use farside_service::durable;
 use farside_verify::leaf::{HASH_BYTES, PositionError, TokenPosition};
 
 pub use check::{Checked, ShardLength, check};
+pub use read::read;
 pub use record::{Entry, RECORD_BYTES_MAX, Record, RecordFault, TokenEntry, VoidReason};
 use shards::{Fork, Shards};
 
