@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{self, Binding, Document};
 use crate::refusal::{Code, Refusal};
+use crate::role::Believed;
 use crate::text::check_integer;
 
 /// Leave for the stream of one site to go on at a number within a range. It works once: its version must be
@@ -33,6 +34,14 @@ impl FenceDocument {
     /// `malformed`, saying what does not fit.
     pub fn text(&self) -> Result<String, Refusal> {
         document::write(self)
+    }
+
+    /// Reads what release has signed, for one realm and site.
+    ///
+    /// # Errors
+    /// `malformed`, `wrong_realm`, `wrong_site`, `role_forbidden` where another role than release signed it.
+    pub fn read(believed: &Believed<'_>, realm: &str, site: &str) -> Result<FenceDocument, Refusal> {
+        document::read_released(believed, realm, site)
     }
 
     /// Whether the stream may go on at `seq`.

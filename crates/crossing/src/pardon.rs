@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{self, Binding, Document};
 use crate::refusal::{Code, Refusal};
+use crate::role::Believed;
 use crate::text::{check_integer, check_line, check_name};
 
 /// Most entries of each kind in one pardon.
@@ -50,6 +51,14 @@ impl PardonDocument {
     /// `malformed`, saying what does not fit.
     pub fn text(&self) -> Result<String, Refusal> {
         document::write(self)
+    }
+
+    /// Reads what release has signed, for one realm and site.
+    ///
+    /// # Errors
+    /// `malformed`, `wrong_realm`, `wrong_site`, `role_forbidden` where another role than release signed it.
+    pub fn read(believed: &Believed<'_>, realm: &str, site: &str) -> Result<PardonDocument, Refusal> {
+        document::read_released(believed, realm, site)
     }
 }
 

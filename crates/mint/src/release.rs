@@ -1,25 +1,60 @@
-//! Release documents: the calendar of a site's keys and its policy. What they say loosens, so people sign
-//! them: a draft gathers signatures until the charter's release threshold holds, and only then is it adopted
-//! and does it cross.
+//! Release documents: the calendar of a site's keys, its policy, and leave given once: fences and pardons.
+//! What they say loosens, so people sign them: a draft gathers signatures until the charter's release
+//! threshold holds, and only then is it adopted and does it cross.
+
+mod leave;
+
+use std::ops::RangeInclusive;
 
 use farside_crossing::charter::Charter;
 use farside_crossing::keys::KeysDocument;
 use farside_crossing::note::{self, Note};
 use farside_crossing::policy::{AudiencePolicy, PolicyDocument};
-use farside_crossing::{RawJson, Refusal, Signer};
+use farside_crossing::{FenceDocument, PardonDocument, RawJson, Refusal, Signer};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::ceremony::{self, CharterFault};
 use crate::store::{Site, Store, StoreFault, TokenKeyRecord, signed, unsigned};
 
+pub use leave::{Pardoned, fence_numbers};
+
 /// Which document of a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The key calendar.
     Keys,
     /// Issuer, audiences, lifetimes, freshness.
     Policy,
+    /// Leave for the sequence to go on.
+    Fence,
+    /// Leave to take revocations back.
+    Pardon,
+}
+
+/// What is to be drafted.
+#[derive(Debug, Clone)]
+pub enum Document {
+    /// The calendar of the site's live keys.
+    Keys,
+    /// The policy that follows from the site's terms.
+    Policy,
+    /// Leave for the sequence to go on at one of these numbers.
+    Fence(RangeInclusive<u64>),
+    /// Leave to take these revocations back.
+    Pardon(Pardoned),
+}
+
+impl Document {
+    /// Which of the site's documents it will be.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Keys => Kind::Keys,
+            Self::Policy => Kind::Policy,
+            Self::Fence(_) => Kind::Fence,
+            Self::Pardon(_) => Kind::Pardon,
+        }
+    }
 }
 
 impl Kind {
@@ -28,6 +63,8 @@ impl Kind {
         match self {
             Self::Keys => "keys",
             Self::Policy => "policy",
+            Self::Fence => "fence",
+            Self::Pardon => "pardon",
         }
     }
 }
@@ -59,6 +96,29 @@ pub enum ReleaseFault {
     /// A calendar without keys would lock every holder out.
     #[error("site {0} has no token key: make one with `mint keys new --site {0}`")]
     NoKeys(String),
+    /// No bundle that is still to come has such a number.
+    #[error("this fence ends at bundle {seq_max}, and the next one of site {site} is {next}")]
+    FencePast {
+        /// The site.
+        site: String,
+        /// Where the fence ends.
+        seq_max: u64,
+        /// The number of the next bundle.
+        next: u64,
+    },
+    /// What is not revoked needs no pardon.
+    #[error("no {kind} {what} is revoked at site {site}")]
+    NotRevoked {
+        /// The site.
+        site: String,
+        /// Token, subject or key.
+        kind: &'static str,
+        /// Its name.
+        what: String,
+    },
+    /// A pardon for nothing.
+    #[error("name a token, a subject or a key to be pardoned at site {0}")]
+    NothingPardoned(String),
     /// Another document was adopted since this one was drafted.
     #[error("this is version {found} of the {kind} document of {site}, and version {expected} comes next")]
     Overtaken {
@@ -72,7 +132,7 @@ pub enum ReleaseFault {
         expected: u64,
     },
     /// The note is no release document of any site here.
-    #[error("this is no keys or policy document of a site of this realm")]
+    #[error("this is no release document of a site of this realm")]
     Foreign,
     /// The signed calendar holds a key that this mint did not make.
     #[error("the calendar holds key {0}, which this mint did not make for that site")]
@@ -99,14 +159,21 @@ impl From<ReleaseFault> for farside_service::cli::Failure {
     }
 }
 
-/// Drafts the next version of a site's document from what the directory holds.
-pub fn draft(store: &Store, site: &str, kind: Kind, now: u64) -> Result<Draft, ReleaseFault> {
+/// Drafts the next version of a site's document.
+pub fn draft(store: &Store, site: &str, document: &Document, now: u64) -> Result<Draft, ReleaseFault> {
     let directory = store.directory()?;
     let site = directory.site(site).ok_or_else(|| ReleaseFault::NoSite(site.to_owned()))?;
+    let (realm, kind) = (directory.realm(), document.kind());
     let version = store.read(|transaction| adopted_version(transaction, &site.name, kind))? + 1;
-    let text = match kind {
-        Kind::Keys => keys_document(directory.realm(), site, version, now)?.text()?,
-        Kind::Policy => policy_document(directory.realm(), site, version, now).text()?,
+    let text = match document {
+        Document::Keys => keys_document(realm, site, version, now)?.text()?,
+        Document::Policy => policy_document(realm, site, version, now).text()?,
+        Document::Fence(numbers) => leave::fence_document(realm, site, version, now, numbers)?.text()?,
+        Document::Pardon(pardoned) => store
+            .read(|transaction| {
+                leave::pardon_document(transaction, (realm, &site.name), version, now, pardoned)
+            })?
+            .text()?,
     };
     Ok(Draft { kind, version, text })
 }
@@ -195,6 +262,15 @@ pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFa
                 let document = PolicyDocument::read(&signed_by, &realm, site)?;
                 (Kind::Policy, document.site, document.version, Vec::new())
             }
+            Some((Kind::Fence, site)) => {
+                let document = FenceDocument::read(&signed_by, &realm, site)?;
+                (Kind::Fence, document.site, document.version, Vec::new())
+            }
+            Some((Kind::Pardon, site)) => {
+                let document = PardonDocument::read(&signed_by, &realm, site)?;
+                leave::take_back(transaction, &document)?;
+                (Kind::Pardon, document.site, document.version, Vec::new())
+            }
             None => return Err(ReleaseFault::Foreign),
         };
         let expected = adopted_version(transaction, &site, kind)? + 1;
@@ -250,6 +326,8 @@ fn addressed_to<'t>(text: &'t str, realm: &str) -> Option<(Kind, &'t str)> {
     let kind = match words.next()? {
         "farside-keys/1" => Kind::Keys,
         "farside-policy/1" => Kind::Policy,
+        "farside-fence/1" => Kind::Fence,
+        "farside-pardon/1" => Kind::Pardon,
         _ => return None,
     };
     (words.next()? == realm).then_some((kind, words.next()?))

@@ -160,8 +160,8 @@ fn nothing_is_made_that_a_gate_would_refuse() {
     farside_mint::site::add(&realm.store, SITE, &ground::plant(), NOW).unwrap();
     realm.new_key(NOW);
     assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NoDocument { kind: "keys", .. })));
-    realm.release_document(release::Kind::Keys, NOW);
-    realm.release_document(release::Kind::Policy, NOW);
+    realm.release_document(release::Document::Keys, NOW);
+    realm.release_document(release::Document::Policy, NOW);
     assert!(matches!(realm.make(Kind::Full, NOW, &desk), Err(BundleFault::NotEnrolled(_))));
     assert!(matches!(realm.make(Kind::Delta, NOW, &desk), Err(BundleFault::NoBase(_))));
     assert!(realm.outbox().is_empty());
@@ -181,7 +181,7 @@ fn a_new_key_signs_only_once_its_calendar_can_have_arrived() {
     realm.make(Kind::Full, NOW + 10, &desk).unwrap();
     let second = realm.new_key(NOW + 20);
     assert_eq!(usable(&second), None, "not released");
-    realm.release_document(release::Kind::Keys, NOW + 30);
+    realm.release_document(release::Document::Keys, NOW + 30);
     assert_eq!(usable(&second), None, "released, not carried");
     let made = realm.make(Kind::Full, NOW + 40, &desk).unwrap();
     assert_eq!(usable(&second), Some(NOW + 40 + 86_400), "carried: one courier interval later");

@@ -6,7 +6,7 @@ mod ground;
 
 use farside_crossing::{Code, Signer, charter, note};
 use farside_mint::ceremony::{self, CharterFault};
-use farside_mint::release::{self, Kind, ReleaseFault};
+use farside_mint::release::{self, Document, ReleaseFault};
 use farside_mint::store::Store;
 use ground::{NOW, SITE, founded, log_key, realm, roles, signer};
 
@@ -74,7 +74,7 @@ fn a_charter_that_forgets_this_mint_or_names_another_realm_is_refused() {
 fn the_online_key_can_release_nothing() {
     let realm = realm();
     realm.new_key(NOW);
-    let draft = release::draft(&realm.store, SITE, Kind::Keys, NOW).unwrap();
+    let draft = release::draft(&realm.store, SITE, &Document::Keys, NOW).unwrap();
     let refused = release::sign_and_adopt(&realm.store, &draft, &[&realm.online], NOW);
     assert!(matches!(refused, Err(ReleaseFault::Refused(refusal)) if refusal.code() == Code::ThresholdUnmet));
     assert!(release::sign_and_adopt(&realm.store, &draft, &[&realm.release], NOW).is_ok());
@@ -83,7 +83,7 @@ fn the_online_key_can_release_nothing() {
 #[test]
 fn a_release_document_is_adopted_once_and_in_order() {
     let realm = realm();
-    let old = release::draft(&realm.store, SITE, Kind::Policy, NOW).unwrap();
+    let old = release::draft(&realm.store, SITE, &Document::Policy, NOW).unwrap();
     assert_eq!(old.version, 2);
     release::sign_and_adopt(&realm.store, &old, &[&realm.release], NOW).unwrap();
     let again = release::sign_and_adopt(&realm.store, &old, &[&realm.release], NOW);
@@ -93,7 +93,7 @@ fn a_release_document_is_adopted_once_and_in_order() {
 #[test]
 fn a_calendar_with_a_key_of_somebody_elses_is_refused() {
     let realm = realm();
-    let draft = release::draft(&realm.store, SITE, Kind::Keys, NOW).unwrap();
+    let draft = release::draft(&realm.store, SITE, &Document::Keys, NOW).unwrap();
     let kid = realm.store.directory().unwrap().site(SITE).unwrap().keys[0].kid.clone();
     let forged = draft.text.replace(&kid, "AAAAAAAA");
     let signed = note::sign(&forged, &[&realm.release as &dyn Signer]).unwrap();

@@ -144,6 +144,19 @@ fn a_day_at_the_desk() {
         "no site of this realm has the key",
     );
 
+    refused(
+        folder,
+        &format!("{NEAR} release pardon --site plant-7 --subject hauler"),
+        1,
+        "is revoked at site",
+    );
+    refused(folder, &format!("{NEAR} release pardon --site plant-7"), 1, "name a token, a subject or a key");
+    let pardon = ok(folder, &format!("{NEAR} release pardon --site plant-7 --subject anna"));
+    assert_eq!((&pardon["adopted"]["kind"], &pardon["adopted"]["version"]), (&"pardon".into(), &1.into()));
+    refused(folder, &format!("{NEAR} release fence --site plant-7 --seq-max 0"), 1, "the next one of site");
+    let fence = ok(folder, &format!("{NEAR} release fence --site plant-7"));
+    assert_eq!(fence["adopted"]["signers"][0], "release-1");
+
     assert_eq!(ok(folder, &format!("{NEAR} audit verify"))[0]["whole"], true);
     let journal = std::fs::read_to_string(folder.join("near/journal/mint-cli.jsonl")).unwrap();
     assert!(journal.contains("site_enrolled") && !journal.contains(&secret));
@@ -198,4 +211,13 @@ fn two_of_two_sign_the_charter_and_the_calendar_in_turn() {
     ok(folder, &format!("{NEAR} release sign --key b.key --passphrase-file b.pw {draft}"));
     let adopted = ok(folder, &format!("{NEAR} release adopt {draft}"));
     assert_eq!(adopted["signers"].as_array().unwrap().len(), 2);
+
+    let waiting = ok(folder, &format!("{NEAR} release fence --site plant-7"))["waiting"].clone();
+    let draft = waiting["file"].as_str().unwrap();
+    assert_eq!((&waiting["kind"], &waiting["signatures_missing"]), (&"fence".into(), &2.into()));
+    for name in ["a", "b"] {
+        let sign = format!("release sign --key {name}.key --passphrase-file {name}.pw {draft}");
+        ok(folder, &format!("{NEAR} {sign}"));
+    }
+    assert_eq!(ok(folder, &format!("{NEAR} release adopt {draft}"))["kind"], "fence");
 }

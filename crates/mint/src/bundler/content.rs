@@ -8,6 +8,7 @@ use farside_crossing::{Base, Digest, Kind, Packed, ReceiptCode, RecipientPublic,
 use farside_verify::leaf::TokenPosition;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::leave::Leave;
 use super::{BundleFault, NONCE_BYTES};
 use crate::release::{self, Kind as DocumentKind};
 use crate::store::{Site, Store, StoreFault, signed, unsigned};
@@ -20,6 +21,7 @@ pub(super) struct Content {
     pub(super) base: Option<BaseRow>,
     pub(super) keys: (u64, Vec<u8>),
     pub(super) policy: (u64, Vec<u8>),
+    pub(super) leave: Leave,
     site: String,
     charter_version: u64,
     revoked: Revoked,
@@ -80,6 +82,7 @@ impl Content {
             base,
             keys: document(DocumentKind::Keys)?,
             policy: document(DocumentKind::Policy)?,
+            leave: Leave::read(connection, &site.name)?,
             site: site.name.clone(),
             charter_version: unsigned(charter_version),
             revoked: Revoked::read(connection, &site.name)?,

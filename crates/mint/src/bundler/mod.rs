@@ -9,6 +9,7 @@
 //! as it is.
 
 mod content;
+mod leave;
 mod stage;
 
 use std::ops::Range;
@@ -284,6 +285,7 @@ fn pack(
     if changed(content.policy.0, |base| base.policy_version) {
         writer = writer.policy(&content.policy.1)?;
     }
+    writer = content.leave.add_to(writer, newest, (order.kind, seq))?;
     writer = writer.leaves(leaves_component(cargo.marks, issuance)?);
     if let Some(recipient) = content::recipient(cargo.site)? {
         writer = writer.parcels(seal(

@@ -12,7 +12,7 @@ use super::release::{AtHand, Outcome, release_at_once};
 use crate::calendar::profile::{CryptoProfile, PROFILES};
 use crate::calendar::{self, Plan, Wish};
 use crate::keys::Period;
-use crate::release::Kind;
+use crate::release::Document;
 use crate::store::{Purpose, Site, Store, TokenKeyRecord};
 
 /// Token keys.
@@ -162,7 +162,7 @@ impl<'a> Made<'a> {
             let profile = figures.profile.name;
             diary.record("token_key_made", json!({ "site": site, "kid": kid, "profile": profile }))?;
         }
-        let outcome = release_at_once(&mint, &store, &diary, (site, Kind::Keys), at_hand)?;
+        let outcome = release_at_once(&mint, &store, &diary, (site, &Document::Keys), at_hand)?;
         Ok(Made { site, plan, kids, store, outcome })
     }
 

@@ -166,3 +166,13 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
 pub(crate) fn joined(names: &[String]) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_arguments_of_a_command_share_a_name() {
+        super::Cli::command().debug_assert();
+    }
+}

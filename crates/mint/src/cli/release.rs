@@ -1,13 +1,15 @@
-//! `mint release`: documents that release people sign. Where their keys are at hand the document is signed
-//! and adopted at once; otherwise a draft is left for them, to be signed in turn.
+//! `mint release`: documents that release people sign: calendars, policies, fences and pardons. Where their
+//! keys are at hand the document is signed and adopted at once; otherwise a draft is left for them, to be
+//! signed in turn.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use farside_crossing::{Signer, note};
 use farside_service::cli::Failure;
 use farside_service::durable::{self, Mode};
 use farside_service::time;
+use farside_verify::leaf::TokenPosition;
 use serde_json::{Value, json};
 
 use super::key::{AddSignature, passphrase_for};
@@ -15,8 +17,8 @@ use super::{Program, joined, read_text};
 use crate::ceremony;
 use crate::config::{Diary, Mint};
 use crate::keys::{self, KeyKind, PairSigner};
-use crate::release::{self, Adopted, Draft, Kind};
-use crate::store::Store;
+use crate::release::{self, Adopted, Document, Draft, Kind, Pardoned, ReleaseFault};
+use crate::store::{Site, Store};
 
 /// Documents that release people sign.
 #[derive(Debug, Subcommand)]
@@ -28,10 +30,41 @@ pub enum Release {
         site: String,
         /// Which document.
         #[arg(long)]
-        kind: Kind,
+        kind: Standing,
         /// Where to write it.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Let a site's gates go on at the next bundles: out of a fork, or over a jump in the numbers.
+    Fence {
+        /// The site.
+        #[arg(long)]
+        site: String,
+        /// First number at which they may go on; left out: the next bundle's.
+        #[arg(long, value_name = "SEQ")]
+        seq_min: Option<u64>,
+        /// Last such number; left out: 100 numbers in all.
+        #[arg(long, value_name = "SEQ")]
+        seq_max: Option<u64>,
+        #[command(flatten)]
+        at_hand: AtHand,
+    },
+    /// Take revocations back at a site.
+    Pardon {
+        /// The site.
+        #[arg(long)]
+        site: String,
+        /// A token, by its id.
+        #[arg(long = "token", value_name = "ID")]
+        tokens: Vec<TokenPosition>,
+        /// A subject.
+        #[arg(long = "subject", value_name = "NAME")]
+        subjects: Vec<String>,
+        /// A token key, by its id.
+        #[arg(long = "key", value_name = "KID")]
+        kids: Vec<String>,
+        #[command(flatten)]
+        at_hand: AtHand,
     },
     /// Add a release signer's signature to a draft.
     Sign(AddSignature),
@@ -40,6 +73,15 @@ pub enum Release {
         /// The document.
         file: PathBuf,
     },
+}
+
+/// The documents that follow from what the mint holds.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Standing {
+    /// The calendar of the site's keys.
+    Keys,
+    /// Its policy.
+    Policy,
 }
 
 /// Where release keys are, for commands that release at once.
@@ -57,9 +99,24 @@ pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
     match command {
         Release::Draft { site, kind, out } => {
             let store = program.mint()?.store()?;
-            let draft = release::draft(&store, site, *kind, time::now_unix())?;
+            let document = match kind {
+                Standing::Keys => Document::Keys,
+                Standing::Policy => Document::Policy,
+            };
+            let draft = release::draft(&store, site, &document, time::now_unix())?;
             durable::write_new(out, &note::unsigned(&draft.text), Mode::Shared)?;
             say_progress(&store, out, program)
+        }
+        Release::Fence { site, seq_min, seq_max, at_hand } => give_leave(site, at_hand, program, |site| {
+            let default = release::fence_numbers(site);
+            let first = seq_min.unwrap_or(*default.start());
+            let count = default.end() - default.start();
+            Document::Fence(first..=seq_max.unwrap_or(first.saturating_add(count)))
+        }),
+        Release::Pardon { site, tokens, subjects, kids, at_hand } => {
+            let pardoned =
+                Pardoned { tokens: tokens.clone(), subjects: subjects.clone(), keys: kids.clone() };
+            give_leave(site, at_hand, program, |_| Document::Pardon(pardoned))
         }
         Release::Sign(signature) => {
             let store = program.mint()?.store()?;
@@ -76,10 +133,24 @@ pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
     }
 }
 
+fn give_leave(
+    site: &str,
+    at_hand: &AtHand,
+    program: &Program,
+    leave: impl FnOnce(&Site) -> Document,
+) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let store = mint.store()?;
+    let directory = store.directory()?;
+    let known = directory.site(site).ok_or_else(|| ReleaseFault::NoSite(site.to_owned()))?;
+    let outcome = release_at_once(&mint, &store, &mint.diary()?, (site, &leave(known)), at_hand)?;
+    program.output.say(|| outcome.sentence(), &outcome.value())
+}
+
 fn say_progress(store: &Store, file: &Path, program: &Program) -> Result<(), Failure> {
     let charter = ceremony::newest(store)?;
     let (signed, threshold) =
-        release::progress(&charter, read_text(file)?.as_bytes()).map_err(release::ReleaseFault::from)?;
+        release::progress(&charter, read_text(file)?.as_bytes()).map_err(ReleaseFault::from)?;
     let missing = threshold.saturating_sub(signed.len());
     let value =
         json!({ "file": file, "signed": signed, "threshold": threshold, "signatures_missing": missing });
@@ -155,17 +226,17 @@ pub(super) fn release_at_once(
     mint: &Mint,
     store: &Store,
     diary: &Diary,
-    (site, kind): (&str, Kind),
+    (site, document): (&str, &Document),
     at_hand: &AtHand,
 ) -> Result<Outcome, Failure> {
     let now = time::now_unix();
-    let draft = release::draft(store, site, kind, now)?;
+    let draft = release::draft(store, site, document, now)?;
     let charter = ceremony::newest(store)?;
     let signers = open_at_hand(mint, &charter, at_hand)?;
     let missing = charter.release().threshold().saturating_sub(signers.len());
     if missing > 0 {
         let path = leave(mint, site, &draft, &signers)?;
-        return Ok(Outcome::Waiting { kind, path, missing });
+        return Ok(Outcome::Waiting { kind: draft.kind, path, missing });
     }
     let signers: Vec<&dyn Signer> = signers.iter().map(|signer| signer as &dyn Signer).collect();
     let adopted = release::sign_and_adopt(store, &draft, &signers, now)?;

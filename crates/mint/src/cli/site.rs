@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::release::{AtHand, Outcome, release_at_once};
 use super::{Program, joined, read_text};
 use crate::config::{Diary, Mint};
-use crate::release::Kind;
+use crate::release::Document;
 use crate::site;
 use crate::store::{Audience, Site as Known, SiteTerms, Store};
 
@@ -160,7 +160,7 @@ fn release_policy(mint: &Mint, store: &Store, diary: &Diary, add: &Add) -> Resul
     if crate::ceremony::chain(store)?.is_empty() {
         return Ok(None);
     }
-    release_at_once(mint, store, diary, (&add.name, Kind::Policy), &add.at_hand).map(Some)
+    release_at_once(mint, store, diary, (&add.name, &Document::Policy), &add.at_hand).map(Some)
 }
 
 fn say_added(

@@ -86,8 +86,8 @@ pub(crate) fn realm() -> Realm {
     let recipient = RecipientSecret::from_seed(&RECIPIENT_SEED).public(SITE).unwrap();
     site::enrol(&realm.store, SITE, &recipient).unwrap();
     realm.new_key(NOW);
-    realm.release_document(release::Kind::Keys, NOW);
-    realm.release_document(release::Kind::Policy, NOW);
+    realm.release_document(release::Document::Keys, NOW);
+    realm.release_document(release::Document::Policy, NOW);
     realm
 }
 
@@ -115,8 +115,8 @@ impl Realm {
         calendar::make(&self.home, &self.store, SITE, &plan, &passphrase(), now).unwrap().remove(0)
     }
 
-    pub(crate) fn release_document(&self, kind: release::Kind, now: u64) {
-        let draft = release::draft(&self.store, SITE, kind, now).unwrap();
+    pub(crate) fn release_document(&self, document: release::Document, now: u64) {
+        let draft = release::draft(&self.store, SITE, &document, now).unwrap();
         release::sign_and_adopt(&self.store, &draft, &[&self.release], now).unwrap();
     }
 

@@ -92,7 +92,7 @@ CREATE TABLE token_key (
 -- Release documents: drafts gather signatures, adopted ones cross. Versions only rise.
 CREATE TABLE release_document (
     site       TEXT NOT NULL REFERENCES site (name),
-    kind       TEXT NOT NULL CHECK (kind IN ('keys', 'policy', 'fence')),
+    kind       TEXT NOT NULL CHECK (kind IN ('keys', 'policy', 'fence', 'pardon')),
     version    INTEGER NOT NULL CHECK (version >= 1),
     note       BLOB NOT NULL,
     adopted_at INTEGER NOT NULL,
