@@ -3,10 +3,10 @@
 //! `Parsed` shows which key is asked for and nothing of the payload. Refuses whatever has a second spelling.
 
 use crate::algorithm::Algorithm;
-use crate::encode::{base64url_decode_into, decoded_bytes_max};
+use crate::encode::{base64url_decode, base64url_decode_into, decoded_bytes_max};
 use crate::json::{self, Value};
 use crate::refusal::{Code, Refusal};
-use crate::strings::{Str, equal, first};
+use crate::strings::Str;
 
 /// The largest token that is looked at.
 // token.md §3.1
@@ -63,12 +63,12 @@ impl<'t> Parsed<'t> {
         let room = scratch.of(header_room + decoded_bytes_max(signature.len()));
         let (header_out, signature_out) = room.split_at_mut(header_room);
         let header = decode(header, header_out, "header")?;
-        let signature = decode(signature, signature_out, "signature")?;
-        let mut payload_out = vec![0; decoded_bytes_max(payload.len())];
-        let payload_len = decode(payload, &mut payload_out, "payload")?.len();
-        payload_out.truncate(payload_len);
+        // A fourth segment would be part of this one, and its dot is no base64url.
+        let signature = decode(signature, signature_out, "signature")
+            .map_err(|refusal| if signature.contains(&b'.') { not_three_segments(token) } else { refusal })?;
+        let payload = base64url_decode(payload).ok_or_else(|| misspelled("payload"))?;
 
-        Ok(Parsed { header: Header::parse(header)?, signing_input, signature, payload: payload_out })
+        Ok(Parsed { header: Header::parse(header)?, signing_input, signature, payload })
     }
 }
 
@@ -78,23 +78,37 @@ fn three_segments(token: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Refusal> {
         let (payload, signature) = split_at_dot(rest)?;
         Some((header, payload, signature))
     });
-    segments.filter(|(_, _, signature)| split_at_dot(signature).is_none()).ok_or_else(|| {
-        let dots = token.iter().filter(|&&byte| byte == b'.').count();
-        Refusal::because(Code::Malformed, format!("{} segments; a compact JWS has three", dots + 1))
-    })
+    segments.ok_or_else(|| not_three_segments(token))
+}
+
+#[cold]
+fn not_three_segments(token: &[u8]) -> Refusal {
+    let dots = token.iter().filter(|&&byte| byte == b'.').count();
+    Refusal::because(Code::Malformed, format!("{} segments; a compact JWS has three", dots + 1))
 }
 
 fn split_at_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = first(text, |eight| equal(eight, b'.'))?;
+    let at = position(text, b'.')?;
     Some((&text[..at], &text[at + 1..]))
+}
+
+/// Where `byte` first stands. Blocks without it are looked through at one go.
+fn position(text: &[u8], byte: u8) -> Option<usize> {
+    let lacks_it = |block: &&[u8; 32]| !block.iter().fold(false, |found, &other| found | (other == byte));
+    let (blocks, _) = text.as_chunks();
+    let passed = blocks.iter().take_while(lacks_it).count() * 32;
+    text[passed..].iter().position(|&other| other == byte).map(|at| passed + at)
 }
 
 // token.md §3.3
 fn decode<'o>(segment: &[u8], out: &'o mut [u8], which: &str) -> Result<&'o [u8], Refusal> {
-    let len = base64url_decode_into(segment, out).ok_or_else(|| {
-        Refusal::because(Code::Malformed, format!("the {which} is not canonical base64url without padding"))
-    })?;
+    let len = base64url_decode_into(segment, out).ok_or_else(|| misspelled(which))?;
     Ok(&out[..len])
+}
+
+#[cold]
+fn misspelled(which: &str) -> Refusal {
+    Refusal::because(Code::Malformed, format!("the {which} is not canonical base64url without padding"))
 }
 
 #[derive(Default)]
