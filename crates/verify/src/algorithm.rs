@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
 
 macro_rules! algorithms {
@@ -47,6 +48,19 @@ algorithms! {
     MlDsa44 "ML-DSA-44" "RFC 9964" => ML_DSA_44;
     MlDsa65 "ML-DSA-65" "RFC 9964" => ML_DSA_65;
     MlDsa87 "ML-DSA-87" "RFC 9964" => ML_DSA_87;
+}
+
+impl Algorithm {
+    /// The hash whose output is what ECDSA signs (RFC 7518 §3.4). The provider checks a hash with less ado
+    /// than a message; of the other algorithms it wants the message.
+    pub(crate) fn ecdsa_hash(self) -> Option<&'static digest::Algorithm> {
+        match self {
+            Algorithm::Es256 => Some(&digest::SHA256),
+            Algorithm::Es384 => Some(&digest::SHA384),
+            Algorithm::Es512 => Some(&digest::SHA512),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Algorithm {

@@ -2,10 +2,11 @@
 //!
 //! For whoever holds a JWK Set. Parses each key once, at load; refuses a set in which an id means two keys.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::ParsedPublicKey;
 
 use crate::algorithm::Algorithm;
@@ -37,7 +38,7 @@ pub const KEY_ID_CHARS: usize = 8;
 pub struct KeySet {
     usable: Vec<Key>,
     unusable: Vec<UnusableKey>,
-    by_id: HashMap<String, Place>,
+    by_id: BTreeMap<String, Place>,
 }
 
 #[derive(Clone, Copy)]
@@ -59,7 +60,7 @@ pub(crate) struct Key {
     /// `kid`, or the first characters of the thumbprint where the set gives none.
     pub(crate) id: Arc<str>,
     pub(crate) algorithm: KeyAlgorithm,
-    pub(crate) parsed: ParsedPublicKey,
+    parsed: ParsedPublicKey,
     pub(crate) purpose: Purpose,
     pub(crate) calendar: Calendar,
 }
@@ -158,7 +159,7 @@ impl KeySet {
             }
         })?;
         let Some(Value::Array(keys)) = keys else { return Err(KeySetError::NoKeys) };
-        let mut set = KeySet { usable: Vec::new(), unusable: Vec::new(), by_id: HashMap::new() };
+        let mut set = KeySet { usable: Vec::new(), unusable: Vec::new(), by_id: BTreeMap::new() };
         for (index, key) in keys.elements().enumerate() {
             if index == KEYS_MAX {
                 return Err(KeySetError::TooManyKeys);
@@ -270,6 +271,15 @@ impl Key {
             || jwk.thumbprint_input().map(|input| key_id(&sha256(&[input.as_bytes()]))).unwrap_or_default();
         let id = kid.map_or_else(thumbprint_id, str::to_owned).into();
         Key { id, algorithm, parsed, purpose, calendar }
+    }
+
+    /// Whether `signature` is this key's over `message`, by an algorithm that the key answers to.
+    pub(crate) fn has_signed(&self, message: &[u8], algorithm: Algorithm, signature: &[u8]) -> bool {
+        let outcome = match algorithm.ecdsa_hash() {
+            Some(hash) => self.parsed.verify_digest_sig(&digest::digest(hash, message), signature),
+            None => self.parsed.verify_sig(message, signature),
+        };
+        outcome.is_ok()
     }
 }
 
