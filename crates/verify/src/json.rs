@@ -3,7 +3,7 @@
 //! One pass checks everything and hands out the members of the outermost object. It refuses members
 //! named twice at any level (however the name is spelled), lone surrogates, a byte order mark, anything
 //! after the value, nesting beyond [`DEPTH_MAX`] and more than [`MEMBERS_MAX`] members in one object.
-//! It allocates only for objects that together hold more than 32 open members.
+//! It allocates only for objects that together hold more than 16 open members.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,6 +15,9 @@ pub(crate) const DEPTH_MAX: u8 = 32;
 
 /// Most members of one object: names are compared with one another.
 pub(crate) const MEMBERS_MAX: usize = 1024;
+
+/// What stands where the text has ended.
+const END: u8 = 0;
 
 /// Why a text is not one strict JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,20 +63,6 @@ pub(crate) enum Value<'a> {
     Object(Checked<'a>),
 }
 
-impl<'a> Value<'a> {
-    /// The value's JSON text.
-    pub(crate) fn text(self) -> &'a str {
-        match self {
-            Value::Null => "null",
-            Value::True => "true",
-            Value::False => "false",
-            Value::Number(text) => text,
-            Value::String(string) => string.quoted(),
-            Value::Array(checked) | Value::Object(checked) => checked.0,
-        }
-    }
-}
-
 /// The text of an array or object that a [`Reader`] has already checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checked<'a>(&'a str);
@@ -92,13 +81,12 @@ pub(crate) fn read_object<'a>(text: &'a str, mut visit: impl FnMut(Str<'a>, Valu
     if text.starts_with('\u{feff}') {
         return Err(Fault::ByteOrderMark);
     }
-    let mut reader = Reader::new(text, Names::new());
-    reader.skip_space();
-    if reader.peek() != Some(b'{') {
+    let mut reader = Reader { text, at: 0, depth: 0, names: Names::new() };
+    if reader.after_space() != b'{' {
         return Err(if text.is_empty() { Fault::Syntax { offset: 0 } } else { Fault::NotAnObject });
     }
     reader.object(&mut visit)?;
-    reader.skip_space();
+    reader.after_space();
     if reader.at == text.len() { Ok(()) } else { Err(Fault::Trailing { offset: reader.at }) }
 }
 
@@ -137,10 +125,8 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Value<'a>;
 
     fn next(&mut self) -> Option<Value<'a>> {
-        self.reader.skip_space();
         if !self.first {
             self.reader.expect(b',').ok()?;
-            self.reader.skip_space();
         }
         self.first = false;
         self.reader.value().ok()
@@ -157,9 +143,12 @@ struct Reader<'a, N> {
 
 /// What a reader does about names: remember them, or know that none is there twice.
 trait Remember<'a> {
-    fn len(&self) -> usize;
-    fn add(&mut self, first: usize, name: Str<'a>, offset: usize) -> Result<(), Fault>;
-    fn truncate(&mut self, len: usize);
+    /// Begins an object; what is returned is to be given back at its end.
+    fn open(&mut self) -> Object;
+    /// Takes a name of the innermost object, which stands at `offset`.
+    fn add(&mut self, name: Str<'a>, offset: usize) -> Result<(), Fault>;
+    /// Ends the innermost object and forgets its names.
+    fn close(&mut self, outer: Object);
 }
 
 /// For text that has been checked before.
@@ -167,109 +156,118 @@ trait Remember<'a> {
 struct Known;
 
 impl<'a> Remember<'a> for Known {
-    fn len(&self) -> usize {
-        0
+    fn open(&mut self) -> Object {
+        Object::default()
     }
 
-    fn add(&mut self, _: usize, _: Str<'a>, _: usize) -> Result<(), Fault> {
+    fn add(&mut self, _: Str<'a>, _: usize) -> Result<(), Fault> {
         Ok(())
     }
 
-    fn truncate(&mut self, _: usize) {}
+    fn close(&mut self, _: Object) {}
 }
 
 impl<'a, N: Remember<'a>> Reader<'a, N> {
+    #[inline]
     fn new(text: &'a str, names: N) -> Self {
         Reader { text, at: 0, depth: 0, names }
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    /// The next byte; at the end [`END`], which is no byte of JSON's grammar.
+    fn peek(&self) -> u8 {
+        self.text.as_bytes().get(self.at).copied().unwrap_or(END)
     }
 
+    /// The next byte that is not space.
     // RFC 8259 §2: these four and no other.
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+    fn after_space(&mut self) -> u8 {
+        loop {
+            match self.peek() {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                other => return other,
+            }
         }
     }
 
+    /// Takes `byte`, with or without space before it.
     fn expect(&mut self, byte: u8) -> Result<(), Fault> {
-        if self.peek() != Some(byte) {
+        if self.after_space() != byte {
             return Err(Fault::Syntax { offset: self.at });
         }
         self.at += 1;
         Ok(())
     }
 
+    /// Takes `byte` where it comes next, with or without space before it.
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.after_space() == byte;
+        self.at += usize::from(found);
+        found
+    }
+
     fn value(&mut self) -> Result<Value<'a>, Fault> {
+        let next = self.after_space();
         let start = self.at;
-        match self.peek() {
-            Some(b'"') => Ok(Value::String(self.string()?)),
-            Some(b'{') => {
+        match next {
+            b'"' => Ok(Value::String(self.string()?)),
+            b'{' => {
                 self.object(&mut |_, _| ())?;
                 Ok(Value::Object(Checked(self.since(start))))
             }
-            Some(b'[') => {
+            b'[' => {
                 self.array()?;
                 Ok(Value::Array(Checked(self.since(start))))
             }
-            Some(b'-' | b'0'..=b'9') => {
+            b'-' | b'0'..=b'9' => {
                 self.number()?;
                 Ok(Value::Number(self.since(start)))
             }
-            Some(b't') => self.word("true", Value::True),
-            Some(b'f') => self.word("false", Value::False),
-            Some(b'n') => self.word("null", Value::Null),
+            b't' => self.word("true", Value::True),
+            b'f' => self.word("false", Value::False),
+            b'n' => self.word("null", Value::Null),
             _ => Err(Fault::Syntax { offset: start }),
         }
     }
 
-    fn object(&mut self, visit: &mut dyn FnMut(Str<'a>, Value<'a>)) -> Result<(), Fault> {
-        self.enter(b'{')?;
-        let first_name = self.names.len();
-        self.skip_space();
-        if self.peek() != Some(b'}') {
+    fn object(&mut self, visit: &mut impl FnMut(Str<'a>, Value<'a>)) -> Result<(), Fault> {
+        self.enter()?;
+        let outer = self.names.open();
+        if self.after_space() != b'}' {
             loop {
-                self.skip_space();
+                if self.after_space() != b'"' {
+                    return Err(Fault::Syntax { offset: self.at });
+                }
                 let offset = self.at;
                 let name = self.string()?;
-                self.names.add(first_name, name, offset)?;
-                self.skip_space();
+                self.names.add(name, offset)?;
                 self.expect(b':')?;
-                self.skip_space();
                 let value = self.value()?;
                 visit(name, value);
-                self.skip_space();
-                if self.peek() != Some(b',') {
+                if !self.take(b',') {
                     break;
                 }
-                self.at += 1;
             }
         }
-        self.names.truncate(first_name);
+        self.names.close(outer);
         self.leave(b'}')
     }
 
     fn array(&mut self) -> Result<(), Fault> {
-        self.enter(b'[')?;
-        self.skip_space();
-        if self.peek() != Some(b']') {
+        self.enter()?;
+        if self.after_space() != b']' {
             loop {
-                self.skip_space();
                 self.value()?;
-                self.skip_space();
-                if self.peek() != Some(b',') {
+                if !self.take(b',') {
                     break;
                 }
-                self.at += 1;
             }
         }
         self.leave(b']')
     }
 
-    fn enter(&mut self, open: u8) -> Result<(), Fault> {
-        self.expect(open)?;
+    /// Goes past the opening bracket that comes next.
+    fn enter(&mut self) -> Result<(), Fault> {
+        self.at += 1;
         self.depth += 1;
         if self.depth > DEPTH_MAX { Err(Fault::TooDeep) } else { Ok(()) }
     }
@@ -279,35 +277,34 @@ impl<'a, N: Remember<'a>> Reader<'a, N> {
         self.expect(close)
     }
 
+    /// The string whose opening quote comes next.
+    #[inline(always)]
     fn string(&mut self) -> Result<Str<'a>, Fault> {
-        if self.peek() != Some(b'"') {
-            return Err(Fault::Syntax { offset: self.at });
-        }
-        let string = Str::scan(&self.text[self.at..]).map_err(Fault::String)?;
-        self.at += string.quoted().len();
+        let string = Str::scan(self.text, self.at + 1).map_err(Fault::String)?;
+        self.at += string.raw().len() + 2;
         Ok(string)
     }
 
     // RFC 8259 §6: no leading zero, no bare point, no plus, no empty exponent.
     fn number(&mut self) -> Result<(), Fault> {
         let fault = Fault::Number { offset: self.at };
-        if self.peek() == Some(b'-') {
+        if self.peek() == b'-' {
             self.at += 1;
         }
-        let leading_zero = self.peek() == Some(b'0');
+        let leading_zero = self.peek() == b'0';
         let integer_digits = self.digits();
         if integer_digits == 0 || (leading_zero && integer_digits > 1) {
             return Err(fault);
         }
-        if self.peek() == Some(b'.') {
+        if self.peek() == b'.' {
             self.at += 1;
             if self.digits() == 0 {
                 return Err(fault);
             }
         }
-        if let Some(b'e' | b'E') = self.peek() {
+        if let b'e' | b'E' = self.peek() {
             self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
+            if let b'+' | b'-' = self.peek() {
                 self.at += 1;
             }
             if self.digits() == 0 {
@@ -319,7 +316,7 @@ impl<'a, N: Remember<'a>> Reader<'a, N> {
 
     fn digits(&mut self) -> usize {
         let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
+        while self.peek().is_ascii_digit() {
             self.at += 1;
         }
         self.at - start
@@ -338,62 +335,67 @@ impl<'a, N: Remember<'a>> Reader<'a, N> {
     }
 }
 
-/// The names of all objects that are open, innermost last; each with its mark, which is compared first.
+/// The names of all objects that are open, innermost last.
 struct Names<'a> {
-    marks: [u32; Names::INLINE],
+    object: Object,
     inline: [Str<'a>; Names::INLINE],
-    inline_len: usize,
-    more: Vec<(u32, Str<'a>)>,
+    more: Vec<Str<'a>>,
+}
+
+/// The innermost open object's part of the names.
+#[derive(Clone, Copy, Default)]
+struct Object {
+    /// How many names the objects around it hold.
+    first: usize,
+    /// How many names there are in all.
+    len: usize,
+    /// A bit for the mark of each of its names: a name whose bit is not set is new.
+    marks: u64,
 }
 
 impl<'a> Names<'a> {
-    const INLINE: usize = 32;
+    const INLINE: usize = 16;
 
+    #[inline]
     fn new() -> Self {
-        Names {
-            marks: [0; Names::INLINE],
-            inline: [Str::EMPTY; Names::INLINE],
-            inline_len: 0,
-            more: Vec::new(),
-        }
+        Names { object: Object::default(), inline: [Str::EMPTY; Names::INLINE], more: Vec::new() }
     }
 
-    fn holds(&self, first: usize, mark: u32, name: Str<'a>) -> bool {
-        let inline = first.min(self.inline_len)..self.inline_len;
-        let more = &self.more[first.saturating_sub(Names::INLINE).min(self.more.len())..];
-        let marked = |found, other: &u32| found | (*other == mark);
-        let inline_marked = self.marks[inline.clone()].iter().fold(false, marked);
-        (inline_marked && self.inline[inline].iter().any(|other| other.same(name)))
-            || more.iter().any(|&(other_mark, other)| other_mark == mark && other.same(name))
+    #[cold]
+    fn holds(&self, name: Str<'_>) -> bool {
+        let names = self.inline.iter().chain(&self.more).take(self.object.len);
+        names.skip(self.object.first).any(|other| other.same(name))
     }
 }
 
 impl<'a> Remember<'a> for Names<'a> {
-    fn len(&self) -> usize {
-        self.inline_len + self.more.len()
+    fn open(&mut self) -> Object {
+        let outer = self.object;
+        self.object = Object { first: outer.len, len: outer.len, marks: 0 };
+        outer
     }
 
-    fn add(&mut self, first: usize, name: Str<'a>, offset: usize) -> Result<(), Fault> {
-        if self.len() - first == MEMBERS_MAX {
+    #[inline(always)]
+    fn add(&mut self, name: Str<'a>, offset: usize) -> Result<(), Fault> {
+        let Object { first, len, marks } = self.object;
+        if len - first == MEMBERS_MAX {
             return Err(Fault::TooManyMembers);
         }
-        let mark = name.mark();
-        if self.holds(first, mark, name) {
+        let mark = 1 << name.mark();
+        if marks & mark != 0 && self.holds(name) {
             return Err(Fault::Duplicate { offset });
         }
-        if self.inline_len < Names::INLINE {
-            self.marks[self.inline_len] = mark;
-            self.inline[self.inline_len] = name;
-            self.inline_len += 1;
-        } else {
-            self.more.push((mark, name));
+        match self.inline.get_mut(len) {
+            Some(place) => *place = name,
+            None => self.more.push(name),
         }
+        self.object = Object { first, len: len + 1, marks: marks | mark };
         Ok(())
     }
 
-    fn truncate(&mut self, len: usize) {
-        self.inline_len = self.inline_len.min(len);
-        self.more.truncate(len.saturating_sub(Names::INLINE));
+    fn close(&mut self, outer: Object) {
+        self.more.truncate(outer.len.saturating_sub(Names::INLINE));
+        self.object = outer;
     }
 }
 

@@ -102,7 +102,7 @@ impl Policy {
 /// where no other slash is (RFC 7515 §4.1.9).
 // token.md §6.3
 pub(crate) fn same_media_type(one: &str, other: &str) -> bool {
-    bare_media_type(one).eq_ignore_ascii_case(bare_media_type(other))
+    one == other || bare_media_type(one).eq_ignore_ascii_case(bare_media_type(other))
 }
 
 fn bare_media_type(typ: &str) -> &str {

@@ -26,116 +26,144 @@ impl fmt::Display for StringFault {
 /// A checked JSON string, still escaped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Str<'a> {
-    quoted: &'a str,
-    escaped: bool,
+    raw: &'a str,
+    spelling: Spelling,
+}
+
+/// What is known of a string's characters without looking at them again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Spelling {
+    /// Each stands for itself and is printable ASCII.
+    Printable,
+    /// Each stands for itself.
+    Plain,
+    /// Some are escaped.
+    Escaped,
 }
 
 impl<'a> Str<'a> {
-    pub(crate) const EMPTY: Str<'static> = Str { quoted: "\"\"", escaped: false };
+    pub(crate) const EMPTY: Str<'static> = Str { raw: "", spelling: Spelling::Printable };
 
-    /// Reads the string whose opening quote `text` begins with.
-    pub(crate) fn scan(text: &'a str) -> Result<Self, StringFault> {
+    /// Reads the string whose opening quote stands before byte `start` of `text`.
+    #[inline(always)]
+    pub(crate) fn scan(text: &'a str, start: usize) -> Result<Self, StringFault> {
         let bytes = text.as_bytes();
-        let (mut at, mut escaped) = (1, false);
+        let (mut at, mut unprintable) = (start, 0);
+        while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            let eight = u64::from_le_bytes(*eight);
+            // What stands behind the string may be marked with it: then it counts as plain.
+            unprintable |= high_or_del(eight);
+            let marked = special(eight);
+            if marked == 0 {
+                at += 8;
+                continue;
+            }
+            at += (marked.trailing_zeros() / 8) as usize;
+            if bytes[at] != b'"' {
+                break;
+            }
+            let spelling = if unprintable == 0 { Spelling::Printable } else { Spelling::Plain };
+            return Ok(Str { raw: &text[start..at], spelling });
+        }
+        Str::scan_slowly(text, start)
+    }
+
+    /// Byte by byte: for escapes, and for what ends in the text's last few bytes.
+    #[cold]
+    fn scan_slowly(text: &'a str, start: usize) -> Result<Self, StringFault> {
+        let bytes = text.as_bytes();
+        let (mut at, mut spelling) = (start, Spelling::Printable);
         loop {
-            at += first(&bytes[at..], special).ok_or(StringFault::Unterminated)?;
-            match bytes[at] {
-                b'"' => return Ok(Str { quoted: &text[..=at], escaped }),
-                b'\\' => {
-                    escaped = true;
+            match bytes.get(at) {
+                Some(b'"') => return Ok(Str { raw: &text[start..at], spelling }),
+                Some(b'\\') => {
+                    spelling = Spelling::Escaped;
                     at += escape(&bytes[at..])?.1;
                 }
-                _ => return Err(StringFault::Control),
+                Some(0..0x20) => return Err(StringFault::Control),
+                Some(0x20..0x7f) => at += 1,
+                Some(_) => {
+                    spelling = spelling.max(Spelling::Plain);
+                    at += 1;
+                }
+                None => return Err(StringFault::Unterminated),
             }
         }
     }
 
-    /// The string as it is spelled, quotes included.
-    pub(crate) fn quoted(self) -> &'a str {
-        self.quoted
-    }
-
     /// The string as it is spelled, without its quotes.
     pub(crate) fn raw(self) -> &'a str {
-        &self.quoted[1..self.quoted.len() - 1]
+        self.raw
     }
 
     pub(crate) fn is_escaped(self) -> bool {
-        self.escaped
+        self.spelling == Spelling::Escaped
+    }
+
+    /// Whether nothing is in it but printable ASCII, unescaped; some such strings are not known to be.
+    pub(crate) fn is_printable(self) -> bool {
+        self.spelling == Spelling::Printable
     }
 
     /// The characters meant.
     pub(crate) fn chars(self) -> Chars<'a> {
-        Chars { rest: self.raw() }
+        Chars { rest: self.raw }
     }
 
+    #[inline(always)]
     pub(crate) fn decoded(self) -> Cow<'a, str> {
-        if self.escaped { Cow::Owned(self.chars().collect()) } else { Cow::Borrowed(self.raw()) }
+        if self.is_escaped() { Cow::Owned(self.unescaped()) } else { Cow::Borrowed(self.raw) }
+    }
+
+    #[cold]
+    fn unescaped(self) -> String {
+        self.chars().collect()
     }
 
     pub(crate) fn is(self, text: &str) -> bool {
-        if self.escaped { self.chars().eq(text.chars()) } else { self.raw() == text }
+        if self.is_escaped() { self.chars().eq(text.chars()) } else { self.raw == text }
     }
 
     /// Whether both mean the same characters, however each is spelled.
     pub(crate) fn same(self, other: Str<'_>) -> bool {
-        if self.escaped || other.escaped {
+        if self.is_escaped() || other.is_escaped() {
             self.chars().eq(other.chars())
         } else {
-            self.quoted == other.quoted
+            self.raw == other.raw
         }
     }
 
-    /// A quick mark of the characters meant: equal strings have equal marks, whatever their spelling.
-    /// Where marks agree by accident the strings are compared, so a clever choice of names gains nothing.
+    /// A number below 64 that is the same for strings that mean the same, whatever their spelling.
+    #[inline(always)]
     pub(crate) fn mark(self) -> u32 {
-        if self.escaped { mark(self.decoded().as_bytes()) } else { mark(self.raw().as_bytes()) }
+        if self.is_escaped() { mark(self.decoded().as_bytes()) } else { mark(self.raw.as_bytes()) }
     }
 }
 
-/// Length and both ends.
+/// Made of the length and both ends: enough to tell a token's names apart. Where marks agree, names are
+/// compared, so a clever choice of names gains nothing.
+#[inline(always)]
 fn mark(text: &[u8]) -> u32 {
-    let end = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    let short = || text.iter().fold(0, |value, &byte| value << 8 | u32::from(byte));
-    let ends = if text.len() < 4 {
-        short()
-    } else {
-        end(text.first_chunk()).rotate_left(7) ^ end(text.last_chunk())
-    };
-    ends ^ (text.len() as u32).rotate_left(24)
+    let end = |byte: Option<&u8>| byte.copied().unwrap_or_default();
+    let sample = u32::from_le_bytes([end(text.first()), end(text.last()), text.len() as u8, 0]);
+    const SPREAD: u32 = 0x9e37_79b1; // a prime near 2^32 over the golden ratio
+    sample.wrapping_mul(SPREAD) >> (u32::BITS - u64::BITS.ilog2())
 }
 
 const ONES: u64 = u64::MAX / 0xff;
 const HIGH_BITS: u64 = ONES * 0x80;
 
-/// Marks quotes, backslashes and controls among eight bytes, as [`first`] wants them.
+/// Sets the high bit of quotes, backslashes and controls among eight bytes, the first one lowest. Above the
+/// lowest of them others may be marked by accident.
 fn special(eight: u64) -> u64 {
-    let controls = eight.wrapping_sub(ONES * 0x20) & !eight & HIGH_BITS;
-    equal(eight, b'"') | equal(eight, b'\\') | controls
+    let equal = |byte: u8| (eight ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    let below_space = eight.wrapping_sub(ONES * 0x20);
+    (equal(b'"') | equal(b'\\') | below_space) & !eight & HIGH_BITS
 }
 
-/// Sets the high bit of the first of eight bytes that is `byte`; higher bytes may be marked by accident.
-pub(crate) fn equal(eight: u64, byte: u8) -> u64 {
-    let zero_where_equal = eight ^ (ONES * u64::from(byte));
-    zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & HIGH_BITS
-}
-
-/// Where the first marked byte stands. `marks` looks at eight bytes at once, the first one lowest, and
-/// sets the high bit of each wanted byte; only the lowest mark needs to be true.
-pub(crate) fn first(bytes: &[u8], marks: impl Fn(u64) -> u64) -> Option<usize> {
-    let place = |marked: u64| (marked.trailing_zeros() / 8) as usize;
-    let (blocks, rest) = bytes.as_chunks::<8>();
-    for (index, block) in blocks.iter().enumerate() {
-        let marked = marks(u64::from_le_bytes(*block));
-        if marked != 0 {
-            return Some(index * 8 + place(marked));
-        }
-    }
-    const NEVER_WANTED: u8 = b' ';
-    let mut last = [NEVER_WANTED; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let marked = marks(u64::from_le_bytes(last));
-    (marked != 0).then(|| blocks.len() * 8 + place(marked))
+/// Not zero where one of eight bytes is DEL or not ASCII.
+fn high_or_del(eight: u64) -> u64 {
+    (eight | eight.wrapping_add(ONES)) & HIGH_BITS
 }
 
 /// The characters of a checked string.
@@ -199,4 +227,29 @@ fn hex4(digits: Option<&[u8]>) -> Result<u32, StringFault> {
     digits.ok_or(StringFault::Escape)?.iter().try_fold(0, |value, &digit| {
         char::from(digit).to_digit(16).map(|d| value << 4 | d).ok_or(StringFault::Escape)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a string is said to be made of decides whether a name is looked at character by character.
+    #[test]
+    fn one_odd_character_anywhere_is_seen() {
+        for (length, behind) in (0..20).flat_map(|length| [(length, "\""), (length, "\",\"iss\":1}")]) {
+            let printable = format!("{}{behind}", "~".repeat(length));
+            assert!(Str::scan(&printable, 0).unwrap().is_printable(), "{length}");
+            for at in 0..length {
+                let with =
+                    |odd: &str| format!("{}{odd}{}{behind}", "a".repeat(at), "a".repeat(length - at - 1));
+                for odd in ["\u{7f}", "\u{80}", "é", "\u{202e}", "\\n"] {
+                    assert!(!Str::scan(&with(odd), 0).unwrap().is_printable(), "{odd:?} at {at} of {length}");
+                }
+                for control in ["\0", "\u{1f}"] {
+                    let fault = Str::scan(&with(control), 0).unwrap_err();
+                    assert_eq!(fault, StringFault::Control, "{control:?} at {at} of {length}");
+                }
+            }
+        }
+    }
 }

@@ -23,7 +23,9 @@ impl Moment {
     /// Reads a number that is known to follow the JSON grammar; `None` outside the years 1 to 9999.
     pub(crate) fn from_number(number: &str) -> Option<Moment> {
         // What issuers write: whole seconds since 1970.
-        if let Ok(seconds @ 0..=SECONDS_MAX) = number.parse::<i64>() {
+        const SECONDS_DIGITS_MAX: usize = 11; // all of them are years before 9999
+        if number.len() <= SECONDS_DIGITS_MAX && number.bytes().all(|digit| digit.is_ascii_digit()) {
+            let seconds = number.bytes().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
             return Some(Moment { seconds, fraction: 0, inexact: false });
         }
         let (negative, digits) = match number.strip_prefix('-') {
