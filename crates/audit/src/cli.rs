@@ -1,7 +1,5 @@
 //! `farside audit`: for auditors, on either side of the gap.
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
 use farside_service::cli::{Failure, Output};
 
@@ -22,11 +20,7 @@ enum Command {
     /// Follow the hash chain of journals from the first line to the last.
     ///
     /// Exit code 0: all are as they were written; 1: one is not, and the place is named; 2: could not read.
-    Verify {
-        /// Journals, or folders of them.
-        #[arg(required = true)]
-        journals: Vec<PathBuf>,
-    },
+    Verify(journals::Verify),
 }
 
 /// Does what was asked.
@@ -36,6 +30,6 @@ enum Command {
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let output = Output { json: cli.json };
     match &cli.command {
-        Command::Verify { journals } => journals::verify(journals, output),
+        Command::Verify(verify) => verify.run(output),
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use farside_service::cli::{self, Failure, Output, printable};
-use farside_service::time;
+use farside_service::{journal, time};
 
 use crate::Name;
 use crate::diary::Diary;
@@ -44,6 +44,22 @@ pub enum Command {
     Status {
         /// Where the medium is mounted.
         stick: PathBuf,
+    },
+    /// The journal of what was carried.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+/// `ferry audit`.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Follow the hash chain from the first line to the last.
+    Verify {
+        /// The ferry's journal, or the folder it lies in.
+        journal: PathBuf,
+        /// How.
+        #[command(flatten)]
+        how: journal::Verify,
     },
 }
 
@@ -100,6 +116,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Send(args) => send(&args, output),
         Command::Receive(args) => receive(&args, output),
         Command::Status { stick } => show(&stick, output),
+        Command::Audit(Audit::Verify { journal, how }) => journal::audit(&how, &[journal], &[], output),
     }
 }
 

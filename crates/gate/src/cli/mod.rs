@@ -51,19 +51,7 @@ enum Command {
     Pickup(pickup::Pickup),
     /// Check this gate's records.
     #[command(subcommand)]
-    Audit(Audit),
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Audit {
-    /// Check every journal's chain from its first line to its last.
-    Verify,
-    /// Put all that an auditor needs into a new folder: charters, bundles applied and missing, keys,
-    /// revocations, log leaves, journals. It names people: keep it like the journals themselves.
-    Export {
-        /// The folder; it must not exist yet.
-        folder: PathBuf,
-    },
+    Audit(audit::Audit),
 }
 
 /// The program: parses the arguments, runs, answers the exit code.
@@ -87,8 +75,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(check) => check.run(&config()?, output),
         Command::Receipt => receipt::show(&config()?, output),
         Command::Pickup(pickup) => pickup.run(&config()?, output),
-        Command::Audit(Audit::Verify) => audit::verify(&config()?, output),
-        Command::Audit(Audit::Export { folder }) => audit::export(&config()?, &folder, output),
+        Command::Audit(command) => audit::run(&command, &config()?, output),
     }
 }
 

@@ -1,12 +1,25 @@
 //! One line of the journal: written, and read back with its hash checked.
+//!
+//! A line's own members stand at fixed places around those of its event, so that reading back millions of lines
+//! costs little more than hashing them; the whole is read as JSON all the same.
 
-use crate::digest::{SHA256_BYTES, Sha256, hex, unhex};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::digest::{SHA256_BYTES, hex, sha256, unhex};
 
 /// The longest line, its end not counted.
 pub(super) const LINE_BYTES_MAX: usize = 1 << 16;
 /// Members that the journal itself writes.
 pub(super) const RESERVED: [&str; 6] = ["n", "batch", "at", "event", "prev", "hash"];
-const HASH_MEMBER: &str = ",\"hash\":\"";
+
+const HEX_BYTES: usize = 2 * SHA256_BYTES;
+const PREV_MEMBER: &[u8] = b",\"prev\":\"";
+const HASH_MEMBER: &[u8] = b",\"hash\":\"";
+/// `,"hash":"…"}`
+const HASH_TAIL_BYTES: usize = HASH_MEMBER.len() + HEX_BYTES + 2;
+/// `,"prev":"…"`
+const PREV_TAIL_BYTES: usize = PREV_MEMBER.len() + HEX_BYTES + 1;
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,60 +34,72 @@ pub enum LineFault {
     #[error("it is no journal line")]
     Shape,
     /// Its hash does not agree with its text.
-    #[error("its text does not agree with its hash")]
+    #[error("its text does not agree with its hash: it was changed")]
     Hash,
-    /// Its number is not the next.
-    #[error("it bears the number {found}")]
-    Number {
+    /// Its number is higher than the next.
+    #[error("it bears the number {found}: what stood before it was cut out, or stands elsewhere")]
+    Ahead {
+        /// The number found.
+        found: u64,
+    },
+    /// Its number was there before.
+    #[error("it bears the number {found}: it was moved or repeated")]
+    Again {
         /// The number found.
         found: u64,
     },
     /// It does not name the hash of the line before it.
-    #[error("it does not follow the line before it")]
+    #[error("it does not follow the line before it: one of them was written anew")]
     Prev,
 }
 
 /// A line whose text agrees with its own hash.
-#[derive(Debug)]
-pub(super) struct Line {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'a> {
     pub(super) n: u64,
     pub(super) batch: u64,
-    pub(super) at: String,
+    pub(super) at: &'a str,
     pub(super) prev: [u8; SHA256_BYTES],
     pub(super) hash: [u8; SHA256_BYTES],
 }
 
-#[derive(serde::Deserialize)]
-struct Members {
+/// What every line holds; a member that stands twice is refused, and whatever else it holds must be JSON.
+#[derive(Deserialize)]
+struct Members<'a> {
     n: u64,
     batch: u64,
-    at: String,
-    prev: String,
+    at: &'a str,
+    #[serde(rename = "event")]
+    _event: IgnoredAny,
+    #[serde(rename = "prev")]
+    _prev: IgnoredAny,
+    #[serde(rename = "hash")]
+    _hash: IgnoredAny,
 }
 
-impl Line {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, LineFault> {
+impl<'a> Line<'a> {
+    // journal.md §2
+    pub(super) fn parse(text: &'a [u8], scratch: &mut Vec<u8>) -> Result<Self, LineFault> {
         if text.len() > LINE_BYTES_MAX {
             return Err(LineFault::TooLong);
         }
-        let text = std::str::from_utf8(text).map_err(|_| LineFault::Shape)?;
-        let (body, rest) = text.rsplit_once(HASH_MEMBER).ok_or(LineFault::Shape)?;
-        let hash = rest.strip_suffix("\"}").and_then(unhex::<SHA256_BYTES>).ok_or(LineFault::Shape)?;
-        let body = format!("{body}}}");
-        let members: Members = serde_json::from_str(&body).map_err(|_| LineFault::Shape)?;
-        let prev = unhex(&members.prev).ok_or(LineFault::Shape)?;
-        if chained(&prev, body.as_bytes()) != hash {
+        let at = text.len().checked_sub(HASH_TAIL_BYTES).ok_or(LineFault::Shape)?;
+        let (body, tail) = text.split_at(at);
+        let hash = between(tail, HASH_MEMBER, b"\"}")?;
+        let at = body.len().checked_sub(PREV_TAIL_BYTES).ok_or(LineFault::Shape)?;
+        let prev = between(&body[at..], PREV_MEMBER, b"\"")?;
+        if chained(&prev, body, scratch) != hash {
             return Err(LineFault::Hash);
         }
+        let members: Members<'a> = serde_json::from_slice(text).map_err(|_| LineFault::Shape)?;
         Ok(Self { n: members.n, batch: members.batch, at: members.at, prev, hash })
     }
+}
 
-    pub(super) fn follows(&self, last: u64, head: &[u8; SHA256_BYTES]) -> Result<(), LineFault> {
-        if self.n != last + 1 {
-            return Err(LineFault::Number { found: self.n });
-        }
-        if self.prev == *head { Ok(()) } else { Err(LineFault::Prev) }
-    }
+/// The digest that stands between two texts.
+fn between(text: &[u8], front: &[u8], back: &[u8]) -> Result<[u8; SHA256_BYTES], LineFault> {
+    let digits = text.strip_prefix(front).and_then(|rest| rest.strip_suffix(back));
+    digits.and_then(|digits| unhex(std::str::from_utf8(digits).ok()?)).ok_or(LineFault::Shape)
 }
 
 /// Puts line `n` at the end of `out` and answers its hash.
@@ -88,16 +113,21 @@ pub(super) fn write(
     let start = out.len();
     out.extend_from_slice(format!("{{\"n\":{n},\"batch\":{batch},").as_bytes());
     out.extend_from_slice(members);
-    out.extend_from_slice(format!(",\"prev\":\"{}\"}}", hex(prev)).as_bytes());
-    let hash = chained(prev, &out[start..]);
-    out.pop();
-    out.extend_from_slice(format!("{HASH_MEMBER}{}\"}}\n", hex(&hash)).as_bytes());
+    out.extend_from_slice(PREV_MEMBER);
+    out.extend_from_slice(hex(prev).as_bytes());
+    out.push(b'"');
+    let hash = chained(prev, &out[start..], &mut Vec::new());
+    out.extend_from_slice(HASH_MEMBER);
+    out.extend_from_slice(hex(&hash).as_bytes());
+    out.extend_from_slice(b"\"}\n");
     hash
 }
 
-fn chained(prev: &[u8; SHA256_BYTES], body: &[u8]) -> [u8; SHA256_BYTES] {
-    let mut hash = Sha256::new();
-    hash.update(prev);
-    hash.update(body);
-    hash.finish()
+/// The hash over the line before and this one, which ends where its own hash is to stand.
+fn chained(prev: &[u8; SHA256_BYTES], body: &[u8], scratch: &mut Vec<u8>) -> [u8; SHA256_BYTES] {
+    scratch.clear();
+    scratch.extend_from_slice(prev);
+    scratch.extend_from_slice(body);
+    scratch.push(b'}');
+    sha256(scratch)
 }
