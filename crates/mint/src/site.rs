@@ -4,7 +4,7 @@
 use farside_crossing::RecipientPublic;
 
 use crate::names::{self, NameFault};
-use crate::store::{SiteTerms, Store, StoreFault, signed};
+use crate::store::{Directory, Site, SiteTerms, Store, StoreFault, signed};
 
 /// Longest lifetime a site may allow: 31 days.
 const LIFETIME_SECONDS_CEILING: u64 = 31 * 86_400;
@@ -42,6 +42,14 @@ pub enum SiteFault {
         audience: String,
         /// Whose it is.
         site: String,
+    },
+    /// A standing order is for an audience that would go.
+    #[error("standing order {order} is for the audience {audience}, which would be gone")]
+    Ordered {
+        /// The audience.
+        audience: String,
+        /// The order's number.
+        order: i64,
     },
     /// Tokens are for somebody.
     #[error("a site needs at least one audience")]
@@ -89,6 +97,15 @@ impl From<SiteFault> for farside_service::cli::Failure {
 }
 
 impl SiteTerms {
+    /// Whether gates would see no difference.
+    pub fn same_policy(&self, other: &SiteTerms) -> bool {
+        let seen = |terms: &Self| {
+            let times = (terms.lifetime_seconds_max, terms.leeway_seconds);
+            (terms.issuer.clone(), terms.audiences.clone(), times, terms.profiles.clone())
+        };
+        seen(self) == seen(other)
+    }
+
     fn check(&self) -> Result<(), SiteFault> {
         check_issuer(&self.issuer)?;
         if self.audiences.is_empty() {
@@ -129,28 +146,57 @@ fn check_issuer(issuer: &str) -> Result<(), SiteFault> {
 /// Adds a site with its audiences.
 pub fn add(store: &Store, name: &str, terms: &SiteTerms, now: u64) -> Result<(), SiteFault> {
     names::site(name)?;
-    terms.check()?;
     let directory = store.directory()?;
     if directory.site(name).is_some() {
         return Err(SiteFault::Exists(name.to_owned()));
     }
-    if let Some(other) = directory.sites().iter().find(|site| site.terms.issuer == terms.issuer) {
-        return Err(SiteFault::IssuerTaken { issuer: terms.issuer.clone(), site: other.name.clone() });
+    put(store, &directory, name, terms, now)
+}
+
+/// Changes the terms of a site; tokens are issued under them from the next one on. What gates must know of
+/// them is a policy to be released.
+pub fn set(store: &Store, name: &str, terms: &SiteTerms, now: u64) -> Result<(), SiteFault> {
+    let directory = store.directory()?;
+    let known = directory.site(name).ok_or_else(|| SiteFault::Unknown(name.to_owned()))?;
+    let stays = |audience: &str| terms.audiences.iter().any(|kept| kept.name == audience);
+    let mut orders = directory.orders().iter().filter(|order| order.site == known.name);
+    if let Some(order) = orders.find(|order| !stays(&order.audience)) {
+        return Err(SiteFault::Ordered { audience: order.audience.clone(), order: order.id });
     }
-    for audience in &terms.audiences {
-        if let Some(other) = directory.site_of_audience(&audience.name) {
-            return Err(SiteFault::AudienceTaken {
-                audience: audience.name.clone(),
-                site: other.name.clone(),
-            });
+    put(store, &directory, name, terms, now)
+}
+
+/// Stops issuing and bundling for a site, or begins again.
+pub fn switch(store: &Store, name: &str, enabled: bool) -> Result<(), SiteFault> {
+    store.write(|transaction| {
+        match transaction.execute("UPDATE site SET enabled = ?2 WHERE name = ?1", (name, enabled))? {
+            0 => Err(SiteFault::Unknown(name.to_owned())),
+            _ => Ok(()),
         }
-    }
+    })
+}
+
+fn put(
+    store: &Store,
+    directory: &Directory,
+    name: &str,
+    terms: &SiteTerms,
+    now: u64,
+) -> Result<(), SiteFault> {
+    terms.check()?;
+    refuse_taken(directory, name, terms)?;
     store.write(|transaction| {
         transaction.execute(
             "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max,
                  token_bytes_max, leeway_seconds, courier_seconds, every_seconds, roles_allowed, profiles,
                  sealed, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             ON CONFLICT (name) DO UPDATE SET issuer = excluded.issuer, algorithm = excluded.algorithm,
+                 lifetime_seconds_default = excluded.lifetime_seconds_default,
+                 lifetime_seconds_max = excluded.lifetime_seconds_max,
+                 token_bytes_max = excluded.token_bytes_max, leeway_seconds = excluded.leeway_seconds,
+                 courier_seconds = excluded.courier_seconds, every_seconds = excluded.every_seconds,
+                 roles_allowed = excluded.roles_allowed, profiles = excluded.profiles",
             rusqlite::params![
                 name,
                 terms.issuer,
@@ -167,14 +213,38 @@ pub fn add(store: &Store, name: &str, terms: &SiteTerms, now: u64) -> Result<(),
                 signed(now),
             ],
         )?;
+        let kept: Vec<String> = terms.audiences.iter().map(|audience| audience.name.clone()).collect();
+        transaction.execute(
+            "DELETE FROM audience WHERE site = ?1 AND name NOT IN (SELECT value FROM json_each(?2))",
+            (name, names::list(&kept)),
+        )?;
         for audience in &terms.audiences {
             transaction.execute(
-                "INSERT INTO audience (name, site, stale_seconds_max, logged) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO audience (name, site, stale_seconds_max, logged) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO UPDATE SET stale_seconds_max = excluded.stale_seconds_max,
+                     logged = excluded.logged",
                 (&audience.name, name, audience.stale_seconds_max.map(signed), audience.logged.as_str()),
             )?;
         }
         Ok(())
     })
+}
+
+/// Issuer and audiences are one site's alone.
+fn refuse_taken(directory: &Directory, name: &str, terms: &SiteTerms) -> Result<(), SiteFault> {
+    let taken = |site: &&Site| site.name != name && site.terms.issuer == terms.issuer;
+    if let Some(other) = directory.sites().iter().find(taken) {
+        return Err(SiteFault::IssuerTaken { issuer: terms.issuer.clone(), site: other.name.clone() });
+    }
+    for audience in &terms.audiences {
+        if let Some(other) = directory.site_of_audience(&audience.name).filter(|site| site.name != name) {
+            return Err(SiteFault::AudienceTaken {
+                audience: audience.name.clone(),
+                site: other.name.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Reads the line that a gate showed, and refuses one that is another site's.

@@ -144,6 +144,24 @@ fn a_day_at_the_desk() {
         "no site of this realm has the key",
     );
 
+    assert_eq!(ok(folder, &format!("{NEAR} audit verify"))[0]["whole"], true);
+    let journal = std::fs::read_to_string(folder.join("near/journal/mint-cli.jsonl")).unwrap();
+    assert!(journal.contains("site_enrolled") && !journal.contains(&secret));
+    std::fs::write(folder.join("near/journal/mint-cli.jsonl"), journal.replace("left", "stay")).unwrap();
+    let audit = mint(folder, &format!("{NEAR} audit verify"));
+    assert_eq!(audit.code, 1, "an altered journal is named: {}", audit.stdout);
+}
+
+#[test]
+fn what_was_decided_of_a_site_can_be_changed() {
+    let folder = desk(&[("pw", "correct horse battery\n")]);
+    let folder = folder.path();
+    ok(folder, "init --dir near --realm acme --passphrase-file pw");
+    ok(folder, &format!("{NEAR} person add anna"));
+    ok(folder, &format!("{NEAR} bot add hauler"));
+    ok(folder, &format!("{NEAR} site add plant-7 --issuer https://gate.example --audience press --unsealed"));
+    ok(folder, &format!("{NEAR} keys new --site plant-7"));
+    ok(folder, &format!("{NEAR} revoke subject anna --reason left"));
     refused(
         folder,
         &format!("{NEAR} release pardon --site plant-7 --subject hauler"),
@@ -157,12 +175,24 @@ fn a_day_at_the_desk() {
     let fence = ok(folder, &format!("{NEAR} release fence --site plant-7"));
     assert_eq!(fence["adopted"]["signers"][0], "release-1");
 
-    assert_eq!(ok(folder, &format!("{NEAR} audit verify"))[0]["whole"], true);
-    let journal = std::fs::read_to_string(folder.join("near/journal/mint-cli.jsonl")).unwrap();
-    assert!(journal.contains("site_enrolled") && !journal.contains(&secret));
-    std::fs::write(folder.join("near/journal/mint-cli.jsonl"), journal.replace("left", "stay")).unwrap();
-    let audit = mint(folder, &format!("{NEAR} audit verify"));
-    assert_eq!(audit.code, 1, "an altered journal is named: {}", audit.stdout);
+    let set = ok(folder, &format!("{NEAR} site set plant-7 --every 2h --role operator"));
+    assert_eq!((&set["site"]["every_seconds"], &set["policy"]), (&7_200.into(), &Value::Null));
+    let set = ok(
+        folder,
+        &format!("{NEAR} site set plant-7 --audience press --audience saw --leeway 5s --any-role"),
+    );
+    assert_eq!(
+        (&set["policy"]["adopted"]["version"], &set["site"]["leeway_seconds"]),
+        (&2.into(), &5.into())
+    );
+    assert_eq!((&set["site"]["roles_allowed"], &set["site"]["every_seconds"]), (&Value::Null, &7_200.into()));
+    refused(folder, &format!("{NEAR} site set plant-7 --leeway 2h"), 1, "the leeway in seconds must lie");
+    refused(folder, &format!("{NEAR} site set plant-8 --leeway 2s"), 1, "there is no site plant-8");
+    let issue = format!("{NEAR} token issue --site plant-7 --subject hauler --audience saw");
+    ok(folder, &format!("{NEAR} site disable plant-7"));
+    refused(folder, &issue, 1, "");
+    ok(folder, &format!("{NEAR} site enable plant-7"));
+    ok(folder, &issue);
 }
 
 #[test]

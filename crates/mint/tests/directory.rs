@@ -171,3 +171,30 @@ fn a_recipient_line_of_another_site_is_refused() {
     assert!(matches!(site::read_recipient("plant-7", &other.to_string()), Err(SiteFault::Recipient(_))));
     assert!(matches!(site::read_recipient("plant-7", "garbage"), Err(SiteFault::Recipient(_))));
 }
+
+#[test]
+fn changed_terms_leave_no_order_without_its_audience() {
+    let (_folder, store) = store();
+    site::add(&store, SITE, &plant(), NOW).unwrap();
+    store
+        .write(|transaction| {
+            transaction
+                .execute_batch(
+                    "INSERT INTO subject (name, kind, client_id) VALUES ('ada', 'person', 'ada');
+                     INSERT INTO standing_order (site, subject, audience, lifetime_seconds, profile, claim,
+                         created_at) VALUES ('plant-7', 'ada', 'press', 900, 'access', '\"file\"', 1)",
+                )
+                .map_err(farside_mint::store::StoreFault::from)
+        })
+        .unwrap();
+    let mut terms = plant();
+    terms.audiences[0].name = "saw".into();
+    let refused = site::set(&store, SITE, &terms, NOW);
+    assert!(matches!(refused, Err(SiteFault::Ordered { .. })), "{refused:?}");
+    terms.audiences.push(plant().audiences[0].clone());
+    site::set(&store, SITE, &terms, NOW).unwrap();
+    let directory = store.directory().unwrap();
+    assert_eq!(directory.site_of_audience("saw").map(|site| site.name.as_str()), Some(SITE));
+    assert!(matches!(site::set(&store, "plant-8", &terms, NOW), Err(SiteFault::Unknown(_))));
+    assert!(matches!(site::switch(&store, "plant-8", true), Err(SiteFault::Unknown(_))));
+}

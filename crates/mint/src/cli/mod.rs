@@ -15,6 +15,7 @@ mod revoke;
 mod serve;
 mod site;
 mod subject;
+mod terms;
 mod token;
 
 use std::ffi::OsString;

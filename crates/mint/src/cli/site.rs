@@ -4,19 +4,19 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use farside_crossing::{ExpectedFingerprint, Logged, RecipientPublic};
+use farside_crossing::{ExpectedFingerprint, RecipientPublic};
 use farside_service::cli::{Failure, Output, confirm, table};
 use farside_service::duration::Seconds;
 use farside_service::time;
-use farside_verify::Algorithm;
 use serde_json::{Value, json};
 
 use super::release::{AtHand, Outcome, release_at_once};
+use super::terms::{self, Terms};
 use super::{Program, joined, read_text};
 use crate::config::{Diary, Mint};
 use crate::release::Document;
-use crate::site;
-use crate::store::{Audience, Site as Known, SiteTerms, Store};
+use crate::site::{self, SiteFault};
+use crate::store::{Directory, Site as Known, Store};
 
 /// Isolated networks.
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,18 @@ pub enum Site {
         #[command(flatten)]
         compare: Compare,
     },
+    /// Change a site's terms, and release its policy where gates must know of it.
+    Set(Box<Set>),
+    /// Issue nothing more for a site, and make no more bundles for it.
+    Disable {
+        /// The site.
+        name: String,
+    },
+    /// Issue and make bundles again.
+    Enable {
+        /// The site.
+        name: String,
+    },
     /// Every site.
     List,
     /// One site.
@@ -46,46 +58,8 @@ pub enum Site {
 pub struct Add {
     /// Its name: a-z, 0-9, `-` and `_`.
     name: String,
-    /// Its issuer URL, written as `iss`; usually that of its gate.
-    #[arg(long, value_name = "URL")]
-    issuer: String,
-    /// An audience, unique in the realm.
-    #[arg(long = "audience", value_name = "AUDIENCE", required = true)]
-    audiences: Vec<String>,
-    /// The oldest state on which its gates still admit; left out: until a bundle runs out.
-    #[arg(long, value_name = "TIME")]
-    stale_max: Option<Seconds>,
-    /// Proof of logging that its gates demand: `no`; `leaf`: the token's log leaf must have crossed;
-    /// `staple`: or the token brings its proof along.
-    #[arg(long, default_value = "no", value_parser = logged)]
-    logged: Logged,
-    /// Algorithm of its token keys.
-    #[arg(long, default_value = "ES256", value_parser = super::keys::algorithm)]
-    algorithm: Algorithm,
-    /// Lifetime of a token that asks for none.
-    #[arg(long, default_value = "15m", value_name = "TIME")]
-    lifetime: Seconds,
-    /// Longest lifetime.
-    #[arg(long, default_value = "24h", value_name = "TIME")]
-    lifetime_max: Seconds,
-    /// Size budget of a token, in bytes.
-    #[arg(long, default_value_t = 1024, value_name = "BYTES")]
-    token_bytes_max: usize,
-    /// Forgiven difference between clocks.
-    #[arg(long, default_value = "60s", value_name = "TIME")]
-    leeway: Seconds,
-    /// Longest time a bundle may take to be applied.
-    #[arg(long, default_value = "24h", value_name = "TIME")]
-    courier_interval: Seconds,
-    /// How often `serve` makes a bundle.
-    #[arg(long, default_value = "1h", value_name = "TIME")]
-    every: Seconds,
-    /// A role that may be issued; left out: any.
-    #[arg(long = "role", value_name = "ROLE")]
-    roles: Vec<String>,
-    /// A token profile that may be issued: access, lean or jwt-svid.
-    #[arg(long = "profile", default_value = "access", value_name = "PROFILE")]
-    profiles: Vec<String>,
+    #[command(flatten)]
+    terms: Terms,
     /// The line that the site's gate shows; `-` for stdin.
     #[arg(long, value_name = "FILE", conflicts_with = "unsealed")]
     recipient: Option<PathBuf>,
@@ -94,6 +68,23 @@ pub struct Add {
     unsealed: bool,
     #[command(flatten)]
     compare: Compare,
+    #[command(flatten)]
+    at_hand: AtHand,
+}
+
+/// Terms to be changed.
+#[derive(Debug, Args)]
+pub struct Set {
+    /// The site.
+    name: String,
+    #[command(flatten)]
+    terms: Terms,
+    /// Admit on whatever state the gate holds, until a bundle runs out.
+    #[arg(long, conflicts_with = "stale_max")]
+    no_stale_max: bool,
+    /// Any role may be issued.
+    #[arg(long, conflicts_with = "roles")]
+    any_role: bool,
     #[command(flatten)]
     at_hand: AtHand,
 }
@@ -119,6 +110,9 @@ pub(super) fn run(command: &Site, program: &Program) -> Result<(), Failure> {
                 &json!({ "site": name, "recipient": recipient_json(&recipient) }),
             )
         }
+        Site::Set(set) => run_set(set, program),
+        Site::Disable { name } => switch(name, false, program),
+        Site::Enable { name } => switch(name, true, program),
         Site::List => {
             let directory = program.mint()?.store()?.directory()?;
             let value: Vec<Value> = directory.sites().iter().map(as_json).collect();
@@ -126,8 +120,7 @@ pub(super) fn run(command: &Site, program: &Program) -> Result<(), Failure> {
         }
         Site::Show { name } => {
             let directory = program.mint()?.store()?.directory()?;
-            let known =
-                directory.site(name).ok_or_else(|| Failure::refused(format!("there is no site {name}")))?;
+            let known = known(&directory, name)?;
             program.output.say(|| as_text(known), &as_json(known))
         }
     }
@@ -141,26 +134,87 @@ fn run_add(add: &Add, program: &Program) -> Result<(), Failure> {
         None => None,
     };
     let diary = mint.diary()?;
-    site::add(&store, &add.name, &terms(add), time::now_unix())?;
+    let mut terms = terms::usual(!add.unsealed);
+    add.terms.apply(&mut terms);
+    site::add(&store, &add.name, &terms, time::now_unix())?;
     diary.record(
         "site_added",
         json!({
-            "site": add.name, "issuer": add.issuer, "audiences": add.audiences, "sealed": !add.unsealed,
+            "site": add.name, "issuer": terms.issuer, "audiences": add.terms.audiences, "sealed": terms.sealed,
         }),
     )?;
     if let Some(recipient) = &recipient {
         enrol(&store, &diary, &add.name, recipient)?;
     }
-    let outcome = release_policy(&mint, &store, &diary, add)?;
+    let outcome = release_policy(&mint, &store, &diary, &add.name, &add.at_hand)?;
     say_added(add, recipient.as_ref(), outcome.as_ref(), program.output)
 }
 
+fn run_set(set: &Set, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let store = mint.store()?;
+    let directory = store.directory()?;
+    let held = &known(&directory, &set.name)?.terms;
+    let mut terms = held.clone();
+    set.terms.apply(&mut terms);
+    if set.no_stale_max {
+        terms.audiences.iter_mut().for_each(|audience| audience.stale_seconds_max = None);
+    }
+    if set.any_role {
+        terms.roles_allowed = None;
+    }
+    let diary = mint.diary()?;
+    site::set(&store, &set.name, &terms, time::now_unix())?;
+    let now_held = store.directory()?;
+    let changed = as_json(known(&now_held, &set.name)?);
+    diary.record("site_changed", changed.clone())?;
+    let outcome = match terms.same_policy(held) {
+        true => None,
+        false => release_policy(&mint, &store, &diary, &set.name, &set.at_hand)?,
+    };
+    program.output.say(
+        || match &outcome {
+            Some(outcome) => format!("Site {} is changed.\n{}", set.name, outcome.sentence()),
+            None => format!("Site {} is changed; its gates need not know.", set.name),
+        },
+        &json!({ "site": changed, "policy": outcome.as_ref().map(Outcome::value) }),
+    )
+}
+
+fn switch(name: &str, enabled: bool, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let store = mint.store()?;
+    let diary = mint.diary()?;
+    site::switch(&store, name, enabled)?;
+    diary.record(if enabled { "site_enabled" } else { "site_disabled" }, json!({ "site": name }))?;
+    program.output.say(
+        || match enabled {
+            true => format!("Tokens are issued and bundles made for site {name} again."),
+            false => format!(
+                "Nothing more is issued for site {name}, and no bundle made. Its gates go on with what they \
+                 hold until that runs out."
+            ),
+        },
+        &json!({ "name": name, "enabled": enabled }),
+    )
+}
+
+fn known<'d>(directory: &'d Directory, name: &str) -> Result<&'d Known, Failure> {
+    Ok(directory.site(name).ok_or_else(|| SiteFault::Unknown(name.to_owned()))?)
+}
+
 /// Releases the policy, where there is a charter that says who releases.
-fn release_policy(mint: &Mint, store: &Store, diary: &Diary, add: &Add) -> Result<Option<Outcome>, Failure> {
+fn release_policy(
+    mint: &Mint,
+    store: &Store,
+    diary: &Diary,
+    site: &str,
+    at_hand: &AtHand,
+) -> Result<Option<Outcome>, Failure> {
     if crate::ceremony::chain(store)?.is_empty() {
         return Ok(None);
     }
-    release_at_once(mint, store, diary, (&add.name, &Document::Policy), &add.at_hand).map(Some)
+    release_at_once(mint, store, diary, (site, &Document::Policy), at_hand).map(Some)
 }
 
 fn say_added(
@@ -192,32 +246,6 @@ fn say_added(
         },
         &value,
     )
-}
-
-fn logged(name: &str) -> Result<Logged, String> {
-    Logged::from_name(name).ok_or_else(|| "there are no, leaf and staple".to_owned())
-}
-
-fn terms(add: &Add) -> SiteTerms {
-    let audience = |name: &String| Audience {
-        name: name.clone(),
-        stale_seconds_max: add.stale_max.map(|time| time.0),
-        logged: add.logged,
-    };
-    SiteTerms {
-        issuer: add.issuer.clone(),
-        audiences: add.audiences.iter().map(audience).collect(),
-        algorithm: add.algorithm,
-        lifetime_seconds_default: add.lifetime.0,
-        lifetime_seconds_max: add.lifetime_max.0,
-        token_bytes_max: add.token_bytes_max,
-        leeway_seconds: add.leeway.0,
-        courier_seconds: add.courier_interval.0,
-        every_seconds: add.every.0,
-        roles_allowed: if add.roles.is_empty() { None } else { Some(add.roles.clone()) },
-        profiles: add.profiles.clone(),
-        sealed: !add.unsealed,
-    }
 }
 
 /// Reads the gate's line and has its fingerprint compared: by what was typed, else by the person at the

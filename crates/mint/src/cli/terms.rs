@@ -1,0 +1,117 @@
+//! The terms of a site as options: all of a new one's, or those that change.
+
+use clap::Args;
+use farside_crossing::Logged;
+use farside_service::duration::Seconds;
+use farside_verify::Algorithm;
+
+use crate::store::{Audience, SiteTerms};
+
+/// What a site's tokens and bundles must be like.
+#[derive(Debug, Args)]
+pub(super) struct Terms {
+    /// Its issuer URL, written as `iss`; usually that of its gate.
+    #[arg(long, value_name = "URL")]
+    pub(super) issuer: Option<String>,
+    /// An audience, unique in the realm; a site has one at least.
+    #[arg(long = "audience", value_name = "AUDIENCE")]
+    pub(super) audiences: Vec<String>,
+    /// The oldest state on which its gates still admit; left out: until a bundle runs out.
+    #[arg(long, value_name = "TIME")]
+    stale_max: Option<Seconds>,
+    /// Proof of logging that its gates demand: `no`; `leaf`: the token's log leaf must have crossed;
+    /// `staple`: or the token brings its proof along. [a new site: no]
+    #[arg(long, value_parser = logged)]
+    logged: Option<Logged>,
+    /// Algorithm of its token keys. [a new site: ES256]
+    #[arg(long, value_parser = super::keys::algorithm)]
+    algorithm: Option<Algorithm>,
+    /// Lifetime of a token that asks for none. [a new site: 15m]
+    #[arg(long, value_name = "TIME")]
+    lifetime: Option<Seconds>,
+    /// Longest lifetime. [a new site: 24h]
+    #[arg(long, value_name = "TIME")]
+    lifetime_max: Option<Seconds>,
+    /// Size budget of a token, in bytes. [a new site: 1024]
+    #[arg(long, value_name = "BYTES")]
+    token_bytes_max: Option<usize>,
+    /// Forgiven difference between clocks. [a new site: 60s]
+    #[arg(long, value_name = "TIME")]
+    leeway: Option<Seconds>,
+    /// Longest time a bundle may take to be applied. [a new site: 24h]
+    #[arg(long, value_name = "TIME")]
+    courier_interval: Option<Seconds>,
+    /// How often `serve` makes a bundle. [a new site: 1h]
+    #[arg(long, value_name = "TIME")]
+    every: Option<Seconds>,
+    /// A role that may be issued. [a new site: any]
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// A token profile that may be issued: access, lean or jwt-svid. [a new site: access]
+    #[arg(long = "profile", value_name = "PROFILE")]
+    profiles: Vec<String>,
+}
+
+fn logged(name: &str) -> Result<Logged, String> {
+    Logged::from_name(name).ok_or_else(|| "there are no, leaf and staple".to_owned())
+}
+
+/// The terms of a new site, but for the two that nobody can choose for it: issuer and audiences.
+pub(super) fn usual(sealed: bool) -> SiteTerms {
+    SiteTerms {
+        issuer: String::new(),
+        audiences: Vec::new(),
+        algorithm: Algorithm::Es256,
+        lifetime_seconds_default: 15 * 60,
+        lifetime_seconds_max: 24 * 3_600,
+        token_bytes_max: 1_024,
+        leeway_seconds: 60,
+        courier_seconds: 24 * 3_600,
+        every_seconds: 3_600,
+        roles_allowed: None,
+        profiles: vec!["access".to_owned()],
+        sealed,
+    }
+}
+
+impl Terms {
+    /// Changes what was named; the rest stays.
+    pub(super) fn apply(&self, terms: &mut SiteTerms) {
+        if let Some(issuer) = &self.issuer {
+            terms.issuer.clone_from(issuer);
+        }
+        self.apply_to_audiences(&mut terms.audiences);
+        terms.algorithm = self.algorithm.unwrap_or(terms.algorithm);
+        let seconds = |given: Option<Seconds>, held: &mut u64| *held = given.map_or(*held, |time| time.0);
+        seconds(self.lifetime, &mut terms.lifetime_seconds_default);
+        seconds(self.lifetime_max, &mut terms.lifetime_seconds_max);
+        seconds(self.leeway, &mut terms.leeway_seconds);
+        seconds(self.courier_interval, &mut terms.courier_seconds);
+        seconds(self.every, &mut terms.every_seconds);
+        terms.token_bytes_max = self.token_bytes_max.unwrap_or(terms.token_bytes_max);
+        if !self.roles.is_empty() {
+            terms.roles_allowed = Some(self.roles.clone());
+        }
+        if !self.profiles.is_empty() {
+            terms.profiles.clone_from(&self.profiles);
+        }
+    }
+
+    /// Audiences that are named replace those held; one that stays keeps what it demands.
+    fn apply_to_audiences(&self, audiences: &mut Vec<Audience>) {
+        if !self.audiences.is_empty() {
+            let held = std::mem::take(audiences);
+            let new = |name: &String| Audience {
+                name: name.clone(),
+                stale_seconds_max: None,
+                logged: Logged::default(),
+            };
+            let kept = |name: &String| held.iter().find(|audience| audience.name == *name).cloned();
+            *audiences = self.audiences.iter().map(|name| kept(name).unwrap_or_else(|| new(name))).collect();
+        }
+        for audience in audiences {
+            audience.stale_seconds_max = self.stale_max.map(|time| time.0).or(audience.stale_seconds_max);
+            audience.logged = self.logged.unwrap_or(audience.logged);
+        }
+    }
+}
