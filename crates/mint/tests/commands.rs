@@ -196,6 +196,34 @@ fn what_was_decided_of_a_site_can_be_changed() {
 }
 
 #[test]
+fn key_files_get_another_passphrase_all_or_none() {
+    let folder =
+        desk(&[("old", "anna's first phrase\n"), ("new", "anna's next phrase\n"), ("ben", "ben's phrase\n")]);
+    let folder = folder.path();
+    for (file, passphrase) in [("a", "old"), ("b", "old"), ("c", "ben")] {
+        let new =
+            format!("key new --role root --name {file} --out {file}.key --passphrase-file {passphrase}");
+        ok(folder, &new);
+    }
+    let change = "keys passphrase --passphrase-file old --new-passphrase-file new";
+    let held = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let before = held("a.key");
+    refused(folder, &format!("{change} a.key c.key"), 1, "c.key does not open");
+    assert_eq!(held("a.key"), before);
+    let public = ok(folder, "key show a.key")["public"].clone();
+    // As a crash between two files leaves them.
+    assert_eq!(ok(folder, &format!("{change} a.key"))["changed"].as_array().unwrap().len(), 1);
+    assert_eq!(ok(folder, &format!("{change} a.key b.key"))["changed"][0], "b.key");
+    for file in ["a.key", "b.key"] {
+        refused(folder, &format!("key show {file} --passphrase-file old"), 1, "does not open");
+        ok(folder, &format!("key show {file} --passphrase-file new"));
+    }
+    assert_eq!(ok(folder, "key show a.key")["public"], public, "it is the same key");
+    let mode = std::fs::metadata(folder.join("a.key")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+}
+
+#[test]
 fn two_of_two_sign_the_charter_and_the_calendar_in_turn() {
     let folder = desk(&[
         ("pw", "correct horse battery\n"),

@@ -1,17 +1,21 @@
-//! `mint keys`: the token keys of sites and when they sign.
+//! `mint keys`: the token keys of sites and when they sign; and the passphrase of any key file.
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use farside_service::cli::{Failure, table};
 use farside_service::duration::Seconds;
+use farside_service::secret_file::{Source, new_passphrase};
 use farside_service::time;
 use farside_verify::Algorithm;
 use serde_json::{Value, json};
 
 use super::Program;
+use super::key::passphrase_for;
 use super::release::{AtHand, Outcome, release_at_once};
 use crate::calendar::profile::{CryptoProfile, PROFILES};
 use crate::calendar::{self, Plan, Wish};
-use crate::keys::Period;
+use crate::keys::{self, KeyFault, Passphrase, Period};
 use crate::release::Document;
 use crate::store::{Purpose, Site, Store, TokenKeyRecord};
 
@@ -39,6 +43,18 @@ pub enum Keys {
         dry_run: bool,
         #[command(flatten)]
         at_hand: AtHand,
+    },
+    /// Put key files under another passphrase: token keys, the mint's own, or those of root and release.
+    Passphrase {
+        /// The key files; where one does not open, none is changed.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// File with the passphrase that they have.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// File with the passphrase that they get; left out: you are asked.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
     },
     /// Every key with its period.
     List {
@@ -132,6 +148,11 @@ pub(super) fn run(command: &Keys, program: &Program) -> Result<(), Failure> {
                 json!({ "site": made.site, "keys": made.as_json()?, "release": made.outcome.value() });
             program.output.say(sentence, &value)
         }
+        Keys::Passphrase { files, passphrase_file, new_passphrase_file } => {
+            let old = passphrase_for(passphrase_file.as_deref())?;
+            let source = new_passphrase_file.clone().map_or(Source::Prompt, Source::File);
+            change_passphrase(files, &old, &Passphrase::new(new_passphrase(&source)?), program)
+        }
         Keys::List { site } => list(site.as_deref(), program),
     }
 }
@@ -186,6 +207,39 @@ fn drawn(plan: &Plan) -> String {
 fn spelled(period: &Period) -> Value {
     let Period { sign_from, sign_until, accept_until } = period;
     json!({ "sign_from": sign_from, "sign_until": sign_until, "accept_until": accept_until })
+}
+
+/// All of them or none, as far as passphrases go; after a crash the same command finishes what it began.
+fn change_passphrase(
+    files: &[PathBuf],
+    old: &Passphrase,
+    new: &Passphrase,
+    program: &Program,
+) -> Result<(), Failure> {
+    let mut waiting = Vec::new();
+    for file in files {
+        match keys::check(file, old) {
+            Err(KeyFault::Locked { .. }) if keys::check(file, new).is_ok() => {}
+            checked => {
+                checked?;
+                waiting.push(file);
+            }
+        }
+    }
+    for file in &waiting {
+        keys::change_passphrase(file, old, new)?;
+    }
+    program.output.say(
+        || {
+            format!(
+                "{} of {} key files have the new passphrase now. Put it where they are opened: the file that \
+                 mint.toml names, or the credential.",
+                waiting.len(),
+                files.len()
+            )
+        },
+        &json!({ "changed": waiting, "files": files }),
+    )
 }
 
 fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {

@@ -86,6 +86,21 @@ pub(super) fn create(
     secret: &[u8],
     passphrase: &Passphrase,
 ) -> Result<(), KeyFault> {
+    Ok(durable::write_new(path, seal(header, secret, passphrase)?.as_bytes(), Mode::Private)?)
+}
+
+/// Encrypts the key in an existing file under another passphrase, with fresh salt and nonce. The old file
+/// stands until the new one is durable; what was written has been opened before.
+pub(super) fn change_passphrase(path: &Path, old: &Passphrase, new: &Passphrase) -> Result<(), KeyFault> {
+    let kind = inspect(path)?.kind;
+    let (header, secret) = open(path, kind, old)?;
+    let file = seal(&header, &secret, new)?;
+    unseal(path, file.as_bytes(), kind, new)?;
+    Ok(durable::write(path, file.as_bytes(), Mode::Private)?)
+}
+
+/// The text of a key file.
+fn seal(header: &Header, secret: &[u8], passphrase: &Passphrase) -> Result<String, KeyFault> {
     if passphrase.bytes().len() < PASSPHRASE_BYTES_MIN {
         return Err(KeyFault::PassphraseShort);
     }
@@ -113,7 +128,7 @@ pub(super) fn create(
         .map_err(|_| KeyFault::Crypto("encrypted key"))?;
     file.push_str(&base64url(&*sealed));
     file.push('\n');
-    Ok(durable::write_new(path, file.as_bytes(), Mode::Private)?)
+    Ok(file)
 }
 
 /// Opens a key file of the `wanted` kind.
@@ -122,8 +137,16 @@ pub(super) fn open(
     wanted: KeyKind,
     passphrase: &Passphrase,
 ) -> Result<(Header, Zeroizing<Vec<u8>>), KeyFault> {
-    let bytes = durable::read_limited(path, FILE_BYTES_MAX)?;
-    let mut envelope = Envelope::parse(path, &bytes)?;
+    unseal(path, &durable::read_limited(path, FILE_BYTES_MAX)?, wanted, passphrase)
+}
+
+fn unseal(
+    path: &Path,
+    bytes: &[u8],
+    wanted: KeyKind,
+    passphrase: &Passphrase,
+) -> Result<(Header, Zeroizing<Vec<u8>>), KeyFault> {
+    let mut envelope = Envelope::parse(path, bytes)?;
     if envelope.header.kind != wanted {
         return Err(KeyFault::Kind { path: path.display().to_string(), held: envelope.header.kind, wanted });
     }

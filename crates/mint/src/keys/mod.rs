@@ -35,6 +35,11 @@ impl std::fmt::Debug for Passphrase {
     }
 }
 
+/// Puts a key of any kind under another passphrase; the key itself stays what it is.
+pub fn change_passphrase(path: &std::path::Path, old: &Passphrase, new: &Passphrase) -> Result<(), KeyFault> {
+    file::change_passphrase(path, old, new)
+}
+
 /// Opens a key of any kind and closes it again: the file is whole, the passphrase right, the public key its
 /// own.
 pub fn check(path: &std::path::Path, passphrase: &Passphrase) -> Result<(), KeyFault> {
