@@ -9,8 +9,10 @@
 //! first write that failed.
 
 mod check;
+pub mod index;
 mod read;
 mod record;
+mod redact;
 mod shards;
 
 use std::path::Path;
@@ -22,7 +24,8 @@ use farside_verify::leaf::{HASH_BYTES, PositionError, TokenPosition};
 
 pub use check::{Checked, ShardLength, check};
 pub use read::read;
-pub use record::{Entry, RECORD_BYTES_MAX, Record, RecordFault, TokenEntry, VoidReason};
+pub use record::{Entry, RECORD_BYTES_MAX, Record, RecordFault, RedactedEntry, TokenEntry, VoidReason};
+pub use redact::{RedactFault, Redacted};
 use shards::{Fork, Shards};
 
 /// How the names of the files of records begin.

@@ -31,6 +31,8 @@ pub struct Record {
 pub enum Entry {
     /// A token was signed.
     Token(TokenEntry),
+    /// A token was signed, and whom it was for has been erased.
+    Redacted(RedactedEntry),
     /// The position was taken and no token came of it.
     Void {
         /// Why, in one word.
@@ -59,6 +61,22 @@ pub struct TokenEntry {
     /// The client assertion that was spent on it, as a short hash: so that it stays spent over a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assertion: Option<String>,
+}
+
+/// What is left of a signed token once its record has been redacted: enough to compute its leaf, and nothing
+/// of whom it was for.
+// log.md §9.1
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedactedEntry {
+    /// `exp`.
+    pub expires_at: u64,
+    /// The key that signed.
+    pub kid: String,
+    /// The token's profile.
+    pub profile: String,
+    /// SHA-256 of the JWS signing input, base64url.
+    pub signing_input_sha256: String,
 }
 
 /// Why a position holds no token.
@@ -104,17 +122,28 @@ impl Record {
 
     /// The Merkle leaf hash of this record: what a bundle carries and a gate computes from the token.
     pub(crate) fn leaf_hash(&self) -> Result<[u8; HASH_BYTES], RecordFault> {
-        let position = TokenPosition::new(&self.shard, self.index).map_err(RecordFault::Position)?;
-        match &self.entry {
-            Entry::Void { .. } => Ok(leaf::void_hash(&position)),
-            Entry::Token(token) => Ok(leaf::hash(&position, &token.hash()?)),
-        }
+        let position = self.position()?;
+        let signed = match &self.entry {
+            Entry::Void { .. } => return Ok(leaf::void_hash(&position)),
+            Entry::Token(token) => &token.signing_input_sha256,
+            Entry::Redacted(token) => &token.signing_input_sha256,
+        };
+        let hash = base64url_decode(signed).and_then(|hash| hash.try_into().ok()).ok_or(RecordFault::Hash)?;
+        Ok(leaf::hash(&position, &hash))
     }
-}
 
-impl TokenEntry {
-    fn hash(&self) -> Result<[u8; HASH_BYTES], RecordFault> {
-        let bytes = base64url_decode(&self.signing_input_sha256).ok_or(RecordFault::Hash)?;
-        bytes.try_into().map_err(|_| RecordFault::Hash)
+    /// The position, which is the id of the token that stands there.
+    pub(crate) fn position(&self) -> Result<TokenPosition, RecordFault> {
+        TokenPosition::new(&self.shard, self.index).map_err(RecordFault::Position)
+    }
+
+    /// The record without whom its token was for; the leaf stays the same. `None` where there is nothing to
+    /// erase.
+    // log.md §9.1
+    pub(crate) fn redacted(&self) -> Option<Record> {
+        let Entry::Token(token) = &self.entry else { return None };
+        let TokenEntry { expires_at, kid, profile, signing_input_sha256, .. } = token.clone();
+        let entry = Entry::Redacted(RedactedEntry { expires_at, kid, profile, signing_input_sha256 });
+        Some(Record { entry, ..self.clone() })
     }
 }

@@ -1,0 +1,163 @@
+//! Looking records up: the index says which and where, the log says what.
+
+use farside_service::append::{Place, Segments};
+use farside_verify::leaf::TokenPosition;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::{Index, IndexFault, key_of};
+use crate::log::{Entry, Record};
+use crate::store::{signed, unsigned};
+
+/// How often a look is repeated where the log changes under it.
+const TRIES_MAX: usize = 3;
+
+/// What is looked for: everything given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// The token's id: its position.
+    pub token_id: Option<String>,
+    /// `sub`.
+    pub subject: Option<String>,
+    /// Who asked, as the record has it.
+    pub requester: Option<String>,
+    /// Written at or after this moment, Unix seconds.
+    pub since: Option<u64>,
+    /// Written before this moment, Unix seconds.
+    pub until: Option<u64>,
+}
+
+/// A record that was found, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its place in the write-ahead file, from 0.
+    pub number: u64,
+    /// What stands there.
+    pub record: Record,
+}
+
+impl Query {
+    /// Whether nothing is asked: then every record is meant.
+    pub fn is_empty(&self) -> bool {
+        *self == Query::default()
+    }
+
+    fn matches(&self, record: &Record) -> bool {
+        let (subject, requester) = match &record.entry {
+            Entry::Token(token) => (Some(&token.subject), Some(&token.requester)),
+            Entry::Redacted(_) | Entry::Void { .. } => (None, None),
+        };
+        let named = |wanted: &Option<String>, found| wanted.is_none() || wanted.as_ref() == found;
+        named(&self.subject, subject)
+            && named(&self.requester, requester)
+            && self.since.is_none_or(|since| record.at >= since)
+            && self.until.is_none_or(|until| record.at < until)
+    }
+
+    /// The clause and its values; `None` where nothing can match.
+    fn clause(&self, connection: &Connection) -> Result<Option<(String, Vec<Value>)>, IndexFault> {
+        let (mut clauses, mut values) = (Vec::new(), Vec::new());
+        let mut demand = |clause, value: i64| {
+            clauses.push(clause);
+            values.push(Value::Integer(value));
+        };
+        if let Some(id) = &self.token_id {
+            let Ok(position) = id.parse::<TokenPosition>() else { return Ok(None) };
+            let id = "SELECT id FROM shard WHERE name = ?1";
+            let shard = connection.query_row(id, [position.shard()], |row| row.get(0)).optional()?;
+            let Some(shard) = shard else { return Ok(None) };
+            demand("shard = ?", shard);
+            demand("position = ?", signed(position.index()));
+        }
+        self.subject.iter().for_each(|subject| demand("subject = ?", key_of(subject)));
+        self.requester.iter().for_each(|requester| demand("requester = ?", key_of(requester)));
+        self.since.iter().for_each(|since| demand("at >= ?", signed(*since)));
+        self.until.iter().for_each(|until| demand("at < ?", signed(*until)));
+        let clause = if clauses.is_empty() { "1".to_owned() } else { clauses.join(" AND ") };
+        Ok(Some((clause, values)))
+    }
+}
+
+impl Index {
+    /// The newest `limit` records that are asked for, newest first.
+    pub fn find(&self, query: &Query, limit: u64) -> Result<Vec<Found>, IndexFault> {
+        for _ in 0..TRIES_MAX {
+            self.catch_up()?;
+            let found = self.with(|connection| {
+                // One picture of numbers and places, whatever is rewritten meanwhile.
+                let transaction = connection.transaction()?;
+                let numbers = numbers(&transaction, query, limit)?;
+                read(&transaction, &self.log, &numbers)
+            })?;
+            if let Some(mut found) = found {
+                found.retain(|found| query.matches(&found.record));
+                return Ok(found);
+            }
+        }
+        Err(IndexFault::Moving)
+    }
+
+    /// The record at a token's position.
+    pub fn show(&self, token_id: &str) -> Result<Option<Found>, IndexFault> {
+        let query = Query { token_id: Some(token_id.to_owned()), ..Query::default() };
+        Ok(self.find(&query, 1)?.pop())
+    }
+
+    /// All records that are asked for and name somebody.
+    pub(in crate::log) fn find_named(&self, query: &Query) -> Result<Vec<Found>, IndexFault> {
+        let mut found = self.find(query, i64::MAX as u64)?;
+        found.retain(|found| matches!(found.record.entry, Entry::Token(_)));
+        Ok(found)
+    }
+}
+
+fn numbers(connection: &Connection, query: &Query, limit: u64) -> Result<Vec<u64>, IndexFault> {
+    let Some((clause, mut values)) = query.clause(connection)? else { return Ok(Vec::new()) };
+    values.push(Value::Integer(signed(limit)));
+    let sql = format!("SELECT number FROM leaf WHERE {clause} ORDER BY at DESC, number DESC LIMIT ?");
+    let mut statement = connection.prepare(&sql)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0).map(unsigned))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The records with these numbers, in their order; `None` where the log is not as the index has it.
+fn read(connection: &Connection, log: &Segments, numbers: &[u64]) -> Result<Option<Vec<Found>>, IndexFault> {
+    let mut frame = Frame::default();
+    let mut found = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        if frame.record(*number).is_none() {
+            let Some((place, first)) = place(connection, *number)? else { return Ok(None) };
+            frame = Frame { first, records: Vec::new() };
+            log.read_at(place, first, |record| frame.records.push(record.bytes.to_vec()))?;
+        }
+        let Some(bytes) = frame.record(*number) else { return Ok(None) };
+        let fault = |fault| IndexFault::Record { number: *number, fault };
+        found.push(Found { number: *number, record: Record::parse(bytes).map_err(fault)? });
+    }
+    Ok(Some(found))
+}
+
+/// The frame that was read last: what was issued together is often asked for together.
+#[derive(Default)]
+struct Frame {
+    first: u64,
+    records: Vec<Vec<u8>>,
+}
+
+impl Frame {
+    fn record(&self, number: u64) -> Option<&[u8]> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.records.get(place).map(Vec::as_slice)
+    }
+}
+
+fn place(connection: &Connection, number: u64) -> Result<Option<(Place, u64)>, IndexFault> {
+    let holds = "SELECT first, segment, offset FROM frame WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(holds)?;
+    let row = statement.query_row([signed(number)], |row| {
+        let (segment, offset) = (unsigned(row.get(1)?), unsigned(row.get(2)?));
+        Ok((Place { segment, offset }, unsigned(row.get(0)?)))
+    });
+    Ok(row.optional()?)
+}
