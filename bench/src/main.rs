@@ -4,6 +4,7 @@ mod count;
 mod gate;
 mod import;
 mod issue;
+mod log;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
 mod rounds;
@@ -12,8 +13,13 @@ mod verify;
 use std::process::ExitCode;
 
 /// Every benchmark by name, in the order of docs/benchmarks.md.
-const BENCHMARKS: [(&str, fn()); 4] =
-    [("verify", verify::run), ("issue", issue::run), ("gate", gate::run), ("import", import::run)];
+const BENCHMARKS: [(&str, fn()); 5] = [
+    ("verify", verify::run),
+    ("issue", issue::run),
+    ("gate", gate::run),
+    ("import", import::run),
+    ("log", log::run),
+];
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1);

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundler::Made;
 use crate::claims::{Confirmation, Profile};
+use crate::log::Redacted;
+use crate::log::index::Query;
 
 /// Where commands are posted.
 pub const COMMAND_PATH: &str = "/command";
@@ -36,6 +38,11 @@ pub enum Command {
         site: String,
         /// Its kind.
         kind: Kind,
+    },
+    /// Redact records of the log.
+    RedactLog {
+        /// Which.
+        query: Query,
     },
 }
 
@@ -71,6 +78,8 @@ pub enum Reply {
     Token(IssuedToken),
     /// The bundle that now lies in the outbox.
     Bundle(Made),
+    /// What was redacted.
+    Redacted(Redacted),
     /// Nothing was done.
     Failed {
         /// Whether it was refused (exit 1) rather than impossible (exit 2).

@@ -2,6 +2,7 @@
 //! command that holds the log itself: one code path for both.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::issue::{IssueFault, Issuer, SignedToken};
 use crate::judge::{IssueRequest, Requester};
 use crate::keys::{self, PairSigner, Passphrase};
 use crate::log::Recovered;
+use crate::log::index::Index;
 use crate::store::Site;
 
 /// How often the cadence looks for what is due.
@@ -37,6 +39,8 @@ pub struct Desk {
     opened_at: u64,
     /// Owns when a bundle was last tried for each site, so that a failure is not repeated every second.
     tried: Mutex<HashMap<String, u64>>,
+    /// How many of the log's records its index has seen.
+    indexed: AtomicU64,
 }
 
 /// Has a command carried out: by the mint that runs, else here and now, with the log held for that long.
@@ -54,8 +58,8 @@ impl Desk {
         let store = Arc::new(mint.store()?);
         let (issuer, recovered) = Issuer::open(mint, store, Arc::clone(&passphrase), now)?;
         let (mint, issuer) = (mint.clone(), Arc::new(issuer));
-        let (online, tried) = (OnceLock::new(), Mutex::default());
-        Ok((Desk { mint, issuer, passphrase, online, opened_at: now, tried }, recovered))
+        let (online, tried, indexed) = (OnceLock::new(), Mutex::default(), AtomicU64::new(0));
+        Ok((Desk { mint, issuer, passphrase, online, opened_at: now, tried, indexed }, recovered))
     }
 
     /// Who issues.
@@ -68,6 +72,10 @@ impl Desk {
         match command {
             Command::IssueToken(order) => self.issue(order, now),
             Command::MakeBundle { site, kind } => Ok(Reply::Bundle(self.make_bundle(site, *kind, now)?)),
+            Command::RedactLog { query } => {
+                let index = Index::open(&self.mint.home.log())?;
+                Ok(Reply::Redacted(self.issuer.log().redact(&index, query, now)?))
+            }
         }
     }
 
@@ -90,6 +98,7 @@ impl Desk {
         if let Err(fault) = self.issuer.warm_up(now) {
             tracing::error!(%fault, "a token key is not ready");
         }
+        self.follow_log();
         match self.issuer.store().directory() {
             Ok(directory) => directory
                 .sites()
@@ -97,6 +106,17 @@ impl Desk {
                 .filter(|site| site.enabled && self.is_due(site, now))
                 .for_each(|site| self.make_due_bundle(site, now)),
             Err(fault) => tracing::error!(%fault, "the directory cannot be read"),
+        }
+    }
+
+    // Opened afresh each time: whoever removes the index may do so at any time.
+    fn follow_log(&self) {
+        let records = self.issuer.log().records();
+        if self.indexed.swap(records, Ordering::Relaxed) == records {
+            return;
+        }
+        if let Err(fault) = Index::open(&self.mint.home.log()).and_then(|index| index.catch_up()) {
+            tracing::warn!(%fault, "the log's index could not follow; looking something up will take longer");
         }
     }
 

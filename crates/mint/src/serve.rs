@@ -53,12 +53,13 @@ impl Serving {
     async fn until_told_to_stop(self) -> Result<(), Failure> {
         let stopped = |fault| Failure::could_not(format!("signals cannot be heard: {fault}"));
         let shutdown = Shutdown::on_signals().map_err(stopped)?;
+        // Whoever finds the public port open can also give commands.
+        let control = self.control().await?;
         let listen = self.beside_the_configuration(&self.mint.config.listen);
         let public = Server::bind(&listen, &self.mint.config.limits).await?;
         let url = self.url(&listen, &public);
         let spent = SpentAssertions::recovered(self.recovered.assertions.clone(), now_unix());
         let endpoints = Endpoints::new(Arc::clone(self.desk.issuer()), &url, spent);
-        let control = self.control().await?;
         let admin = self.admin().await?;
         tracing::info!(%url, socket = %self.mint.home.socket().display(), "the mint is open");
         tokio::try_join!(

@@ -1,25 +1,247 @@
-//! `mint log check`: reads the whole issuance log and says whether it is whole.
+//! `mint log …`: whether the issuance log is whole, what stands in it, and erasing whom tokens were for.
 
-use farside_service::cli::{Failure, table};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use farside_service::cli::{Failure, OrFailure as _, table};
+use farside_service::durable::{Mode, Staged};
+use farside_service::time::{self, now_unix, rfc3339};
+use farside_verify::encode::base64url;
+use serde::Serialize;
+use serde_json::json;
 
 use super::Program;
-use crate::log::{self, Checked};
+use crate::control::{Command as Order, Reply};
+use crate::desk;
+use crate::log::index::{Index, Query};
+use crate::log::{self, Checked, Entry, Record, Redacted, VoidReason};
 
 /// The issuance log.
-#[derive(Debug, clap::Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum Command {
     /// Read every record: whole, ours, one for each position. Also while the mint runs
     Check,
+    /// What stands at a token's position
+    Show {
+        /// The token's id, its `jti`
+        token_id: String,
+    },
+    /// The newest records that match
+    Find {
+        #[command(flatten)]
+        which: Which,
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        limit: u64,
+    },
+    /// Every record in the order of the log, one JSON object a line, for an auditor
+    Export {
+        /// Write to this file (0600) instead of stdout
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Erase whom expired tokens were for; their leaves and proofs stay
+    Redact {
+        #[command(flatten)]
+        which: Which,
+        /// Why, for the journal; name nobody in it
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Which records are meant; all that is given must hold.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The token's id
+    #[arg(long, value_name = "ID")]
+    token_id: Option<String>,
+    /// Whom it was for
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
+    /// Who asked: `client:<id>`, `operator:<name>` or `order:<number>`
+    #[arg(long, value_name = "WHO")]
+    requester: Option<String>,
+    /// Written at or after this moment, such as 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<u64>,
+    /// Written before this moment
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<u64>,
+}
+
+/// A record as it is shown and exported.
+#[derive(Serialize)]
+struct Line<'r> {
+    token_id: String,
+    /// The leaf hash, base64url.
+    leaf: String,
+    #[serde(flatten)]
+    record: &'r Record,
 }
 
 pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
-    let Command::Check = command;
+    match command {
+        Command::Check => check(program),
+        Command::Show { token_id } => show(&token_id, program),
+        Command::Find { which, limit } => find(which, limit, program),
+        Command::Export { out } => export(out.as_deref(), program),
+        Command::Redact { which, reason } => redact(which, &reason, program),
+    }
+}
+
+fn check(program: &Program) -> Result<(), Failure> {
     let mint = program.mint()?;
     let checked = log::check(&mint.home.log()).map_err(|fault| {
         Failure::refused(fault.to_string())
             .hint("a mint that has never issued has no log yet; any other: restore the log from a copy")
     })?;
     program.output.say(|| describe(&checked), &checked)
+}
+
+fn show(token_id: &str, program: &Program) -> Result<(), Failure> {
+    let index = index(program)?;
+    let found = index.show(token_id)?.ok_or_else(|| {
+        Failure::refused(format!("the log holds nothing at {token_id}"))
+            .hint("a token's id is its `jti`: log shard, hyphen, index")
+    })?;
+    let line = Line::of(&found.record)?;
+    program.output.say(|| line.sentences(), &line)
+}
+
+fn find(which: Which, limit: u64, program: &Program) -> Result<(), Failure> {
+    let found = index(program)?.find(&which.query(), limit)?;
+    let lines: Vec<Line> = found.iter().map(|found| Line::of(&found.record)).collect::<Result<_, _>>()?;
+    let rows: Vec<_> = lines.iter().map(Line::row).collect();
+    let heads = ["token", "written", "subject", "requester", "audience", "until"];
+    program.output.say(|| table(&heads, &rows), &lines)
+}
+
+fn export(out: Option<&Path>, program: &Program) -> Result<(), Failure> {
+    let folder = program.mint()?.home.log();
+    let Some(path) = out else {
+        let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+        export_to(&mut stdout, &folder)?;
+        return stdout.flush().or_could_not(|| "write the export".to_owned());
+    };
+    let mut staged = std::io::BufWriter::new(Staged::create(path, Mode::Private)?);
+    let records = export_to(&mut staged, &folder)?;
+    let staged = staged.into_inner().map_err(|fault| Failure::could_not(fault.to_string()))?;
+    staged.commit()?;
+    let told = json!({ "out": path, "records": records });
+    program.output.say(|| format!("{records} records are in {}", path.display()), &told)
+}
+
+fn export_to(out: &mut impl Write, folder: &Path) -> Result<u64, Failure> {
+    let (mut records, mut outcome) = (0, Ok(()));
+    log::read(folder, |record| {
+        if outcome.is_ok() {
+            records += 1;
+            outcome = Line::of(record).and_then(|line| line.write_to(out));
+        }
+    })
+    .or_could_not(|| "export the issuance log".to_owned())?;
+    outcome.map(|()| records)
+}
+
+fn redact(which: Which, reason: &str, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let diary = mint.diary()?;
+    let order = Order::RedactLog { query: which.query() };
+    let Reply::Redacted(redacted) = desk::carry_out(&mint, &order, now_unix())? else {
+        return Err(Failure::could_not("the mint answered another question"));
+    };
+    // log.md §9.1: without what it removed.
+    let Redacted { records, alive, alive_until } = redacted;
+    diary.record("log_redacted", json!({ "records": records, "alive": alive, "reason": reason }))?;
+    let human = || {
+        let mut text = format!("{records} records are redacted; their leaves and proofs stay as they were");
+        if alive > 0 {
+            let until = rfc3339(alive_until);
+            text.push_str(&format!("\n{alive} are kept: their tokens live until {until}; redact again then"));
+        }
+        text
+    };
+    program.output.say(human, &redacted)
+}
+
+fn index(program: &Program) -> Result<Index, Failure> {
+    let folder = program.mint()?.home.log();
+    if !folder.is_dir() {
+        return Err(Failure::refused("this mint has never issued: it has no log yet"));
+    }
+    Ok(Index::open(&folder)?)
+}
+
+impl Which {
+    fn query(self) -> Query {
+        let Which { token_id, subject, requester, since, until } = self;
+        Query { token_id, subject, requester, since, until }
+    }
+}
+
+impl<'r> Line<'r> {
+    fn of(record: &'r Record) -> Result<Line<'r>, Failure> {
+        let unreadable = |fault| Failure::could_not(format!("a record of the log: {fault}"));
+        let token_id = record.position().map_err(unreadable)?.to_string();
+        Ok(Line { token_id, leaf: base64url(record.leaf_hash().map_err(unreadable)?), record })
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let written = serde_json::to_writer(&mut *out, self).map_err(std::io::Error::from);
+        written.and_then(|()| out.write_all(b"\n")).or_could_not(|| "write the export".to_owned())
+    }
+
+    fn row(&self) -> Vec<String> {
+        let (subject, requester, audience, until) = match &self.record.entry {
+            Entry::Token(token) => {
+                (token.subject.as_str(), token.requester.as_str(), token.audience.as_str(), token.expires_at)
+            }
+            Entry::Redacted(token) => ("(redacted)", "", "", token.expires_at),
+            Entry::Void { reason: VoidReason::Unsigned } => ("(void: unsigned)", "", "", 0),
+            Entry::Void { reason: VoidReason::Lost } => ("(void: lost)", "", "", 0),
+        };
+        let until = if until == 0 { String::new() } else { rfc3339(until) };
+        let mut row = vec![self.token_id.clone(), rfc3339(self.record.at)];
+        row.extend([subject, requester, audience].map(str::to_owned));
+        row.push(until);
+        row
+    }
+
+    fn sentences(&self) -> String {
+        let written = rfc3339(self.record.at);
+        let what = match &self.record.entry {
+            Entry::Token(token) => format!(
+                "token {} for {} at {}, asked for by {}\nwritten {written}, until {}, signed by key {} as {}",
+                self.token_id,
+                token.subject,
+                token.audience,
+                token.requester,
+                rfc3339(token.expires_at),
+                token.kid,
+                token.profile
+            ),
+            Entry::Redacted(token) => format!(
+                "token {}, redacted\nwritten {written}, until {}, signed by key {} as {}",
+                self.token_id,
+                rfc3339(token.expires_at),
+                token.kid,
+                token.profile
+            ),
+            Entry::Void { .. } => {
+                format!("{} is void: no token was signed\nwritten {written}", self.token_id)
+            }
+        };
+        format!("{what}\nleaf {}", self.leaf)
+    }
+}
+
+fn moment(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(unix) => Ok(unix),
+        Err(_) => time::parse_rfc3339(text).map_err(|fault| fault.to_string()),
+    }
 }
 
 fn describe(checked: &Checked) -> String {

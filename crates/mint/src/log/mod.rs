@@ -166,6 +166,11 @@ impl IssuanceLog {
         self.shards().len(shard)
     }
 
+    /// How many records are durable.
+    pub fn records(&self) -> u64 {
+        self.group.durable()
+    }
+
     /// Whether the log still takes records.
     pub fn healthy(&self) -> Result<(), LogFault> {
         self.group.healthy().map_err(broken)

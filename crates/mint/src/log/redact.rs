@@ -5,6 +5,7 @@
 //! still lives is not redacted: its record is what revoking it goes by.
 
 use farside_service::append::RewriteFault;
+use farside_service::cli::Failure;
 use farside_service::durable;
 
 use super::index::{Index, IndexFault, Query};
@@ -37,6 +38,20 @@ pub enum RedactFault {
     /// A file could not be removed.
     #[error("{0}")]
     Failed(#[from] durable::Failed),
+}
+
+impl From<RedactFault> for Failure {
+    fn from(fault: RedactFault) -> Self {
+        match fault {
+            RedactFault::Everything => {
+                Failure::refused(fault.to_string()).hint("give a token id, a subject, a requester or a time")
+            }
+            RedactFault::Failed(fault) => fault.into(),
+            RedactFault::Index(_) | RedactFault::Unwritten(_) => {
+                Failure::could_not(fault.to_string()).hint("redact again: what was begun is then finished")
+            }
+        }
+    }
 }
 
 impl From<rusqlite::Error> for RedactFault {

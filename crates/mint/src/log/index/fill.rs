@@ -36,7 +36,8 @@ impl Index {
             from = from.min(first(connection, recent, [signed(since)])?);
             let mut shards = connection.prepare("SELECT id, name FROM shard")?;
             let rows = shards.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
-            let sizes: HashMap<&str, u64> = published.iter().map(|(name, size)| (name.as_str(), *size)).collect();
+            let published = published.iter().map(|(name, size)| (name.as_str(), *size));
+            let sizes: HashMap<&str, u64> = published.collect();
             for row in rows {
                 let (id, name) = row?;
                 let size = sizes.get(name.as_str()).copied().unwrap_or(0);
@@ -132,11 +133,7 @@ fn begin_anew(transaction: &Connection) -> Result<(), IndexFault> {
     set_erasure(transaction, Erasure::Unswept)
 }
 
-fn fill(
-    transaction: &Transaction<'_>,
-    log: &Segments,
-    cursor: Cursor,
-) -> Result<Option<Cursor>, IndexFault> {
+fn fill(transaction: &Transaction<'_>, log: &Segments, cursor: Cursor) -> Result<Option<Cursor>, IndexFault> {
     let mut filling = Filling { transaction, shards: HashMap::new(), frame: None };
     let mut fault = None;
     let next = log.follow(cursor, |place, record| {

@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use farside_service::append::{self, Segments};
+use farside_service::cli::Failure;
 use farside_service::durable;
 use farside_verify::merkle;
 use rusqlite::{Connection, ErrorCode};
@@ -79,6 +80,17 @@ pub enum IndexFault {
     Moving,
 }
 
+impl From<IndexFault> for Failure {
+    fn from(fault: IndexFault) -> Self {
+        match fault {
+            IndexFault::Log(fault) => fault.into(),
+            IndexFault::Failed(fault) => fault.into(),
+            fault => Failure::could_not(fault.to_string())
+                .hint("the index holds nothing of its own: remove log/index.db* and it is built anew"),
+        }
+    }
+}
+
 /// What stands in `erasure`: how far a redaction has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Erasure {
@@ -106,7 +118,10 @@ impl Index {
     }
 
     /// Runs a look or a change; an index that turns out to be broken is begun anew, once.
-    fn with<T>(&self, mut act: impl FnMut(&mut Connection) -> Result<T, IndexFault>) -> Result<T, IndexFault> {
+    fn with<T>(
+        &self,
+        mut act: impl FnMut(&mut Connection) -> Result<T, IndexFault>,
+    ) -> Result<T, IndexFault> {
         let mut connection = self.connection();
         match act(&mut connection) {
             Err(IndexFault::Sqlite(fault)) if is_broken(&fault) => {
