@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use farside_service::cli::{Failure, Output};
 
-use crate::journals;
+use crate::brought::Brought;
+use crate::{journals, reconcile};
 
 /// Proves afterwards what happened.
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,12 @@ enum Command {
     ///
     /// Exit code 0: all are as they were written; 1: one is not, and the place is named; 2: could not read.
     Verify(journals::Verify),
+    /// Lay exports of both sides, or of the far side alone, side by side.
+    ///
+    /// Lists what was admitted but never issued, issued but never carried, used after its revocation or at two
+    /// sites, and whatever does not hold by itself. Exit code 0: nothing needs an explanation; 1: something
+    /// does; 2: could not read.
+    Reconcile(Brought),
 }
 
 /// Does what was asked.
@@ -31,5 +38,6 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let output = Output { json: cli.json };
     match &cli.command {
         Command::Verify(verify) => verify.run(output),
+        Command::Reconcile(brought) => reconcile::run(brought, output),
     }
 }

@@ -2,8 +2,21 @@
 //!
 //! ```text
 //!   journals of mint, ferry, gate ──verify──▶ whole, or where not
+//!   exports of mint and gates, journals ──▶ evidence ──reconcile──▶ findings ──report──▶ HTML, JSON
 //! ```
 //! For auditors. It reads what the programs have written and knows none of them: they meet in files.
 
+mod brought;
 pub mod cli;
+mod evidence;
+mod finding;
 mod journals;
+mod life;
+mod reconcile;
+
+#[cfg(test)]
+mod staged;
+#[cfg(test)]
+#[expect(dead_code, reason = "tests of what crosses use more of it")]
+#[path = "../../crossing/tests/crossing/support.rs"]
+mod support;

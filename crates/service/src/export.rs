@@ -316,6 +316,11 @@ impl Reader {
         }
     }
 
+    /// Whether it holds a file.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.iter().any(|entry| entry.name == name)
+    }
+
     /// The files below a folder of the export, by name.
     pub fn below(&self, folder: &str) -> impl Iterator<Item = (&str, PathBuf)> {
         let under =
@@ -337,7 +342,7 @@ impl Reader {
     /// A line does not read.
     pub fn rows<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, ExportFault> {
         let mut rows = Vec::new();
-        if self.files.iter().any(|entry| entry.name == name) {
+        if self.has(name) {
             self.lines(name, |line| {
                 rows.push(serde_json::from_slice(line).map_err(|fault| fault.to_string())?);
                 Ok(())
@@ -373,7 +378,7 @@ impl Reader {
     }
 
     fn path(&self, name: &str) -> Result<PathBuf, ExportFault> {
-        match self.files.iter().any(|entry| entry.name == name) {
+        match self.has(name) {
             true => inside(&self.folder, name),
             false => Err(ExportFault::Missing(name.to_owned())),
         }

@@ -1,0 +1,164 @@
+//! A far side, as its gate's export has it.
+
+use std::collections::BTreeMap;
+
+use farside_crossing::evidence::{
+    AppliedRow, BUNDLES, FORKS, ForkRow, Head, KEYS, KeyRow, MISSING, MissingRow, STATUS,
+};
+use farside_crossing::status::STATUS_BYTES_MAX;
+use farside_crossing::{ComponentType, Digest, Manifest, StatusDocument};
+use farside_service::cli::{Failure, OrFailure as _};
+use farside_service::export::Reader;
+use farside_verify::leaf::TokenPosition;
+use farside_verify::merkle::Hash;
+use farside_verify::status_list::StatusList;
+
+use super::log::{self, Log};
+use super::near::told_of_manifests;
+use super::{Evidence, Proof, events, label};
+use crate::finding::{Code, Found};
+
+/// What a gate knows.
+#[derive(Debug, Default)]
+pub(crate) struct Far {
+    pub(crate) label: String,
+    pub(crate) realm: String,
+    pub(crate) site: String,
+    pub(crate) made_at: u64,
+    pub(crate) bundles: BTreeMap<u64, AppliedRow>,
+    pub(crate) missing: Vec<MissingRow>,
+    pub(crate) forks: Vec<ForkRow>,
+    pub(crate) keys: Vec<KeyRow>,
+    pub(crate) status: Option<Status>,
+    pub(crate) log: Log<Hash>,
+    pub(crate) admitted: Vec<Admitted>,
+    /// Refusals: by code, and by day (days since 1970).
+    pub(crate) refused: BTreeMap<String, u64>,
+    pub(crate) refused_days: BTreeMap<u64, u64>,
+    /// Bundles refused: when, name, code.
+    pub(crate) bundles_refused: Vec<BundleRefused>,
+}
+
+/// A bundle that a gate did not take.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct BundleRefused {
+    pub(crate) at: u64,
+    pub(crate) file: String,
+    pub(crate) code: String,
+    pub(crate) detail: String,
+}
+
+/// One admission.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted {
+    pub(crate) at: u64,
+    /// The token's position, spelled as its `jti`.
+    pub(crate) token: String,
+    /// SHA-256 of what was signed.
+    pub(crate) signing_input: Hash,
+    pub(crate) subject: u32,
+    pub(crate) kid: u32,
+}
+
+impl Admitted {
+    /// Where it claims to stand in the log.
+    pub(crate) fn position(&self) -> Option<TokenPosition> {
+        self.token.parse().ok()
+    }
+}
+
+/// The revocations that a gate held when it exported, and since when it had held them.
+#[derive(Debug)]
+pub(crate) struct Status {
+    pub(crate) applied_at: u64,
+    pub(crate) document: StatusDocument,
+    lists: BTreeMap<String, StatusList>,
+}
+
+impl Status {
+    /// Whether a token is revoked by its position.
+    pub(crate) fn revokes(&self, position: &TokenPosition) -> bool {
+        let list = self.lists.get(position.shard());
+        list.is_some_and(|list| list.get(position.index()) == Some(1))
+    }
+}
+
+pub(super) fn read(reader: &Reader, head: &Head, evidence: &mut Evidence) -> Result<(), Failure> {
+    let site = head.site.clone().unwrap_or_default();
+    let (label, realm, made_at) = (label(head), head.realm.clone(), head.made_at);
+    let mut far = Far { label, realm, site, made_at, ..Far::default() };
+    far.keys = reader.rows(KEYS)?;
+    far.missing = reader.rows(MISSING)?;
+    far.forks = reader.rows(FORKS)?;
+    let bundles = reader.rows::<AppliedRow>(BUNDLES)?.into_iter();
+    far.bundles = bundles.map(|row| (row.seq, row)).collect();
+    let manifests = prove_manifests(&far, evidence);
+    far.status = read_status(reader, &far, &manifests, evidence)?;
+    far.log = log::read_leaves(reader, &far.label, &mut evidence.findings)?;
+    log::read_heads(reader, &far.label, &mut far.log, evidence)?;
+    let label = far.label.clone();
+    events::read_export(reader, &label, Some(&mut far), evidence)?;
+    evidence.far.push(far);
+    Ok(())
+}
+
+// audit.md §3.3
+fn prove_manifests(far: &Far, evidence: &mut Evidence) -> Vec<Manifest> {
+    let mut manifests = Vec::new();
+    for row in far.bundles.values() {
+        let opened = evidence.charters.open_manifest(&row.manifest, &far.site);
+        let fault = match opened {
+            Err(refusal) => refusal.to_string(),
+            Ok((manifest, digest)) if digest == row.digest && manifest.seq == row.seq => {
+                manifests.push(manifest);
+                continue;
+            }
+            Ok(_) => "the row says otherwise than the manifest signed".to_owned(),
+        };
+        let found = Found::bundle(&far.site, row.seq, Some(row.applied_at), fault);
+        evidence.findings.alarm(Code::ManifestUnproven, found);
+    }
+    let proven = manifests.len() as u64;
+    let (proof, detail) = told_of_manifests(proven, 0, far.bundles.len() as u64 - proven);
+    evidence.check(&far.label, "manifests applied", proof, detail);
+    manifests
+}
+
+// audit.md §3.5
+fn read_status(
+    reader: &Reader,
+    far: &Far,
+    manifests: &[Manifest],
+    evidence: &mut Evidence,
+) -> Result<Option<Status>, Failure> {
+    if !reader.has(STATUS) {
+        return Ok(None);
+    }
+    let bytes = reader.bytes(STATUS, STATUS_BYTES_MAX as u64)?;
+    let document: StatusDocument =
+        serde_json::from_slice(&bytes).or_could_not(|| format!("read {STATUS} of {}", far.label))?;
+    let digest = Digest::of(&bytes);
+    let named = |manifest: &&Manifest| {
+        manifest.component(ComponentType::Status).is_some_and(|entry| entry.sha256 == digest)
+    };
+    let brought = manifests.iter().find(named).map(|manifest| manifest.seq);
+    match brought {
+        Some(seq) => {
+            let detail = format!("as bundle {seq} brought them");
+            evidence.check(&far.label, "revocations held", Proof::Proven, detail);
+        }
+        None => {
+            let detail = "no proven manifest names them".to_owned();
+            evidence.check(&far.label, "revocations held", Proof::Broken, detail.clone());
+            let of = far.label.clone();
+            let found = Found { of, place: STATUS.to_owned(), at: None, detail };
+            evidence.findings.alarm(Code::ManifestUnproven, found);
+        }
+    }
+    let applied_at = brought.and_then(|seq| far.bundles.get(&seq)).map_or(u64::MAX, |row| row.applied_at);
+    let open = |list: &farside_crossing::status::ShardList| {
+        Some((list.shard.clone(), StatusList::decode(1, &list.lst).ok()?))
+    };
+    let lists = document.tokens.iter().filter_map(open).collect();
+    Ok(Some(Status { applied_at, document, lists }))
+}

@@ -1,0 +1,181 @@
+//! What was found, with its place: each kind of finding has a code that never changes and one of two
+//! gravities.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Findings of one code that are listed one by one; the rest is counted.
+pub(crate) const LISTED_MAX: usize = 1_000;
+
+/// The kinds, gravest first.
+// audit.md §4.2
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Code {
+    JournalBroken,
+    CharterBroken,
+    ManifestUnproven,
+    LogContradicted,
+    BundleForged,
+    BundleForked,
+    ReceiptUnapplied,
+    AdmittedNeverIssued,
+    AdmittedElsewhere,
+    UsedAtTwoSites,
+    UsedAfterRevocation,
+    UsedPastKey,
+    SignedOffCalendar,
+    IssuedNeverCarried,
+    BundleMissing,
+    BundleLate,
+    UsedBeforeRevocationArrived,
+    AdmittedUnproven,
+    Unwitnessed,
+}
+
+/// How much a finding asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Gravity {
+    /// Somebody has to explain it.
+    Alarm,
+    /// How a one-way crossing looks.
+    Notice,
+}
+
+impl Code {
+    /// As reports and scripts know it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Code::JournalBroken => "journal_broken",
+            Code::CharterBroken => "charter_broken",
+            Code::ManifestUnproven => "manifest_unproven",
+            Code::LogContradicted => "log_contradicted",
+            Code::BundleForged => "bundle_forged",
+            Code::BundleForked => "bundle_forked",
+            Code::ReceiptUnapplied => "receipt_unapplied",
+            Code::AdmittedNeverIssued => "admitted_never_issued",
+            Code::AdmittedElsewhere => "admitted_elsewhere",
+            Code::UsedAtTwoSites => "used_at_two_sites",
+            Code::UsedAfterRevocation => "used_after_revocation",
+            Code::UsedPastKey => "used_past_key",
+            Code::SignedOffCalendar => "signed_off_calendar",
+            Code::IssuedNeverCarried => "issued_never_carried",
+            Code::BundleMissing => "bundle_missing",
+            Code::BundleLate => "bundle_late",
+            Code::UsedBeforeRevocationArrived => "used_before_revocation_arrived",
+            Code::AdmittedUnproven => "admitted_unproven",
+            Code::Unwitnessed => "unwitnessed",
+        }
+    }
+
+    /// What it says, in a sentence.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Code::JournalBroken => "A journal is not as it was written; nothing from there on is counted.",
+            Code::CharterBroken => "The charters do not follow from each other, or from the one expected.",
+            Code::ManifestUnproven => "A manifest is not signed as the charter demands, or is another.",
+            Code::LogContradicted => "Records, leaves that crossed and the signed head do not agree.",
+            Code::BundleForged => "A gate applied a bundle that the mint did not make.",
+            Code::BundleForked => "Two bundles came under one number.",
+            Code::ReceiptUnapplied => "A receipt was entered for a bundle that the gate never applied.",
+            Code::AdmittedNeverIssued => "A token was admitted that does not stand in the issuance log.",
+            Code::AdmittedElsewhere => "A gate admitted a token of another site's log.",
+            Code::UsedAtTwoSites => "One token was admitted at two sites.",
+            Code::UsedAfterRevocation => "A gate admitted what a bundle it had applied revokes.",
+            Code::UsedPastKey => "A token was admitted after its key had ended.",
+            Code::SignedOffCalendar => "A token was signed outside its key's calendar.",
+            Code::IssuedNeverCarried => "A token's leaf rode in no bundle.",
+            Code::BundleMissing => "A bundle was made and never applied, though a later one was.",
+            Code::BundleLate => "A bundle came after its successor was due, or is due still.",
+            Code::UsedBeforeRevocationArrived => {
+                "A token was admitted after it was revoked, before any bundle could say so."
+            }
+            Code::AdmittedUnproven => "A token was admitted whose leaf is not among those at hand.",
+            Code::Unwitnessed => "A bundle was applied that no ferry's journal saw arrive.",
+        }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) code: Code,
+    pub(crate) gravity: Gravity,
+    /// The site, or what else it is about.
+    pub(crate) of: String,
+    /// Bundle, token or line.
+    pub(crate) place: String,
+    /// When, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<u64>,
+    /// What exactly.
+    pub(crate) detail: String,
+}
+
+/// All that was found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    listed: Vec<Finding>,
+    counts: BTreeMap<(Gravity, Code), u64>,
+}
+
+impl Findings {
+    /// Adds an alarm.
+    pub(crate) fn alarm(&mut self, code: Code, found: Found) {
+        self.add(Gravity::Alarm, code, found);
+    }
+
+    /// Adds a notice.
+    pub(crate) fn notice(&mut self, code: Code, found: Found) {
+        self.add(Gravity::Notice, code, found);
+    }
+
+    fn add(&mut self, gravity: Gravity, code: Code, found: Found) {
+        let count = self.counts.entry((gravity, code)).or_default();
+        *count += 1;
+        if *count <= LISTED_MAX as u64 {
+            let Found { of, place, at, detail } = found;
+            self.listed.push(Finding { code, gravity, of, place, at, detail });
+        }
+    }
+
+    /// Those that are listed, gravest first.
+    pub(crate) fn listed(&self) -> Vec<&Finding> {
+        let mut listed: Vec<_> = self.listed.iter().collect();
+        listed.sort_by_key(|finding| (finding.gravity, finding.code));
+        listed
+    }
+
+    /// How many there are of each.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (Gravity, Code, u64)> {
+        self.counts.iter().map(|((gravity, code), count)| (*gravity, *code, *count))
+    }
+
+    /// How many there are of one gravity.
+    pub(crate) fn total(&self, gravity: Gravity) -> u64 {
+        self.counts().filter(|(of, ..)| *of == gravity).map(|(.., count)| count).sum()
+    }
+}
+
+/// The place of a finding.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) of: String,
+    pub(crate) place: String,
+    pub(crate) at: Option<u64>,
+    pub(crate) detail: String,
+}
+
+impl Found {
+    /// Something about a bundle.
+    pub(crate) fn bundle(site: &str, seq: u64, at: Option<u64>, detail: impl Into<String>) -> Found {
+        Found { of: site.to_owned(), place: format!("bundle {seq}"), at, detail: detail.into() }
+    }
+
+    /// Something about a token.
+    pub(crate) fn token(site: &str, token: impl ToString, at: u64, detail: impl Into<String>) -> Found {
+        Found { of: site.to_owned(), place: token.to_string(), at: Some(at), detail: detail.into() }
+    }
+}
