@@ -7,11 +7,12 @@
 //!                                                  bound to a key? refused as bearer ◀─────────────┴─▶ Grant
 //! ```
 //!
-//! No I/O but the look-up of a log leaf where the policy demands it; no clock.
+//! No clock; no I/O but for proof of logging, where the policy demands it: a leaf that is not in memory yet
+//! is looked up, and a head that a token brought along is kept before anybody enters by it.
 
 use std::ops::Deref;
 
-use farside_crossing::{AudiencePolicy, Logged};
+use farside_crossing::{AudiencePolicy, Logged, Staple, staple};
 use farside_verify::leaf::{self, TokenPosition};
 use farside_verify::{Claims, Code, Refusal, Verified};
 
@@ -61,12 +62,12 @@ impl Inspection {
     }
 }
 
-/// Judges a bearer token for one audience.
+/// Judges a bearer credential for one audience: a token, or one with its proof of logging stapled on.
 ///
 /// # Errors
 /// Every reason of `spec/token.md` §9. Those of [`cannot_judge`] say nothing about the token.
-pub fn judge(trust: &TrustState, token: &str, audience: &str, now: u64) -> Result<Grant, Refusal> {
-    let inspection = inspect(trust, token, Some(audience), now)?;
+pub fn judge(trust: &TrustState, credential: &str, audience: &str, now: u64) -> Result<Grant, Refusal> {
+    let inspection = inspect(trust, credential, Some(audience), now)?;
     // token.md §5.6: a token that names a key is worth nothing to whoever merely holds its text.
     if inspection.confirmation().is_some() {
         return Err(Refusal::new(Code::HolderProofRequired, "it was shown as a bearer token", ""));
@@ -82,16 +83,47 @@ pub fn judge(trust: &TrustState, token: &str, audience: &str, now: u64) -> Resul
     Ok(Grant { inspection })
 }
 
-/// Judges a token without admitting anyone: for introspection and for what is handed to its holder.
+/// Judges a credential without admitting anyone: for introspection.
 ///
 /// # Errors
 /// As [`judge`], but a token bound to a key is not refused for that.
 pub fn inspect(
     trust: &TrustState,
-    token: &str,
+    credential: &str,
     audience: Option<&str>,
     now: u64,
 ) -> Result<Inspection, Refusal> {
+    let (token, staple) = parted(credential)?;
+    let (inspection, position) = examine(trust, token, audience, now)?;
+    logged(trust, &inspection, &position, staple.as_ref(), now)?;
+    Ok(inspection)
+}
+
+/// Whether a token that lies here for its holder is still good. Whether it is in the log, the door asks
+/// where it will be shown.
+///
+/// # Errors
+/// As [`inspect`], but for `not_logged`.
+pub(crate) fn still_good(trust: &TrustState, token: &str, now: u64) -> Result<(), Refusal> {
+    examine(trust, token, None, now).map(drop)
+}
+
+/// Parts a credential from what is stapled to it.
+// log.md §8.2
+fn parted(credential: &str) -> Result<(&str, Option<Staple>), Refusal> {
+    staple::split(credential).map_err(|fault| {
+        let cure = "Show the token without what follows its `~`, or with its staple exactly as it was made.";
+        Refusal::new(Code::Malformed, fault.to_string(), cure)
+    })
+}
+
+/// Everything but proof of logging.
+fn examine(
+    trust: &TrustState,
+    token: &str,
+    audience: Option<&str>,
+    now: u64,
+) -> Result<(Inspection, TokenPosition), Refusal> {
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
     let claims = held.verifier().verify(token, now).map_err(|refusal| explain(trust, held, refusal))?;
@@ -99,8 +131,7 @@ pub fn inspect(
     floor_reached(trust, &claims)?;
     let position = position(&claims)?;
     not_revoked(held, &claims, &position)?;
-    logged(trust, held, &claims, &position, audience)?;
-    Ok(Inspection { claims, audience: audience.map(str::to_owned) })
+    Ok((Inspection { claims, audience: audience.map(str::to_owned) }, position))
 }
 
 /// Whether a refusal means that this gate cannot judge at all, whatever the token (an HTTP door answers 503).
@@ -198,35 +229,33 @@ fn not_revoked(held: &Believed, claims: &Verified<Claims>, position: &TokenPosit
     }
 }
 
-/// Where the policy demands proof of logging, the leaf that crossed must be this token's.
+/// The token is proven to be in the log, as far as its audience demands it.
+// log.md §8.3, §8.4
 fn logged(
     trust: &TrustState,
-    held: &Believed,
-    claims: &Verified<Claims>,
+    inspection: &Inspection,
     position: &TokenPosition,
-    audience: Option<&str>,
+    staple: Option<&Staple>,
+    now: u64,
 ) -> Result<(), Refusal> {
-    let demanded = match audience {
-        Some(audience) => held.audience(audience).is_some_and(|policy| policy.logged != Logged::No),
-        None => held.policy().audiences.iter().any(|policy| {
-            policy.logged != Logged::No && claims.audiences().any(|aud| aud == policy.name.as_str())
-        }),
+    let staple = match demanded(trust, inspection) {
+        Logged::No => return Ok(()),
+        Logged::Staple => staple,
+        Logged::Leaf => None,
     };
-    if !demanded {
-        return Ok(());
-    }
-    let leaf = trust.leaf(position)?;
-    match leaf {
-        Some(leaf) if leaf == leaf::hash(position, &claims.signing_input_sha256()) => Ok(()),
-        Some(_) => Err(Refusal::new(
-            Code::NotLogged,
-            format!("the log holds something else at {position}"),
-            "Treat the key that signed this token as stolen, and tell the realm's operators.",
-        )),
+    let leaf = leaf::hash(position, &inspection.signing_input_sha256());
+    trust.logs().prove(position, &leaf, staple, now)
+}
+
+/// What the token's audience demands; of several that it may be for, the strictest.
+fn demanded(trust: &TrustState, inspection: &Inspection) -> Logged {
+    let Some(held) = trust.believed() else { return Logged::Leaf };
+    match inspection.audience() {
+        Some(audience) => held.audience(audience).map_or(Logged::Leaf, |policy| policy.logged),
         None => {
-            let detail =
-                format!("no leaf for {position} has crossed; this gate holds bundle {}", trust.seq());
-            Err(Refusal::new(Code::NotLogged, detail, ""))
+            let named =
+                |policy: &&AudiencePolicy| inspection.audiences().any(|aud| aud == policy.name.as_str());
+            held.policy().audiences.iter().filter(named).map(|policy| policy.logged).max().unwrap_or_default()
         }
     }
 }

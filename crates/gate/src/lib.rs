@@ -16,6 +16,8 @@ pub mod evidence;
 pub mod http;
 pub mod import;
 pub mod judge;
+mod live;
+pub mod logged;
 pub mod pickup;
 pub mod published;
 pub mod quarantine;

@@ -38,6 +38,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals().or_could_not(|| "listen for signals".to_owned())?;
     let handle = exposed::install()?;
     let gate = Arc::new(Gate::open(&config)?);
+    gate.keep_warm();
     let (journal, _) = Journal::open(&config.journal(), JOURNAL_NAME)?;
     let server = Server::bind(&config.listen, &config.limits).await?;
     let admin = match &config.admin {

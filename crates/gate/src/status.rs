@@ -1,17 +1,20 @@
 //! What this gate holds and how fresh it is: one picture for people, the same one for programs.
 
-use farside_crossing::ExpectedFingerprint;
-use farside_crossing::charter;
 use farside_service::cli::{Failure, Style, table};
+use farside_service::digest::hex;
 use farside_service::time::rfc3339;
+use rusqlite::Transaction;
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::published::PublishedKey;
 use crate::quarantine;
 use crate::revocations::Counts;
-use crate::store::{self, AppliedRow, ForkRow, MissingRow, ParcelCounts, StoreFault};
-use crate::trust::{Gate, TrustState};
+use crate::store::{self, AppliedRow, ForkRow, LogForkRow, LogRow, MissingRow, ParcelCounts, StoreFault};
+use crate::trust::{self, Gate, TrustState};
+
+/// How much of a root people are shown; programs get all of it.
+const ROOT_SHOWN_CHARS: usize = 16;
 
 /// The whole picture, as `status --json` prints it. Times are Unix seconds.
 #[derive(Debug, Serialize)]
@@ -48,6 +51,10 @@ pub struct Status {
     pub parcels: ParcelCounts,
     /// Log leaves held.
     pub leaves: u64,
+    /// Each log shard with the newest head that has crossed.
+    pub logs: Vec<LogShown>,
+    /// Heads of one shard that cannot be of one log.
+    pub log_forks: Vec<LogForkRow>,
     /// Refused bundles kept in quarantine.
     pub quarantine: usize,
     /// Older bundles offered since.
@@ -65,6 +72,23 @@ pub struct CharterShown {
     pub fingerprint: String,
     /// As words.
     pub words: String,
+}
+
+/// One log shard.
+#[derive(Debug, Serialize)]
+pub struct LogShown {
+    /// Its name.
+    pub shard: String,
+    /// Leaves under its newest head.
+    pub size: u64,
+    /// The root over them, in hexadecimal.
+    pub root: String,
+    /// The bundle that brought this head.
+    pub seq: u64,
+    /// Leaves before this index are no longer kept.
+    pub kept_from: u64,
+    /// Heads that tokens brought along and no bundle has confirmed yet.
+    pub stapled_heads: u64,
 }
 
 /// Two bundles under one number.
@@ -121,10 +145,12 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
             store::forks(tx)?,
             store::parcel_counts(tx, now)?,
             store::leaf_count(tx)?,
+            logs(tx)?,
+            store::log_forks(tx)?,
             store::state(tx)?.superseded,
         ))
     })?;
-    let (charters, missing, forks, parcels, leaves, superseded) = held;
+    let (charters, missing, forks, parcels, leaves, logs, log_forks, superseded) = held;
     let ready = trust.ready(now);
     Ok(Status {
         site: trust.site().to_owned(),
@@ -143,6 +169,8 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
         revoked: trust.believed().map(|held| held.revocations().counts()).unwrap_or_default(),
         parcels,
         leaves,
+        logs,
+        log_forks,
         quarantine: quarantine::count(config),
         superseded,
         clock: Clock {
@@ -154,10 +182,19 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
 }
 
 fn shown_charter(note: &[u8]) -> Result<CharterShown, StoreFault> {
-    let damaged = |_| StoreFault::Damaged("charter");
-    let seen = charter::review(note).map_err(damaged)?.fingerprint;
-    let trusted = charter::open_first(note, &ExpectedFingerprint::from(seen)).map_err(damaged)?;
+    let trusted = trust::newest_charter(note)?;
+    let seen = trusted.fingerprint();
     Ok(CharterShown { version: trusted.version(), fingerprint: seen.hex(), words: seen.words() })
+}
+
+fn logs(tx: &Transaction<'_>) -> Result<Vec<LogShown>, StoreFault> {
+    let mut shown: Vec<LogShown> = Vec::new();
+    for (shard, log) in store::logs(tx)? {
+        let stapled_heads = store::count_stapled_heads(tx, &shard)?;
+        let LogRow { size, seq, kept_from, root, .. } = log;
+        shown.push(LogShown { shard, size, root: hex(&root), seq, kept_from, stapled_heads });
+    }
+    Ok(shown)
 }
 
 impl From<ForkRow> for Forked {
@@ -241,10 +278,14 @@ impl Status {
 
     fn alarm_lines(&self, style: Style, lines: &mut Vec<String>) {
         if self.frozen {
-            lines.push(style.red("  FROZEN    two bundles came under one number; see the forks"));
+            lines
+                .push(style.red("  FROZEN    two histories came, of the bundles or of a log; see the forks"));
         }
         for fork in &self.forks {
             lines.push(format!("  fork      bundle {}: {} and {}", fork.seq, fork.held, fork.other));
+        }
+        for LogForkRow { shard, held_size, held_root, size, root, .. } in &self.log_forks {
+            lines.push(format!("  log fork  {shard}: {held_size} {held_root} and {size} {root}"));
         }
         if !self.missing.is_empty() {
             let holes: Vec<String> = self.missing.iter().map(hole).collect();
@@ -261,7 +302,15 @@ impl Status {
         lines.push(format!("  revoked   {tokens} tokens, {subjects} subjects, {keys} keys"));
         lines
             .push(format!("  parcels   {} waiting, {} collected", self.parcels.held, self.parcels.collected));
-        lines.push(format!("  log       {} leaves", self.leaves));
+        for LogShown { shard, size, root, seq, stapled_heads, .. } in &self.logs {
+            let waiting = match stapled_heads {
+                0 => String::new(),
+                heads => format!(", {heads} heads brought by tokens to be confirmed"),
+            };
+            let root = &root[..ROOT_SHOWN_CHARS];
+            lines.push(format!("  log       {shard}: {size} leaves, root {root}…, of bundle {seq}{waiting}"));
+        }
+        lines.push(format!("  leaves    {} kept for proof of logging", self.leaves));
         lines.push(format!(
             "  refused   {} in quarantine, {} older ones passed over",
             self.quarantine, self.superseded

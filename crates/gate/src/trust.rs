@@ -9,15 +9,19 @@
 //! revocation holds at every door from the moment the import that brought it has returned, whichever process
 //! ran it. A store that cannot be read refuses everyone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use farside_crossing::{AudiencePolicy, PolicyDocument, StatusDocument, Stream};
+use farside_crossing::{
+    AudiencePolicy, Charter, ExpectedFingerprint, LogKey, PolicyDocument, StatusDocument, Stream, charter,
+};
 use farside_service::time::rfc3339;
-use farside_verify::leaf::TokenPosition;
 use farside_verify::{Code, KeySet, Policy, Refusal, Verifier};
 
 use crate::config::Config;
+use crate::live::Live;
+use crate::logged::{LogRows, Logs};
 use crate::published::{self, PublishedKey};
 use crate::revocations::Revocations;
 use crate::store::{AppliedRow, Store, StoreFault, Watch};
@@ -31,6 +35,11 @@ const LEEWAY_SECONDS_DEFAULT: u64 = 60;
 /// The running gate's hold on its store.
 pub struct Gate {
     store: Arc<Store>,
+    /// Where the doors keep heads that tokens bring along: they wait for no import.
+    keeper: Arc<Store>,
+    live: Arc<Live>,
+    /// Wakes whoever keeps the leaves in memory.
+    changed: OnceLock<SyncSender<()>>,
     current: ArcSwap<TrustState>,
     /// Owns the connection that notices changes; held for one look at a counter.
     watch: Mutex<Watch>,
@@ -43,9 +52,42 @@ impl Gate {
     /// There is no store, or it cannot be read.
     pub fn open(config: &Config) -> Result<Gate, TrustFault> {
         let store = Arc::new(Store::open(&config.database())?);
+        let keeper = Arc::new(Store::open_impatient(&config.database())?);
+        let live = Arc::new(Live::default());
         let watch = Mutex::new(Watch::open(&config.database())?);
-        let current = ArcSwap::from_pointee(TrustState::load(&store)?);
-        Ok(Gate { store, current, watch })
+        let current = ArcSwap::from_pointee(TrustState::load(&store, &keeper, &live)?);
+        Ok(Gate { store, keeper, live, changed: OnceLock::new(), current, watch })
+    }
+
+    /// Brings the log's live leaves into memory. Until then, and for what comes later, the store is asked.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn warm(&self) -> Result<u64, StoreFault> {
+        // Its own connection: ten million leaves take a second, and no door waits for it.
+        self.live.refresh(&Store::open(self.store.path())?)?;
+        Ok(self.live.count())
+    }
+
+    /// Keeps the leaves in memory warm from now on, on a thread of its own that ends with the gate.
+    pub fn keep_warm(self: &Arc<Gate>) {
+        let (changed, changes) = mpsc::sync_channel(1);
+        // Awake at once, and then at each change of trust.
+        let _ = changed.try_send(());
+        if self.changed.set(changed).is_err() {
+            return;
+        }
+        let gate = Arc::downgrade(self);
+        std::thread::spawn(move || {
+            while changes.recv().is_ok() {
+                let Some(gate) = gate.upgrade() else { return };
+                match gate.warm() {
+                    Ok(leaves) => tracing::debug!(leaves, "log leaves are in memory"),
+                    // The doors ask the store, and say so if it fails them too.
+                    Err(fault) => tracing::error!(%fault, "log leaves cannot be brought into memory"),
+                }
+            }
+        });
     }
 
     /// What is believed now. To be called for every request; costs microseconds unless something changed.
@@ -73,8 +115,12 @@ impl Gate {
         }
         // The lock is kept while the new picture is built, so that it is built once and no request overtakes
         // it.
-        let renewed = Arc::new(TrustState::load(&self.store)?);
+        let renewed = Arc::new(TrustState::load(&self.store, &self.keeper, &self.live)?);
         self.current.store(Arc::clone(&renewed));
+        if let Some(changed) = self.changed.get() {
+            // Full: it will wake up anyway.
+            let _ = changed.try_send(());
+        }
         Ok(renewed)
     }
 }
@@ -146,7 +192,7 @@ pub struct TrustState {
     applied: Option<AppliedRow>,
     time_floor: u64,
     believed: Option<Believed>,
-    leaves: Arc<Store>,
+    logs: Logs,
 }
 
 /// What the applied bundles said.
@@ -162,7 +208,7 @@ impl TrustState {
     ///
     /// # Errors
     /// The store cannot be read, or does not read as this gate writes it.
-    pub fn load(store: &Arc<Store>) -> Result<TrustState, TrustFault> {
+    fn load(store: &Arc<Store>, keeper: &Arc<Store>, live: &Arc<Live>) -> Result<TrustState, TrustFault> {
         let rows = store.read(rows)?;
         let stream = match rows.state.stream.as_str() {
             "" => Stream::new(),
@@ -176,6 +222,10 @@ impl TrustState {
             }
             _ => None,
         };
+        let charter = rows.charters.last().map(|note| newest_charter(note)).transpose()?;
+        let keys: Vec<LogKey> = charter.map(|charter| charter.log().to_vec()).unwrap_or_default();
+        let seq = rows.applied.as_ref().map_or(0, |applied| applied.seq);
+        let logs = Logs::new(keys, seq, rows.logs, Arc::clone(store), Arc::clone(keeper), Arc::clone(live));
         Ok(TrustState {
             generation: rows.state.generation,
             site: rows.state.site,
@@ -184,7 +234,7 @@ impl TrustState {
             applied: rows.applied,
             time_floor: rows.state.time_floor.max(BUILT_AT),
             believed,
-            leaves: Arc::clone(store),
+            logs,
         })
     }
 
@@ -329,16 +379,9 @@ impl TrustState {
         Refusal::new(Code::Stale, "this gate has applied no bundle yet", cure)
     }
 
-    /// The leaf that crossed for a log position.
-    pub(crate) fn leaf(&self, position: &TokenPosition) -> Result<Option<[u8; 32]>, Refusal> {
-        self.leaves.read(|tx| crate::store::leaf(tx, position.shard(), position.index())).map_err(|fault| {
-            tracing::error!(%fault, "log leaves cannot be read");
-            Refusal::new(
-                Code::Stale,
-                "this gate cannot read its log leaves",
-                "Mend the disk under the gate's store.",
-            )
-        })
+    /// What is held of the issuance log.
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.logs
     }
 
     /// A JWK Set of the keys that may be trusted now: neither retired nor revoked, and none once this gate's
@@ -420,10 +463,12 @@ struct Rows {
     keys: Option<Vec<u8>>,
     policy: Option<Vec<u8>>,
     status: Option<Vec<u8>>,
+    charters: Vec<Vec<u8>>,
+    logs: LogRows,
 }
 
 fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
-    use crate::store::{document, newest_bundle, realm, state};
+    use crate::store::{charters, document, newest_bundle, realm, state};
     Ok(Rows {
         state: state(tx)?,
         realm: realm(tx)?,
@@ -431,7 +476,16 @@ fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
         keys: document(tx, "keys")?,
         policy: document(tx, "policy")?,
         status: document(tx, "status")?,
+        charters: charters(tx)?,
+        logs: LogRows::read(tx)?,
     })
+}
+
+/// Reads a charter that was believed when it was stored; its own signatures are checked once more.
+pub(crate) fn newest_charter(note: &[u8]) -> Result<Charter, StoreFault> {
+    let damaged = |_| StoreFault::Damaged("charter");
+    let seen = charter::review(note).map_err(damaged)?.fingerprint;
+    charter::open_first(note, &ExpectedFingerprint::from(seen)).map_err(damaged)
 }
 
 fn unreadable(what: &'static str, reason: impl std::fmt::Display) -> TrustFault {

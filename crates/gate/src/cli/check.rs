@@ -18,8 +18,8 @@ const INPUT_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// Tokens; none or `-` reads one a line from standard input, which keeps them out of the list of
-    /// processes.
+    /// Tokens, with their staples where they have any; none or `-` reads one a line from standard input,
+    /// which keeps them out of the list of processes.
     tokens: Vec<String>,
     /// The audience to judge for; without it any audience of the site will do.
     #[arg(long)]

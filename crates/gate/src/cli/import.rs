@@ -80,6 +80,9 @@ fn applied_line(applied: &Applied, mode: Mode) -> String {
     if applied.leaves > 0 {
         line.push_str(&format!("\n  log: {} new leaves", applied.leaves));
     }
+    for shard in &applied.logs_anew {
+        line.push_str(&style.yellow(&format!("\n  log: {shard} begins anew, as its fence allows")));
+    }
     if let Some(code) = &applied.receipt {
         line.push_str(&format!("\n  receipt: {}", style.bold(code)));
     }

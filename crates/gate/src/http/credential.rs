@@ -1,4 +1,5 @@
-//! What a request brings to a door: one bearer token, and nothing else that could decide anything.
+//! What a request brings to a door: one bearer token, perhaps with its proof of logging stapled on, and
+//! nothing else that could decide anything.
 //!
 //! A credential is taken from exactly one `Authorization` header (RFC 6750 §2.1). A request that already
 //! carries one of the gate's own identity headers, in any spelling a server behind the proxy might fold into

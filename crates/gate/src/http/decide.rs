@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use farside_crossing::staple;
 use farside_service::append::Ticket;
 use farside_service::digest;
 use farside_verify::{Claims, Code, Refusal, Verified};
@@ -30,13 +31,15 @@ impl Doors {
     pub(crate) async fn admit(
         &self,
         door: Door,
-        trust: &TrustState,
-        token: &str,
+        trust: &Arc<TrustState>,
+        credential: &str,
         audience: &str,
     ) -> Result<Grant, Refusal> {
         let (started, now) = (Instant::now(), self.now());
-        let judged = judge::judge(trust, token, audience, now);
-        self.conclude(Asked { door, token, audience: Some(audience), started, now }, judged).await
+        let named = audience.to_owned();
+        let judged =
+            judged(trust, credential, move |trust, shown| judge::judge(trust, shown, &named, now)).await;
+        self.conclude(Asked { door, credential, audience: Some(audience), started, now }, judged).await
     }
 
     /// Tells a resource server what a token says, if it is good; whoever bears it enters nothing by this.
@@ -45,13 +48,17 @@ impl Doors {
     /// The refusal, journalled; or `journal_unavailable`.
     pub(crate) async fn inspect(
         &self,
-        trust: &TrustState,
-        token: &str,
+        trust: &Arc<TrustState>,
+        credential: &str,
         audience: Option<&str>,
     ) -> Result<Inspection, Refusal> {
         let (started, now) = (Instant::now(), self.now());
-        let judged = judge::inspect(trust, token, audience, now);
-        self.conclude(Asked { door: Door::Introspect, token, audience, started, now }, judged).await
+        let named = audience.map(str::to_owned);
+        let judged = judged(trust, credential, move |trust, shown| {
+            judge::inspect(trust, shown, named.as_deref(), now)
+        })
+        .await;
+        self.conclude(Asked { door: Door::Introspect, credential, audience, started, now }, judged).await
     }
 
     /// Writes one line into the journal and waits until it is durable.
@@ -113,10 +120,25 @@ impl Doors {
     }
 }
 
+/// Judges at once; but what is stapled to a token may bring a head that has to be on the disk first, and that
+/// happens on a thread that may wait.
+async fn judged<T: Send + 'static>(
+    trust: &Arc<TrustState>,
+    credential: &str,
+    judge: impl FnOnce(&TrustState, &str) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    if !credential.contains(staple::DIVIDER) {
+        return judge(trust, credential);
+    }
+    let (trust, credential) = (Arc::clone(trust), credential.to_owned());
+    let done = tokio::task::spawn_blocking(move || judge(&trust, &credential)).await;
+    done.unwrap_or_else(|_| Err(Refusal::new(Code::Stale, "the judgement was broken off", "Try again.")))
+}
+
 /// What was asked of the gate, for the journal and the metrics.
 struct Asked<'a> {
     door: Door,
-    token: &'a str,
+    credential: &'a str,
     audience: Option<&'a str>,
     started: Instant,
     now: u64,
@@ -139,7 +161,9 @@ fn refused(asked: &Asked<'_>, refusal: &Refusal) -> Value {
     let mut members = common(asked, "refuse");
     members.insert("code".into(), json!(refusal.code().as_str()));
     members.insert("detail".into(), json!(refusal.detail()));
-    members.insert("token_sha256".into(), json!(digest::hex(&digest::sha256(asked.token.as_bytes()))));
+    // Of the token alone, whatever is stapled to it: one token has one hash here.
+    let token = asked.credential.split(staple::DIVIDER).next().unwrap_or_default();
+    members.insert("token_sha256".into(), json!(digest::hex(&digest::sha256(token.as_bytes()))));
     Value::Object(members)
 }
 

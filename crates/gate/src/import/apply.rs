@@ -5,18 +5,19 @@
 
 use farside_crossing::bundle::{self, Opened};
 use farside_crossing::{
-    Acceptance, Charter, Clock, Code, ComponentType, ExpectedFingerprint, PolicyDocument, RecipientSecret,
-    Refusal, StatusDocument, Stream, charter, status,
+    Acceptance, Base, Charter, Clock, Code, ComponentType, PolicyDocument, RecipientSecret, Refusal,
+    StatusDocument, Stream, status,
 };
 use farside_service::cli::Failure;
 use farside_verify::status_list::StatusList;
 use farside_verify::{Algorithm, KeySet};
 use rusqlite::Transaction;
 
+use super::log::{self, BelievedRun, Runs};
 use super::parcels;
 use super::report::{Applied, Outcome, ParcelsIn};
 use crate::store::{self, AppliedRow, ForkRow, StoreFault};
-use crate::trust::{BUILT_AT, Believed, TrustFault};
+use crate::trust::{self, BUILT_AT, Believed, TrustFault};
 
 /// Tolerance between clocks before a policy has been applied.
 const LEEWAY_SECONDS_DEFAULT: u64 = 60;
@@ -110,7 +111,18 @@ pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) ->
         }
         Acceptance::Apply { next, missing, thawed } => {
             let judged = Judged { next, missing, thawed };
-            apply(tx, scene, &opened, &held, judged).map(Considered::Applied)
+            match log::believe(tx, &opened, held.fence_acts(&judged.next), scene.now)? {
+                Runs::Believed(runs) => {
+                    apply(tx, scene, &opened, &held, judged, runs).map(Considered::Applied)
+                }
+                // log.md §7.4
+                Runs::Forked(refusal) => {
+                    let offered = Base { seq: opened.manifest().seq, digest: opened.digest() };
+                    let frozen = Stream { frozen: Some(offered), ..held.stream };
+                    store::set_stream(tx, &marks(&frozen)?)?;
+                    Ok(Considered::Forked(refusal))
+                }
+            }
         }
     }
 }
@@ -124,10 +136,7 @@ pub(crate) fn newest_charter(tx: &Transaction<'_>) -> Result<Charter, Trouble> {
                 .hint("run `farside gate trust CHARTER` and compare its fingerprint first"),
         ));
     };
-    // It was believed when it was stored; reading it again checks its own signatures once more.
-    let damaged = |_| Trouble::from(StoreFault::Damaged("charter"));
-    let seen = charter::review(bytes).map_err(damaged)?.fingerprint;
-    charter::open_first(bytes, &ExpectedFingerprint::from(seen)).map_err(damaged)
+    Ok(trust::newest_charter(bytes)?)
 }
 
 struct Judged {
@@ -160,6 +169,13 @@ impl Held {
             policy: document(tx, "policy")?,
             status: document(tx, "status")?,
         })
+    }
+
+    /// Whether a fence acts on the bundle with which the stream becomes `next`.
+    // bundle.md §10.10
+    fn fence_acts(&self, next: &Stream) -> bool {
+        let fence = |stream: &Stream| stream.components.get(&ComponentType::Fence).map(|held| held.version);
+        fence(&self.stream) != fence(next)
     }
 
     fn leeway_seconds(&self) -> u64 {
@@ -198,6 +214,7 @@ fn apply(
     opened: &Opened<'_>,
     held: &Held,
     judged: Judged,
+    runs: Vec<BelievedRun<'_>>,
 ) -> Result<Applied, Trouble> {
     let manifest = opened.manifest();
     let seq = manifest.seq;
@@ -205,10 +222,10 @@ fn apply(
         store::add_charter(tx, charter.version(), charter.bytes(), scene.now)?;
     }
     let believed = documents(tx, opened, held, seq)?;
-    // bundle.md §10.10: a fence lets the log begin anew, or a thief's leaves would lock the realm's out.
-    let fence = |stream: &Stream| stream.components.get(&ComponentType::Fence).map(|held| held.version);
-    let fenced = fence(&held.stream) != fence(&judged.next);
-    let leaves = leaves(tx, opened, fenced)?;
+    let logs = log::keep(tx, runs, seq, manifest.issued_at)?;
+    if let Some(policy) = believed.as_ref().map(Believed::policy) {
+        log::prune(tx, manifest.issued_at.saturating_sub(log::kept_seconds(policy)))?;
+    }
     let (parcels, nonce) = match &believed {
         Some(believed) => parcels::take_in(tx, scene, opened, believed)?,
         None => (ParcelsIn::default(), None),
@@ -240,7 +257,8 @@ fn apply(
         missing: judged.missing,
         thawed: judged.thawed,
         charters: opened.charters_new().iter().map(Charter::version).collect(),
-        leaves,
+        leaves: logs.leaves,
+        logs_anew: logs.anew,
         parcels,
         receipt,
     })
@@ -312,24 +330,6 @@ fn bits(list: &str) -> Option<Vec<u8>> {
         (0..8).fold(0, |bits, bit| bits | (u8::from(list.get(byte * 8 + bit) == Some(1)) << bit))
     });
     Some(bytes.collect())
-}
-
-fn leaves(tx: &Transaction<'_>, opened: &Opened<'_>, fenced: bool) -> Result<u64, Trouble> {
-    let mut added = 0;
-    for run in opened.leaves().unwrap_or_default() {
-        added += match store::add_run(tx, run.shard, run.first, run.hashes)? {
-            Ok(new) => new,
-            Err(_) if fenced => store::replace_log(tx, run.shard, run.first, run.hashes)?,
-            Err(conflict) => {
-                let detail = format!(
-                    "leaf {} of log {} differs from the one that crossed before",
-                    conflict.index, conflict.shard
-                );
-                return Err(Refusal::new(Code::ComponentConflict, detail).into());
-            }
-        };
-    }
-    Ok(added)
 }
 
 fn marks(stream: &Stream) -> Result<String, Trouble> {

@@ -12,6 +12,7 @@
 
 mod apply;
 mod intake;
+mod log;
 mod parcels;
 mod report;
 

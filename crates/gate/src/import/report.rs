@@ -70,6 +70,9 @@ pub struct Applied {
     pub charters: Vec<u64>,
     /// Log leaves that were new.
     pub leaves: u64,
+    /// Log shards that began anew, as release people's fence allows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs_anew: Vec<String>,
     /// Its parcels.
     pub parcels: ParcelsIn,
     /// The receipt's code, where the bundle was sealed.
@@ -94,7 +97,8 @@ impl Report {
     /// Whether another file of the same folder could still let this one in.
     pub(super) fn waits(&self) -> bool {
         let Outcome::Refused { refusal, .. } = &self.outcome else { return false };
-        matches!(refusal.code(), Code::Gap | Code::CharterBroken | Code::ThresholdUnmet | Code::Frozen)
+        let missing = [Code::Gap, Code::LogGap, Code::CharterBroken, Code::ThresholdUnmet, Code::Frozen];
+        missing.contains(&refusal.code())
     }
 
     /// Whether it was refused.

@@ -3,13 +3,14 @@
 //! ```text
 //!   state ── high-water marks, time floor, generation      charter ── the chain, oldest first
 //!   document ── keys, policy, status as last applied       bundle, missing, fork ── what came, what did not
-//!   leaves ── proof of logging                             parcel, proof_shown ── what holders collect
+//!   log, leaves, stapled_head ── proof of logging          parcel, proof_shown ── what holders collect
 //! ```
 //!
 //! Refuses a file that is not a gate's store, or one that a newer gate has written.
 
 pub(crate) mod evidence;
 mod leaves;
+mod log;
 mod parcels;
 mod trust;
 
@@ -20,11 +21,18 @@ use std::time::Duration;
 use farside_service::cli::Failure;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-pub use leaves::LeafConflict;
+pub use log::{LogForkRow, LogRow};
 pub use parcels::{ParcelCounts, ParcelRow, StoredParcel};
 pub use trust::{AppliedRow, ForkRow, MissingRow, StateRow};
 
-pub(crate) use leaves::{add_run, count as leaf_count, leaf, replace_log};
+pub(crate) use leaves::{
+    LeafChunk, add_run, chunks_after, count as leaf_count, each_between, leaf, prune as prune_leaves,
+};
+pub(crate) use log::{
+    LogFork, StapledHead, add_log_fork, count_stapled_heads, every_stapled_head, forget_log,
+    forget_old_stapled_heads, forget_stapled_head, hold_stapled_head, log, log_forks, logs, set_kept_from,
+    set_log, stapled_heads,
+};
 pub(crate) use parcels::{
     add as add_parcel, counts as parcel_counts, forget_expired, mark_collected, show_proof, waiting,
 };
@@ -41,6 +49,9 @@ const SCHEMA_VERSION: i64 = 1;
 
 /// How long one writer waits for another: longer than the largest import takes.
 const BUSY_SECONDS_MAX: u64 = 60;
+
+/// How long a door waits for another writer.
+const IMPATIENT_BUSY_SECONDS_MAX: u64 = 2;
 
 /// Page cache of one connection.
 const CACHE_KIBIBYTES: i64 = 2048;
@@ -117,6 +128,13 @@ impl Store {
     pub fn open(path: &Path) -> Result<Store, StoreFault> {
         let connection = connect(path)?;
         Ok(Store { connection: Mutex::new(connection), path: path.to_path_buf() })
+    }
+
+    /// Opens a store for whoever a client waits for: it gives up on another writer soon.
+    pub(crate) fn open_impatient(path: &Path) -> Result<Store, StoreFault> {
+        let store = Store::open(path)?;
+        store.hold().busy_timeout(Duration::from_secs(IMPATIENT_BUSY_SECONDS_MAX))?;
+        Ok(store)
     }
 
     /// The file.

@@ -51,13 +51,50 @@ CREATE TABLE fork (
     manifest BLOB NOT NULL
 ) STRICT;
 
--- Leaf hashes of the issuance log, 32 bytes each, in runs.
+-- Each log shard with its newest head, kept for good. `began` is the bundle with which it began, and tells one
+-- log of this name from the next; leaves before `kept_from` are no longer kept.
+CREATE TABLE log (
+    shard TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    checkpoint BLOB NOT NULL,             -- the signed note, so that an auditor can check it again
+    seq INTEGER NOT NULL,                 -- the bundle that brought this head
+    began INTEGER NOT NULL,
+    kept_from INTEGER NOT NULL
+) STRICT;
+
+-- Leaf hashes of the issuance log, 32 bytes each, in chunks. Ids are never used again: what is new has a higher one.
 CREATE TABLE leaves (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     shard TEXT NOT NULL,
     first INTEGER NOT NULL,
     count INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL,           -- of the newest bundle that brought some of it
     hashes BLOB NOT NULL,
     UNIQUE (shard, first)
+) STRICT;
+
+-- Heads that a token brought along, until a run reaches their size: then they must be on its tree.
+CREATE TABLE stapled_head (
+    shard TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    signature BLOB NOT NULL,              -- the log key's
+    held_at INTEGER NOT NULL,
+    PRIMARY KEY (shard, size)
+) STRICT, WITHOUT ROWID;
+
+-- Two heads that cannot be of one log. The stream is frozen, and both are kept.
+CREATE TABLE log_fork (
+    shard TEXT NOT NULL,
+    held_size INTEGER NOT NULL,
+    held_root BLOB NOT NULL,
+    held_proof BLOB NOT NULL,             -- its checkpoint, or the signature that was stapled
+    size INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    checkpoint BLOB NOT NULL,
+    noticed_at INTEGER NOT NULL,
+    PRIMARY KEY (shard, size, root)
 ) STRICT;
 
 CREATE TABLE parcel (

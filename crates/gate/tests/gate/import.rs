@@ -318,24 +318,6 @@ fn a_gate_without_a_charter_or_of_another_fingerprint_believes_nothing() {
 }
 
 #[test]
-fn leaves_are_kept_and_a_rewritten_log_is_refused() {
-    let (mut realm, far) = Far::enrolled();
-    let leaves: Vec<[u8; 32]> = (0..5000_u32).map(|n| *Digest::of(&n.to_be_bytes()).as_bytes()).collect();
-    far.import(&realm.send(Plan { leaves: Some((0, leaves[..3000].to_vec())), ..realm.plan() }));
-    far.import(&realm.send(Plan { leaves: Some((3000, leaves[3000..].to_vec())), ..realm.plan() }));
-    assert_eq!(far.status()["leaves"], 5000);
-    let mut other = leaves[4000..].to_vec();
-    other[10][0] ^= 1;
-    let rewritten = realm.pack(&Plan { leaves: Some((4000, other.clone())), ..realm.plan() });
-    assert_eq!(code(&far.import(&rewritten.bytes)), "component_conflict");
-    // If it was the thief who wrote them first, release people let the log begin anew.
-    let leaves = Some((4000, other));
-    let fenced = realm.send(Plan { fence: Some(fence(3, 3)), leaves, ..realm.plan() });
-    assert_eq!(code(&far.import(&fenced)), "applied 3");
-    assert_eq!(far.status()["leaves"], 1000);
-}
-
-#[test]
 fn every_cut_and_every_flipped_byte_is_refused() {
     let (realm, far) = Far::enrolled();
     let bundle = realm.pack(&realm.plan()).bytes;

@@ -1,13 +1,13 @@
 //! Whom the gate admits, and what it says to the others.
 
 use farside_crossing::status::{BitList, RevokedKey, RevokedSubject, ShardList};
-use farside_crossing::{Digest, Kind, Logged, StatusDocument};
+use farside_crossing::{Digest, Kind, StatusDocument};
 use farside_gate::judge::{cannot_judge, inspect, judge};
 use farside_gate::trust::{BUILT_AT, Freshness};
 use farside_verify::{Code, Refusal};
 
 use crate::realm::{
-    AUDIENCE, Far, HOUR, NOW, Plan, Realm, SITE, TokenKey, audience, claims, keys_of, leaf_of, policy, status,
+    AUDIENCE, Far, HOUR, NOW, Plan, Realm, SITE, TokenKey, audience, claims, keys_of, policy, status,
 };
 
 /// A gate that holds one full bundle.
@@ -137,20 +137,6 @@ fn a_token_without_a_place_in_the_log_is_refused() {
     let good = claims("ada", 1, NOW, "");
     let elsewhere = good.replace("dome-1", "whatever");
     assert_eq!(refusal(&far, &realm.key.sign("at+jwt", &elsewhere), NOW).code(), Code::ClaimsInvalid);
-}
-
-#[test]
-fn where_proof_is_demanded_a_token_absent_from_the_log_is_refused() {
-    let (mut realm, far) = Far::enrolled();
-    let mut proven = policy(1);
-    proven.audiences[0].logged = Logged::Leaf;
-    let logged = realm.token("ada", 0, "");
-    let leaves = Some((0, vec![leaf_of(&logged, 0)]));
-    far.import(&realm.send(Plan { policy: Some(proven), leaves, ..realm.plan() }));
-    assert!(judge(&far.trust_state(), &logged, AUDIENCE, NOW).is_ok());
-    // Signed with the stolen key: once at a position that another token has, once beyond the log.
-    assert_eq!(refusal(&far, &realm.token("eve", 0, ""), NOW).code(), Code::NotLogged);
-    assert_eq!(refusal(&far, &realm.token("eve", 1, ""), NOW).code(), Code::NotLogged);
 }
 
 #[test]

@@ -5,5 +5,7 @@
 mod import;
 mod inbox;
 mod judge;
+mod log;
+mod logged;
 mod pickup;
 mod realm;

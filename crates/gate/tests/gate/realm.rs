@@ -3,9 +3,13 @@
 #![allow(dead_code, reason = "tests and benchmarks each use their part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
+#[path = "tree.rs"]
+mod tree;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -13,7 +17,6 @@ use aws_lc_rs::signature::{
     PqdsaKeyPair,
 };
 use farside_crossing::fence::FenceDocument;
-use farside_crossing::leaves::{Run, push_run};
 use farside_crossing::pack::{Draft, Packed, Writer};
 use farside_crossing::parcels::Packer;
 use farside_crossing::pardon::PardonDocument;
@@ -28,6 +31,8 @@ use farside_gate::import::{self, Mode, Outcome, Report};
 use farside_gate::trust::{Gate, TrustState};
 use farside_verify::encode::base64url;
 use farside_verify::leaf::{self, TokenPosition};
+
+pub(crate) use tree::{LogPair, Tree};
 
 /// When everything here happens.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -100,6 +105,7 @@ pub(crate) struct Realm {
     pub(crate) root: Pair,
     pub(crate) release: Pair,
     pub(crate) online: Pair,
+    pub(crate) log: Arc<LogPair>,
     pub(crate) charter: Charter,
     pub(crate) key: TokenKey,
     pub(crate) last: Option<Base>,
@@ -126,13 +132,14 @@ pub(crate) struct Plan {
     pub(crate) fence: Option<FenceDocument>,
     pub(crate) pardon: Option<PardonDocument>,
     pub(crate) parcels: Option<Vec<Parcel>>,
-    pub(crate) leaves: Option<(u64, Vec<[u8; 32]>)>,
+    pub(crate) leaves: Option<Vec<u8>>,
     pub(crate) charters: Vec<Vec<u8>>,
 }
 
 impl Realm {
     pub(crate) fn found() -> Realm {
         let (root, release, online) = (Pair::new("root-a"), Pair::new("release-a"), Pair::new("online-a"));
+        let log = Arc::new(LogPair::new("moon-log"));
         let role = |name, pair: &Pair| Role::new(name, 1, vec![pair.public.clone()]).unwrap();
         let draft = CharterDraft {
             realm: REALM.to_owned(),
@@ -142,7 +149,7 @@ impl Realm {
             root: role(RoleName::Root, &root),
             release: role(RoleName::Release, &release),
             online: role(RoleName::Online, &online),
-            log: Vec::new(),
+            log: vec![log.public.clone()],
         };
         let bytes = note::sign(&draft.text().unwrap(), &[&root]).unwrap();
         let fingerprint = charter::review(&bytes).unwrap().fingerprint;
@@ -152,6 +159,7 @@ impl Realm {
             root,
             release,
             online,
+            log,
             charter,
             key,
             last: None,
@@ -159,6 +167,11 @@ impl Realm {
             recipient: None,
             released: RefCell::default(),
         }
+    }
+
+    /// A log of this realm with nothing in it.
+    pub(crate) fn tree(&self) -> Tree {
+        Tree::new(Arc::clone(&self.log))
     }
 
     /// A full bundle under the next number.
@@ -239,10 +252,8 @@ impl Realm {
         if let Some(status) = &plan.status {
             writer = writer.status(status).unwrap();
         }
-        if let Some((first, hashes)) = &plan.leaves {
-            let mut component = Vec::new();
-            push_run(&mut component, &Run { shard: SITE, first: *first, proof: &[], hashes }).unwrap();
-            writer = writer.leaves(component);
+        if let Some(component) = &plan.leaves {
+            writer = writer.leaves(component.clone());
         }
         if let (Some(parcels), Some(recipient)) = (&plan.parcels, &self.recipient) {
             writer = writer.parcels(seal(recipient, plan.seq, parcels));
@@ -377,7 +388,7 @@ impl Far {
         Gate::open(&self.config).unwrap()
     }
 
-    pub(crate) fn trust_state(&self) -> std::sync::Arc<TrustState> {
+    pub(crate) fn trust_state(&self) -> Arc<TrustState> {
         self.gate().trust().unwrap()
     }
 
