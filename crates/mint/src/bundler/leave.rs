@@ -32,10 +32,11 @@ impl Leave {
         charter: &Charter,
         (kind, seq): (Kind, u64),
     ) -> Result<Writer, BundleFault> {
-        if let Some(note) = self.fence.as_deref().filter(|_| kind == Kind::Full) {
-            if self.covers(charter, note, seq) {
-                writer = writer.fence(note)?;
-            }
+        if let Some(note) = self.fence.as_deref()
+            && kind == Kind::Full
+            && self.covers(charter, note, seq)
+        {
+            writer = writer.fence(note)?;
         }
         // What former release people signed would condemn the bundle; gates that missed it need a new one.
         match self.pardon.as_deref() {
