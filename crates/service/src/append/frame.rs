@@ -25,6 +25,8 @@ use crate::lock::{self, LockFault};
 const MAGIC: [u8; 4] = *b"FSB1";
 const HEADER_BYTES: usize = 28;
 pub(super) const CHECK_BYTES: usize = 16;
+/// What stands before each record of a frame: its length.
+const LENGTH_BYTES: usize = 4;
 /// The longest payload written: a full queue and the length of each of its records.
 const PAYLOAD_BYTES_MAX: usize = QUEUE_BYTES_MAX + super::RECORD_BYTES_MAX + 4 * QUEUE_RECORDS_MAX;
 /// How long opening waits for another process that is about to end.
@@ -285,6 +287,30 @@ fn lengths(header: &[u8; HEADER_BYTES]) -> Option<(usize, u64)> {
 fn split_record(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = rest.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+}
+
+/// Where the first record of the frame at `offset` lies.
+pub(super) fn first_record(offset: u64) -> u64 {
+    offset + HEADER_BYTES as u64
+}
+
+/// Where the record behind the one at `offset` lies.
+pub(super) fn behind(offset: u64, record: &[u8]) -> u64 {
+    offset + (LENGTH_BYTES + record.len()) as u64
+}
+
+/// The bytes at a record's place; `None` where no record can be so long.
+pub(super) fn read_record(mut file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; LENGTH_BYTES];
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > super::RECORD_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut record = vec![0; length];
+    file.read_exact(&mut record)?;
+    Ok(Some(record))
 }
 
 /// Decides whether the bad frame at `offset` was torn by a crash or damaged later.

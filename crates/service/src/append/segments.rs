@@ -40,12 +40,12 @@ pub struct Segments {
     bytes_max: u64,
 }
 
-/// Where a frame lies: in which file, named by its first record, and where in it.
+/// Where a record lies: in which file, named by its first record, and where in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// The file's first record.
+    /// The number of the file's first record.
     pub segment: u64,
-    /// The frame's first byte.
+    /// Where in the file the record's length stands, with the record behind it.
     pub offset: u64,
 }
 
@@ -138,7 +138,7 @@ impl Segments {
         Ok(recovery)
     }
 
-    /// Shows what stands behind `cursor`, with the place of each record's frame, and where to go on the next
+    /// Shows what stands behind `cursor`, with the place of each record, and where to go on the next
     /// time; `None` where the log is no longer the one that the cursor has read: then all must be read again.
     /// What is not whole at the end is left for later.
     ///
@@ -170,29 +170,23 @@ impl Segments {
         }
     }
 
-    /// Shows the records of the frame at `place`, the first of which has the number `first`; `false` where no
-    /// whole frame lies there.
+    /// The bytes at `place`, if it can be one: whether they are the record looked for is for the caller to
+    /// see, since a file may have been rewritten.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn read_at(
-        &self,
-        place: Place,
-        first: u64,
-        mut each: impl FnMut(Record<'_>),
-    ) -> Result<bool, LogFault> {
+    pub fn read_at(&self, place: Place) -> Result<Option<Vec<u8>>, LogFault> {
         let path = self.path(place.segment);
-        let fail = |source| failed("read", &path, source);
-        let file = File::open(&path).map_err(fail)?;
-        let (mut reader, mut payload) = (&file, Vec::new());
-        reader.seek(SeekFrom::Start(place.offset)).map_err(fail)?;
-        let frame = frame::read_frame(&mut reader, place.offset, &mut payload).map_err(fail)?;
-        Ok(frame.is_some_and(|frame| frame::show(&frame, &payload, first, &mut each).is_some()))
+        let file = File::open(&path).map_err(|source| failed("read", &path, source))?;
+        match frame::read_record(&file, place.offset) {
+            Err(fault) if fault.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            read => Ok(read.map_err(|source| failed("read", &path, source))?),
+        }
     }
 
     /// Rewrites the files that hold the records `numbers`, each in one step, with what `replace` makes of
-    /// these records; all others stay as they are. `placed` hears where each new frame lies and which record
-    /// it begins with. `group` is who writes this log: only it may rewrite.
+    /// these records; all others stay as they are. `placed` hears where each record of these files lies now.
+    /// `group` is who writes this log: only it may rewrite.
     ///
     /// # Errors
     /// A file could not be read or written; then it stands as it was.
@@ -277,10 +271,14 @@ impl Segments {
         reader.seek(SeekFrom::Start(at.offset)).map_err(fail)?;
         let mut payload = Vec::new();
         while let Some(frame) = frame::read_frame(&mut reader, at.offset, &mut payload).map_err(fail)? {
-            let place = Place { segment: at.segment, offset: at.offset };
-            let damaged = || LogFault::Damaged { path: path.clone(), offset: place.offset };
-            frame::show(&frame, &payload, at.number, &mut |record| each(place, record))
-                .ok_or_else(damaged)?;
+            let (segment, mut offset) = (at.segment, frame::first_record(at.offset));
+            let damaged = || LogFault::Damaged { path: path.clone(), offset: at.offset };
+            let mut show = |record: Record<'_>| {
+                let place = Place { segment, offset };
+                offset = frame::behind(offset, record.bytes);
+                each(place, record);
+            };
+            frame::show(&frame, &payload, at.number, &mut show).ok_or_else(damaged)?;
             *at = Cursor {
                 number: at.number + frame.records,
                 segment: at.segment,
@@ -307,11 +305,15 @@ impl Segments {
         let mut rest = records.as_slice();
         while !rest.is_empty() {
             let (batch, behind) = rest.split_at(batch_length(rest));
-            placed(Place { segment: first, offset: frames.offset }, number);
+            let mut offset = frame::first_record(frames.offset);
+            for record in batch {
+                placed(Place { segment: first, offset }, number);
+                offset = frame::behind(offset, record);
+                number += 1;
+            }
             out.clear();
             frames.frame(batch, &mut out);
             staged.write_all(&out).map_err(|source| failed("write", &path, source))?;
-            number += batch.len() as u64;
             rest = behind;
         }
         Ok(staged.commit()?)

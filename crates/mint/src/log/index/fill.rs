@@ -66,7 +66,7 @@ impl Index {
             }
             self.log.remove_torn()?;
             let mut places = Vec::new();
-            let placed = |place, first| places.push((place, first));
+            let placed = |place, number| places.push((place, number));
             self.log.rewrite(group, numbers, &mut replace, placed)?;
             replace_places(&transaction, &places)?;
             forget_names(&transaction, numbers)?;
@@ -128,13 +128,13 @@ fn follow_on(transaction: &Transaction<'_>, log: &Segments) -> Result<(), IndexF
 
 /// Forgets everything, so that the log is read from its beginning.
 fn begin_anew(transaction: &Connection) -> Result<(), IndexFault> {
-    transaction.execute_batch("DELETE FROM leaf; DELETE FROM frame; DELETE FROM shard")?;
+    transaction.execute_batch("DELETE FROM leaf; DELETE FROM shard")?;
     transaction.execute("UPDATE state SET cursor = ?1", [Cursor::default().to_bytes()])?;
     set_erasure(transaction, Erasure::Unswept)
 }
 
 fn fill(transaction: &Transaction<'_>, log: &Segments, cursor: Cursor) -> Result<Option<Cursor>, IndexFault> {
-    let mut filling = Filling { transaction, shards: HashMap::new(), frame: None };
+    let mut filling = Filling { transaction, shards: HashMap::new() };
     let mut fault = None;
     let next = log.follow(cursor, |place, record| {
         if fault.is_none() {
@@ -148,16 +148,12 @@ fn fill(transaction: &Transaction<'_>, log: &Segments, cursor: Cursor) -> Result
 struct Filling<'t> {
     transaction: &'t Transaction<'t>,
     shards: HashMap<String, i64>,
-    frame: Option<Place>,
 }
 
 impl Filling<'_> {
     fn add(&mut self, place: Place, bytes: append::Record<'_>) -> Result<(), IndexFault> {
         let number = bytes.number;
         let record = Record::parse(bytes.bytes).map_err(|fault| IndexFault::Record { number, fault })?;
-        if self.frame.replace(place) != Some(place) {
-            insert_frame(self.transaction, place, number)?;
-        }
         let shard = self.shard(&record.shard)?;
         let (subject, requester) = match &record.entry {
             Entry::Token(token) => (Some(key_of(&token.subject)), Some(key_of(&token.requester))),
@@ -165,10 +161,19 @@ impl Filling<'_> {
         };
         self.transaction
             .prepare_cached(
-                "INSERT INTO leaf (number, shard, position, at, subject, requester)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO leaf (number, shard, position, at, segment, offset, subject, requester)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
-            .execute((signed(number), shard, signed(record.index), signed(record.at), subject, requester))?;
+            .execute(rusqlite::params![
+                signed(number),
+                shard,
+                signed(record.index),
+                signed(record.at),
+                signed(place.segment),
+                signed(place.offset),
+                subject,
+                requester,
+            ])?;
         Ok(())
     }
 
@@ -184,19 +189,12 @@ impl Filling<'_> {
     }
 }
 
-fn insert_frame(transaction: &Connection, place: Place, first: u64) -> Result<(), IndexFault> {
-    let mut statement =
-        transaction.prepare_cached("INSERT INTO frame (first, segment, offset) VALUES (?1, ?2, ?3)")?;
-    statement.execute([signed(first), signed(place.segment), signed(place.offset)])?;
-    Ok(())
-}
-
 fn replace_places(transaction: &Connection, places: &[(Place, u64)]) -> Result<(), IndexFault> {
-    let segments: BTreeSet<u64> = places.iter().map(|(place, _)| place.segment).collect();
-    for segment in segments {
-        transaction.execute("DELETE FROM frame WHERE segment = ?1", [signed(segment)])?;
+    let mut statement = transaction.prepare("UPDATE leaf SET segment = ?2, offset = ?3 WHERE number = ?1")?;
+    for (place, number) in places {
+        statement.execute([signed(*number), signed(place.segment), signed(place.offset)])?;
     }
-    places.iter().try_for_each(|(place, first)| insert_frame(transaction, *place, *first))
+    Ok(())
 }
 
 fn forget_names(transaction: &Connection, numbers: &BTreeSet<u64>) -> Result<(), IndexFault> {

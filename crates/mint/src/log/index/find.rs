@@ -87,8 +87,8 @@ impl Index {
             let found = self.with(|connection| {
                 // One picture of numbers and places, whatever is rewritten meanwhile.
                 let transaction = connection.transaction()?;
-                let numbers = numbers(&transaction, query, limit)?;
-                read(&transaction, &self.log, &numbers)
+                let rows = rows(&transaction, query, limit)?;
+                rows.iter().map(|row| row.read(&self.log)).collect::<Result<Option<Vec<_>>, _>>()
             })?;
             if let Some(mut found) = found {
                 found.retain(|found| query.matches(&found.record));
@@ -112,52 +112,39 @@ impl Index {
     }
 }
 
-fn numbers(connection: &Connection, query: &Query, limit: u64) -> Result<Vec<u64>, IndexFault> {
+/// What the index knows of a record.
+struct Row {
+    number: u64,
+    place: Place,
+    shard: String,
+    index: u64,
+}
+
+fn rows(connection: &Connection, query: &Query, limit: u64) -> Result<Vec<Row>, IndexFault> {
     let Some((clause, mut values)) = query.clause(connection)? else { return Ok(Vec::new()) };
     values.push(Value::Integer(signed(limit)));
-    let sql = format!("SELECT number FROM leaf WHERE {clause} ORDER BY at DESC, number DESC LIMIT ?");
+    let sql = format!(
+        "SELECT number, segment, offset, name, position FROM leaf JOIN shard ON id = shard
+         WHERE {clause} ORDER BY at DESC, number DESC LIMIT ?"
+    );
     let mut statement = connection.prepare(&sql)?;
-    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0).map(unsigned))?;
+    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+        Ok(Row {
+            number: unsigned(row.get(0)?),
+            place: Place { segment: unsigned(row.get(1)?), offset: unsigned(row.get(2)?) },
+            shard: row.get(3)?,
+            index: unsigned(row.get(4)?),
+        })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The records with these numbers, in their order; `None` where the log is not as the index has it.
-fn read(connection: &Connection, log: &Segments, numbers: &[u64]) -> Result<Option<Vec<Found>>, IndexFault> {
-    let mut frame = Frame::default();
-    let mut found = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        if frame.record(*number).is_none() {
-            let Some((place, first)) = place(connection, *number)? else { return Ok(None) };
-            frame = Frame { first, records: Vec::new() };
-            log.read_at(place, first, |record| frame.records.push(record.bytes.to_vec()))?;
-        }
-        let Some(bytes) = frame.record(*number) else { return Ok(None) };
-        let fault = |fault| IndexFault::Record { number: *number, fault };
-        found.push(Found { number: *number, record: Record::parse(bytes).map_err(fault)? });
+impl Row {
+    /// The record as the log has it; `None` where the log is not as the index has it.
+    fn read(&self, log: &Segments) -> Result<Option<Found>, IndexFault> {
+        let bytes = log.read_at(self.place)?;
+        let record = bytes.and_then(|bytes| Record::parse(&bytes).ok());
+        let record = record.filter(|found| found.shard == self.shard && found.index == self.index);
+        Ok(record.map(|record| Found { number: self.number, record }))
     }
-    Ok(Some(found))
-}
-
-/// The frame that was read last: what was issued together is often asked for together.
-#[derive(Default)]
-struct Frame {
-    first: u64,
-    records: Vec<Vec<u8>>,
-}
-
-impl Frame {
-    fn record(&self, number: u64) -> Option<&[u8]> {
-        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.records.get(place).map(Vec::as_slice)
-    }
-}
-
-fn place(connection: &Connection, number: u64) -> Result<Option<(Place, u64)>, IndexFault> {
-    let holds = "SELECT first, segment, offset FROM frame WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
-    let mut statement = connection.prepare_cached(holds)?;
-    let row = statement.query_row([signed(number)], |row| {
-        let (segment, offset) = (unsigned(row.get(1)?), unsigned(row.get(2)?));
-        Ok((Place { segment, offset }, unsigned(row.get(0)?)))
-    });
-    Ok(row.optional()?)
 }

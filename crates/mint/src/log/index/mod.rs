@@ -38,9 +38,9 @@ const SCHEMA: &str = "
         erasure INTEGER NOT NULL) STRICT;
     INSERT INTO state (one, cursor, erasure) VALUES (1, x'', 0);
     CREATE TABLE shard (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
-    CREATE TABLE frame (first INTEGER PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL) STRICT;
     CREATE TABLE leaf (number INTEGER PRIMARY KEY, shard INTEGER NOT NULL, position INTEGER NOT NULL,
-        at INTEGER NOT NULL, subject INTEGER, requester INTEGER) STRICT;
+        at INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL, subject INTEGER,
+        requester INTEGER) STRICT;
     CREATE UNIQUE INDEX leaf_by_position ON leaf (shard, position);
     CREATE INDEX leaf_by_time ON leaf (at);
     CREATE INDEX leaf_by_subject ON leaf (subject, at) WHERE subject IS NOT NULL;

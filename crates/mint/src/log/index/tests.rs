@@ -114,7 +114,7 @@ fn an_index_that_is_lost_broken_or_stale_is_built_anew() {
     // As a redaction leaves it that was ended by a crash after files were rewritten.
     let ground = Ground::filled();
     ground.index.catch_up().unwrap();
-    let wreck = "UPDATE frame SET offset = offset + 1; UPDATE state SET erasure = 1";
+    let wreck = "UPDATE leaf SET offset = offset + 1; UPDATE state SET erasure = 1";
     ground.index.connection().execute_batch(wreck).unwrap();
     assert_eq!(ground.find(&of_subject("ada")), ["plant7-2", "plant7-0"]);
 }
