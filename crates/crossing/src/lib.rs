@@ -6,7 +6,7 @@
 //!                       │
 //!         keys  policy  fence  pardon                  what release people sign
 //!         status  leaves  parcels (seal)               what the online key signs, through the manifest
-//!         checkpoint  staple                           what the log key signs
+//!         checkpoint  staple                           what the log key signs, and witnesses after it (cosignature)
 //!                       │
 //!         manifest ── bundle ── acceptance             one numbered file, and whether it may be applied
 //!                       evidence                       what both sides hand to auditors of it all
@@ -20,6 +20,7 @@ pub mod acceptance;
 pub mod bundle;
 pub mod charter;
 pub mod checkpoint;
+pub mod cosignature;
 pub mod digest;
 pub mod document;
 pub mod evidence;

@@ -141,6 +141,20 @@ pub enum NoteFault {
     },
 }
 
+/// The note with these lines added; one that stands there already stays once.
+pub(crate) fn with_lines(note: &Note<'_>, added: &[&SignatureLine<'_>]) -> Vec<u8> {
+    let replaced = |line: &&SignatureLine<'_>| {
+        added.iter().any(|new| new.name == line.name && new.key_id == line.key_id)
+    };
+    let kept = note.signatures.iter().filter(|line| !replaced(line));
+    let mut out = format!("{}\n", note.text);
+    for line in kept.chain(added.iter().copied()) {
+        out.push_str(line.line);
+        out.push('\n');
+    }
+    out.into_bytes()
+}
+
 /// A note with one signature line.
 pub(crate) fn with_line(text: &str, name: &str, key_id: [u8; 4], signature: &[u8]) -> Vec<u8> {
     let mut out = format!("{text}\n");

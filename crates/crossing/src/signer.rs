@@ -17,7 +17,7 @@ use crate::text::{NAME_BYTES_MAX, base64_decode, base64_encode, check_name};
 const SIGNER_LINE_BYTES_MAX: usize = 4 << 10;
 
 /// C2SP signature type of Ed25519.
-const TYPE_ED25519: &[u8] = &[0x01];
+pub(crate) const TYPE_ED25519: &[u8] = &[0x01];
 
 /// Whoever can sign as one signer: a key file opened by its passphrase, a token over PKCS#11, a test.
 pub trait Signer {
@@ -298,9 +298,7 @@ impl LogKey {
 
 impl fmt::Display for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = hex(&self.key_id());
-        let key = base64_encode(&[TYPE_ED25519, &self.ed25519].concat());
-        write!(f, "{}+{id}+{key}", self.name)
+        f.write_str(&verifier_key(&self.name, TYPE_ED25519, &self.ed25519))
     }
 }
 
@@ -322,17 +320,9 @@ impl FromStr for LogKey {
     type Err = Refusal;
 
     fn from_str(line: &str) -> Result<LogKey, Refusal> {
-        let malformed = || Refusal::new(Code::Malformed, "not a log's verifier key");
-        let parts: Vec<&str> = line.splitn(3, '+').collect();
-        let [name, id, key] = parts[..] else { return Err(malformed()) };
-        let typed = base64_decode(key).ok_or_else(malformed)?;
-        let ed25519 =
-            typed.strip_prefix(TYPE_ED25519).and_then(|k| k.try_into().ok()).ok_or_else(malformed)?;
-        let log = LogKey::new(name, ed25519)?;
-        if unhex(id) != Some(key_id(name, TYPE_ED25519, &ed25519)) {
-            return Err(malformed());
-        }
-        Ok(log)
+        let (name, ed25519) = read_verifier_key(line, TYPE_ED25519)
+            .ok_or_else(|| Refusal::new(Code::Malformed, "not a log's verifier key"))?;
+        LogKey::new(name, ed25519)
     }
 }
 
@@ -348,19 +338,34 @@ impl<'de> Deserialize<'de> for LogKey {
     }
 }
 
+/// A C2SP verifier key: `<name>+<key id in hex>+<base64 of type and key>`.
+pub(crate) fn verifier_key(name: &str, note_type: &[u8], ed25519: &[u8; 32]) -> String {
+    let id = hex(&key_id(name, note_type, ed25519));
+    format!("{name}+{id}+{}", base64_encode(&[note_type, ed25519].concat()))
+}
+
+/// Reads [`verifier_key`]; `None` where it is of another type, or its id another's.
+pub(crate) fn read_verifier_key<'l>(line: &'l str, note_type: &[u8]) -> Option<(&'l str, [u8; 32])> {
+    let parts: Vec<&str> = line.splitn(3, '+').collect();
+    let [name, id, key] = parts[..] else { return None };
+    let typed = base64_decode(key)?;
+    let ed25519: [u8; 32] = typed.strip_prefix(note_type)?.try_into().ok()?;
+    (unhex(id) == Some(key_id(name, note_type, &ed25519))).then_some((name, ed25519))
+}
+
 /// C2SP: the first four bytes of SHA-256(name ‖ newline ‖ type ‖ public key).
-fn key_id(name: &str, note_type: &[u8], key: &[u8]) -> [u8; 4] {
+pub(crate) fn key_id(name: &str, note_type: &[u8], key: &[u8]) -> [u8; 4] {
     let whole = Digest::of(&[name.as_bytes(), b"\n", note_type, key].concat());
     let [a, b, c, d, ..] = *whole.as_bytes();
     [a, b, c, d]
 }
 
-fn parse_ed25519(key: &[u8; 32]) -> Option<ParsedPublicKey> {
+pub(crate) fn parse_ed25519(key: &[u8; 32]) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(&ED25519, key).ok()
 }
 
 /// bundle.md §3.4: a signer's name is printable ASCII without space and plus, at most 64 bytes.
-fn check_signer_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn check_signer_name(name: &str) -> Result<(), Refusal> {
     let legal = |b: u8| b.is_ascii_graphic() && b != b'+';
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(legal) {
         return Err(Refusal::new(Code::Malformed, "a signer's name"));

@@ -9,6 +9,8 @@ mod charters;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod cosignatures;
+#[cfg(test)]
 #[path = "../../../../fuzz/src/crossing.rs"]
 mod fuzz_targets;
 #[cfg(test)]
