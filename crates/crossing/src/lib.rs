@@ -52,7 +52,7 @@ pub use digest::Digest;
 pub use fence::FenceDocument;
 pub use fingerprint::{ExpectedFingerprint, Fingerprint};
 pub use keys::KeysDocument;
-pub use manifest::{Base, ComponentEntry, ComponentType, Kind, Manifest};
+pub use manifest::{Base, ComponentEntry, ComponentType, JournalHead, Kind, Manifest};
 pub use note::{Note, NoteFault};
 pub use pack::{Draft, PackFault, Packed, Writer};
 pub use parcels::{Claim, Parcel};

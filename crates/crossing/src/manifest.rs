@@ -15,6 +15,9 @@ pub const MANIFEST_BYTES_MAX: usize = 64 << 10;
 /// Most components of one bundle.
 pub const COMPONENTS_MAX: usize = 16;
 
+/// Most journal heads of one manifest.
+pub const JOURNALS_MAX: usize = 16;
+
 /// Largest bundle.
 pub const BUNDLE_BYTES_MAX: usize = 256 << 20;
 
@@ -43,8 +46,37 @@ pub struct Manifest {
     pub not_after: u64,
     /// When the next one is due, Unix seconds.
     pub next_by: u64,
+    /// Where the mint's journals stood when it was packed, so that nothing can be cut off them unseen.
+    pub journals: Vec<JournalHead>,
     /// What it carries, in the order of the file.
     pub components: Vec<ComponentEntry>,
+}
+
+/// How far a journal had come, told to somebody who keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalHead {
+    /// The journal's name.
+    pub name: String,
+    /// How many lines it had.
+    pub lines: u64,
+    /// The hash of the last one.
+    pub head: Digest,
+}
+
+/// Heads as they may cross: few, each of another journal.
+pub(crate) fn check_journals(heads: &[JournalHead]) -> Result<(), Refusal> {
+    if heads.len() > JOURNALS_MAX {
+        return Err(Refusal::new(Code::TooLarge, format!("more than {JOURNALS_MAX} journal heads")));
+    }
+    for (place, head) in heads.iter().enumerate() {
+        check_name("journal", &head.name)?;
+        check_integer("number of lines of a journal", head.lines)?;
+        if head.lines == 0 || heads[..place].iter().any(|other| other.name == head.name) {
+            return Err(Refusal::new(Code::Malformed, "a journal without lines, or named twice"));
+        }
+    }
+    Ok(())
 }
 
 /// What a bundle is.
@@ -206,6 +238,7 @@ impl Manifest {
             return malformed("times that are not in order: issued_at, next_by, not_after");
         }
         self.check_base()?;
+        check_journals(&self.journals)?;
         self.check_components()
     }
 
@@ -272,6 +305,8 @@ struct ManifestText {
     issued_at: u64,
     not_after: u64,
     next_by: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    journals: Vec<JournalHead>,
     components: Vec<EntryText>,
 }
 
@@ -304,6 +339,7 @@ impl From<Manifest> for ManifestText {
             issued_at: manifest.issued_at,
             not_after: manifest.not_after,
             next_by: manifest.next_by,
+            journals: manifest.journals,
             components: manifest.components.into_iter().map(entry).collect(),
         }
     }
@@ -329,6 +365,7 @@ impl TryFrom<ManifestText> for Manifest {
             issued_at: text.issued_at,
             not_after: text.not_after,
             next_by: text.next_by,
+            journals: text.journals,
             components: text.components.into_iter().map(EntryText::read).collect::<Result<_, _>>()?,
         })
     }

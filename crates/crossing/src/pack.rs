@@ -6,7 +6,7 @@ use crate::document::{Document, from_json, split};
 use crate::fence::FenceDocument;
 use crate::keys::KeysDocument;
 use crate::manifest::{
-    BUNDLE_BYTES_MAX, Base, ComponentEntry, ComponentType, Kind, MANIFEST_BYTES_MAX, Manifest,
+    BUNDLE_BYTES_MAX, Base, ComponentEntry, ComponentType, JournalHead, Kind, MANIFEST_BYTES_MAX, Manifest,
 };
 use crate::note::{self, Note, NoteFault};
 use crate::pardon::PardonDocument;
@@ -64,13 +64,20 @@ pub enum PackFault {
 #[derive(Debug, Clone)]
 pub struct Writer {
     draft: Draft,
+    journals: Vec<JournalHead>,
     parts: Vec<(ComponentType, u64, Vec<u8>)>,
 }
 
 impl Writer {
     /// Begins a bundle.
     pub fn new(draft: Draft) -> Writer {
-        Writer { draft, parts: Vec::new() }
+        Writer { draft, journals: Vec::new(), parts: Vec::new() }
+    }
+
+    /// Says where the mint's journals stand.
+    pub fn journals(mut self, heads: Vec<JournalHead>) -> Writer {
+        self.journals = heads;
+        self
     }
 
     /// Adds the charters that the site may not have seen, oldest first, the newest being of `version`.
@@ -172,6 +179,7 @@ impl Writer {
             issued_at: draft.issued_at,
             not_after: draft.not_after,
             next_by: draft.next_by,
+            journals: self.journals.clone(),
             components: self.parts.iter().map(entry).collect(),
         }
     }

@@ -12,9 +12,10 @@ use crate::Name;
 use crate::diary::Diary;
 use crate::lane::media::{MediaIn, MediaOut, folders};
 use crate::left::Left;
+use crate::medium::Medium;
 use crate::receive::{Again, Inbox, Receiving, receive_into};
 use crate::send::{Carried, Refused, Sending, folder_name, send_from};
-use crate::status::{Health, Medium, status};
+use crate::status::{self, Health, status};
 
 /// How many old files a medium keeps, so that a site that missed some crossings can bridge them.
 const KEEP_DEFAULT: u32 = 30;
@@ -76,6 +77,9 @@ pub struct SendArgs {
     #[arg(long, value_name = "N", default_value_t = KEEP_DEFAULT)]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     pub keep: u32,
+    /// What people call the medium, for the journal; by default the label of its file system.
+    #[arg(long, value_name = "LABEL")]
+    pub medium: Option<String>,
     /// The folder of the ferry's journal; by default one called `journal` near DIR, where it exists.
     #[arg(long, value_name = "DIR")]
     pub journal: Option<PathBuf>,
@@ -96,6 +100,9 @@ pub struct ReceiveArgs {
     /// Bring also what was brought before.
     #[arg(long)]
     pub again: bool,
+    /// What people call the medium, for the journal; by default the label of its file system.
+    #[arg(long, value_name = "LABEL")]
+    pub medium: Option<String>,
     /// The folder of the ferry's journal; by default one called `journal` near INBOX, where it exists.
     #[arg(long, value_name = "DIR")]
     pub journal: Option<PathBuf>,
@@ -122,7 +129,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 
 fn send(args: &SendArgs, output: Output) -> Result<(), Failure> {
     let folder = folder_name(&args.from)?;
-    let diary = open_diary(args.journal.as_deref(), &args.from)?;
+    let diary =
+        open_diary(args.journal.as_deref(), &args.from, Medium::of(&args.to, args.medium.as_deref()))?;
     let mut lane = MediaOut::open(&args.to, &folder).map_err(could_not)?;
     let sending = send_from(&args.from, &folder, args.keep as usize, &mut lane, &diary, time::now_unix())?;
     output.say(|| tell_sending(&sending), &sending)?;
@@ -131,7 +139,8 @@ fn send(args: &SendArgs, output: Output) -> Result<(), Failure> {
 
 fn receive(args: &ReceiveArgs, output: Output) -> Result<(), Failure> {
     let chosen = choose(&args.from, &args.folder)?;
-    let diary = open_diary(args.journal.as_deref(), &args.to)?;
+    let diary =
+        open_diary(args.journal.as_deref(), &args.to, Medium::of(&args.from, args.medium.as_deref()))?;
     let mut inbox = Inbox::open(&args.to)?;
     let again = if args.again { Again::Yes } else { Again::No };
     let mut all = Receiving::default();
@@ -185,8 +194,8 @@ fn choose(stick: &Path, asked: &[String]) -> Result<Vec<Name>, Failure> {
     asked.iter().map(find).collect()
 }
 
-fn open_diary(named: Option<&Path>, home: &Path) -> Result<Diary, Failure> {
-    let diary = Diary::open(named, home)?;
+fn open_diary(named: Option<&Path>, home: &Path, medium: Medium) -> Result<Diary, Failure> {
+    let diary = Diary::open(named, home, medium)?;
     if !diary.is_kept() {
         eprintln!(
             "farside: note: no journal folder near {}: this crossing is not written down",
@@ -227,7 +236,7 @@ fn tell_receiving(receiving: &Receiving) -> String {
     finish(lines)
 }
 
-fn tell_medium(medium: &Medium) -> String {
+fn tell_medium(medium: &status::Medium) -> String {
     let mut lines = Vec::new();
     for folder in &medium.folders {
         lines.push(format!("{}:", folder.name));

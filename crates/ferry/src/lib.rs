@@ -23,6 +23,7 @@ mod copy;
 mod diary;
 pub mod lane;
 mod left;
+mod medium;
 mod receive;
 mod send;
 mod status;

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::cargo::open_regular;
 use crate::copy::{CopyFault, copy, digest_of, read_back, short};
-use crate::diary::Diary;
+use crate::diary::{Diary, Ended};
 use crate::lane::media::clear_leftovers;
 use crate::lane::{Arrival, Content, In};
 use crate::left::Left;
@@ -122,6 +122,15 @@ pub(crate) fn receive_into(
             }
         }
     }
+    let ended = Ended {
+        direction: "in",
+        carried: receiving.carried.len(),
+        already: receiving.already.len(),
+        refused: receiving.refused.len(),
+        forgotten: 0,
+        stopped: receiving.stopped.as_deref(),
+    };
+    diary.end(now, lane.name(), folder, &ended)?;
     Ok(receiving)
 }
 

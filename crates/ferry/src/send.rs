@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cargo::entries;
-use crate::diary::Diary;
+use crate::diary::{Diary, Ended};
 use crate::lane::{Coming, Out, Put};
 use crate::left::Left;
 use crate::{Cargo, Name};
@@ -71,10 +71,34 @@ pub(crate) fn send_from(
     now: u64,
 ) -> Result<Sending, Failure> {
     let mut sending = Sending::default();
-    let files = plan(from, keep, &mut sending)?;
+    carry(from, folder, keep, (lane, diary), &mut sending, now)?;
+    for name in &sending.forgotten {
+        diary.write(now, "forgotten", lane.name(), folder.as_str(), &json!({"name": name}))?;
+    }
+    let ended = Ended {
+        direction: "out",
+        carried: sending.carried.len(),
+        already: sending.already.len(),
+        refused: sending.refused.len(),
+        forgotten: sending.forgotten.len(),
+        stopped: sending.stopped.as_deref(),
+    };
+    diary.end(now, lane.name(), folder.as_str(), &ended)?;
+    Ok(sending)
+}
+
+fn carry<L: Out>(
+    from: &Path,
+    folder: &Name,
+    keep: usize,
+    (lane, diary): (&mut L, &Diary),
+    sending: &mut Sending,
+    now: u64,
+) -> Result<(), Failure> {
+    let files = plan(from, keep, sending)?;
     for (at, file) in files.iter().enumerate() {
         let coming = &files[at..];
-        match put(lane, from, file, keep, coming, &mut sending) {
+        match put(lane, from, file, keep, coming, sending) {
             Ok((carried, Put::Carried)) => {
                 diary.write(now, "sent", lane.name(), folder.as_str(), &json!(carried))?;
                 sending.carried.push(carried);
@@ -86,14 +110,14 @@ pub(crate) fn send_from(
                 sending.refused.push(refused);
                 if left.ends_the_crossing() {
                     sending.stopped = Some(left.to_string());
-                    return Ok(sending);
+                    return Ok(());
                 }
             }
         }
     }
     // frame.md §2.5
-    forget(lane, keep, &[], &mut sending);
-    Ok(sending)
+    forget(lane, keep, &[], sending);
+    Ok(())
 }
 
 /// Sends, for callers that bring their own lane and keep no journal.

@@ -19,7 +19,7 @@ fn files_cross_bit_for_bit_and_only_once_and_both_sides_can_prove_it() {
     let world = World::new();
     let first = world.bundle(1, 70_000);
     world.bundle(2, 0);
-    world.send(&[]).expect(0).says("carried  dome-00000001.fbundle");
+    world.send(&["--medium", "red 7"]).expect(0).says("carried  dome-00000001.fbundle");
     world.receive(&[]).expect(0).says("carried  dome-00000002.fbundle");
     assert_eq!(names(&world.inbox()), ["dome-00000001.fbundle", "dome-00000002.fbundle"]);
     assert_eq!(fs::read(world.inbox().join("dome-00000001.fbundle")).unwrap(), fs::read(first).unwrap());
@@ -34,9 +34,18 @@ fn files_cross_bit_for_bit_and_only_once_and_both_sides_can_prove_it() {
     world.receive(&["--again"]).expect(0).says("carried  dome-00000001.fbundle");
     world.send(&[]).expect(0).says("2 already there");
 
-    for (side, lines) in [("near", 2), ("far", 3)] {
-        let summary = journal::verify(&world.path(side).join("journal/ferry.jsonl")).unwrap();
-        assert_eq!(summary.lines, lines, "{side}");
+    for (side, event, files, crossings) in [("near", "sent", 2, 2), ("far", "received", 3, 3)] {
+        let path = world.path(side).join("journal/ferry.jsonl");
+        assert_eq!(journal::verify(&path).unwrap().lines, files + crossings, "{side}");
+        let lines = fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count() as u64;
+        assert_eq!((of(event), of("crossing_ended")), (files, crossings), "{side}");
+        if side == "near" {
+            assert_eq!(lines[0]["medium"]["label"], "red 7");
+            assert_eq!(lines[2]["carried"], 2);
+        }
     }
 }
 

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use farside_crossing::{Charter, ExpectedFingerprint, RecipientPublic, charter};
-use farside_service::cli::Failure;
+use farside_service::cli::{Failure, operator};
 use farside_service::durable::{self, Mode};
 use farside_service::journal::Journal;
 use farside_service::lock::Exclusive;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::{self, Config};
 use crate::import::JOURNAL_NAME;
@@ -51,7 +51,7 @@ pub fn init(home: &Path, site: &str, doors: &Doors, now: u64) -> Result<(Config,
     // The configuration comes last: where it stands, everything stands.
     durable::write_new(&file, config::initial_text(site, doors).as_bytes(), Mode::Shared)?;
     let made = Config::load(&file)?;
-    record(&made, "gate_made", &json!({"site": site, "recipient": public.key_id(), "now": now}))?;
+    record(&made, now, "gate_made", json!({"site": site, "recipient": public.key_id()}))?;
     Ok((made, public))
 }
 
@@ -102,9 +102,10 @@ pub fn trust(
     }
     record(
         config,
+        now,
         "charter_trusted",
-        &json!({"realm": believed.realm(), "version": believed.version(),
-                "fingerprint": believed.fingerprint().hex(), "now": now}),
+        json!({"realm": believed.realm(), "version": believed.version(),
+                "fingerprint": believed.fingerprint().hex()}),
     )?;
     store.write(|tx| {
         store::add_charter(tx, believed.version(), believed.bytes(), now)?;
@@ -118,9 +119,10 @@ pub(crate) fn refused(refusal: farside_crossing::Refusal) -> Failure {
     Failure::refused(format!("{}: {refusal}", refusal.code().as_str())).hint(refusal.cure())
 }
 
-fn record(config: &Config, event: &str, fields: &serde_json::Value) -> Result<(), Failure> {
+fn record(config: &Config, now: u64, event: &str, mut members: Value) -> Result<(), Failure> {
     let (journal, _) = Journal::open(&config.journal(), JOURNAL_NAME)?;
-    journal.record(event, fields.clone())?.wait()?;
+    members["by"] = operator().into();
+    journal.record_at(now, event, members)?.wait()?;
     Ok(())
 }
 

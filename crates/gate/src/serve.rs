@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farside_service::cli::{Failure, OrFailure};
+use farside_service::cli::{Failure, OrFailure, operator};
 use farside_service::journal::Journal;
 use farside_service::time::now_unix;
 use farside_service::web::{self, Server, Shutdown};
@@ -46,9 +46,11 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
         None => None,
     };
     let doors = Arc::new(Doors::new(gate.clone(), journal, &config.introspection_clients, now_unix));
-    doors.write_down("started", now_unix(), json!({"site": config.site})).await.map_err(|refusal| {
-        Failure::could_not(format!("write to the journal: {refusal}")).hint(refusal.cure().to_owned())
-    })?;
+    doors.write_down("started", now_unix(), json!({"by": operator(), "site": config.site})).await.map_err(
+        |refusal| {
+            Failure::could_not(format!("write to the journal: {refusal}")).hint(refusal.cure().to_owned())
+        },
+    )?;
     let address = server.local_addr().map(|address| address.to_string()).unwrap_or_default();
     tracing::info!(address, site = config.site, "the doors are open");
 
@@ -59,7 +61,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     shutdown.trigger();
     let watched = watching.await.or_could_not(|| "watch the inbox".to_owned());
     let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
-    if doors.write_down("stopped", now_unix(), json!({})).await.is_err() {
+    if doors.write_down("stopped", now_unix(), json!({"by": operator()})).await.is_err() {
         tracing::error!("the end could not be written to the journal");
     }
     served.and(watched).and(administered)

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use farside_service::cli::Failure;
+use farside_service::cli::{Failure, operator};
 use farside_service::durable::{self, Mode};
 use farside_service::journal::Journal;
 use farside_service::lock::Exclusive;
@@ -112,7 +112,8 @@ pub struct Diary {
 
 impl Diary {
     /// Records an act and waits until the record is on disk.
-    pub fn record(&self, event: &str, members: Value) -> Result<(), Failure> {
+    pub fn record(&self, event: &str, mut members: Value) -> Result<(), Failure> {
+        members["by"] = operator().into();
         let ticket = self.journal.record(event, members)?;
         ticket.wait()?;
         Ok(())

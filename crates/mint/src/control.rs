@@ -38,6 +38,8 @@ pub enum Command {
         site: String,
         /// Its kind.
         kind: Kind,
+        /// Who gives the order, for the journal.
+        operator: String,
     },
     /// Redact records of the log.
     RedactLog {

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use farside_crossing::manifest::Kind;
 use farside_service::cli::Failure;
-use farside_service::time::now_unix;
+use farside_service::journal::Journal;
+use farside_service::time::{now_unix, rfc3339};
 use farside_service::web::{Shutdown, WebFault};
+use serde_json::{Value, json};
 
-use crate::bundler::{self, Made};
+use crate::bundler::{self, Books, Made};
 use crate::config::Mint;
 use crate::control::{self, Command, IssuedToken, Reply, TokenOrder};
 use crate::issue::{IssueFault, Issuer, SignedToken};
@@ -23,6 +25,15 @@ use crate::store::Site;
 
 /// How often the cadence looks for what is due.
 const CADENCE_TICK: Duration = Duration::from_secs(1);
+
+/// The journal of whoever holds the log.
+const JOURNAL_NAME: &str = "mint";
+
+/// Who orders the bundles that are due.
+const CADENCE: &str = "cadence";
+
+/// How often it is written down how much was issued.
+const ISSUING_SECONDS: u64 = 60;
 
 /// How long after a bundle could not be made it is tried again.
 const RETRY_SECONDS: u64 = 60;
@@ -37,17 +48,34 @@ pub struct Desk {
     online: OnceLock<PairSigner>,
     /// When this desk was opened: the cadence of a site without bundles begins there.
     opened_at: u64,
+    /// What this mint does, for auditors; commands keep their own beside it.
+    journal: Journal,
+    /// Owns since when the tally's sums have gathered.
+    told_at: Mutex<u64>,
     /// Owns when a bundle was last tried for each site, so that a failure is not repeated every second.
-    tried: Mutex<HashMap<String, u64>>,
+    tried: Mutex<HashMap<String, Tried>>,
     /// How many of the log's records its index has seen.
     indexed: AtomicU64,
+}
+
+/// The newest attempt at a site's bundle by the cadence.
+#[derive(Debug, Default)]
+struct Tried {
+    at: u64,
+    /// Why there was none; it stands in the journal once, however often it is tried again.
+    failed: Option<String>,
 }
 
 /// Has a command carried out: by the mint that runs, else here and now, with the log held for that long.
 pub fn carry_out(mint: &Mint, command: &Command, now: u64) -> Result<Reply, Failure> {
     match control::call(&mint.home.socket(), command)? {
         Some(reply) => reply.success(),
-        None => Desk::open(mint, now)?.0.carry_out(command, now),
+        None => {
+            let (desk, _recovered) = Desk::open(mint, now)?;
+            let reply = desk.carry_out(command, now)?;
+            desk.tell_issuing(now)?;
+            Ok(reply)
+        }
     }
 }
 
@@ -57,9 +85,39 @@ impl Desk {
         let passphrase = Arc::new(mint.passphrase()?);
         let store = Arc::new(mint.store()?);
         let (issuer, recovered) = Issuer::open(mint, store, Arc::clone(&passphrase), now)?;
+        let (journal, _) = Journal::open(&mint.home.journal(), JOURNAL_NAME)?;
         let (mint, issuer) = (mint.clone(), Arc::new(issuer));
-        let (online, tried, indexed) = (OnceLock::new(), Mutex::default(), AtomicU64::new(0));
-        Ok((Desk { mint, issuer, passphrase, online, opened_at: now, tried, indexed }, recovered))
+        let desk = Desk {
+            mint,
+            issuer,
+            passphrase,
+            online: OnceLock::new(),
+            opened_at: now,
+            journal,
+            told_at: Mutex::new(now),
+            tried: Mutex::default(),
+            indexed: AtomicU64::new(0),
+        };
+        Ok((desk, recovered))
+    }
+
+    /// Writes an act down; returns once that is durable.
+    // journal.md §6.1
+    pub fn record(&self, event: &str, members: Value) -> Result<(), Failure> {
+        Ok(self.journal.record(event, members)?.wait()?)
+    }
+
+    /// Whether acts can be written down.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Writes down how much was issued and refused since this was done last.
+    pub fn tell_issuing(&self, now: u64) -> Result<(), Failure> {
+        let since = std::mem::replace(&mut *lock(&self.told_at), now);
+        let Some(mut sums) = self.issuer.tally().take() else { return Ok(()) };
+        sums["since"] = json!(rfc3339(since));
+        self.record("issuing", sums)
     }
 
     /// Who issues.
@@ -71,7 +129,13 @@ impl Desk {
     pub fn carry_out(&self, command: &Command, now: u64) -> Result<Reply, Failure> {
         match command {
             Command::IssueToken(order) => self.issue(order, now),
-            Command::MakeBundle { site, kind } => Ok(Reply::Bundle(self.make_bundle(site, *kind, now)?)),
+            Command::MakeBundle { site, kind, operator } => {
+                let made = self.make_bundle(site, *kind, operator, now);
+                if let Err(failure) = &made {
+                    self.not_made(operator, site, *kind, failure)?;
+                }
+                Ok(Reply::Bundle(made?))
+            }
             Command::RedactLog { query } => {
                 let index = Index::open(&self.mint.home.log())?;
                 Ok(Reply::Redacted(self.issuer.log().redact(&index, query, now)?))
@@ -107,6 +171,11 @@ impl Desk {
                 .for_each(|site| self.make_due_bundle(site, now)),
             Err(fault) => tracing::error!(%fault, "the directory cannot be read"),
         }
+        if now >= lock(&self.told_at).saturating_add(ISSUING_SECONDS)
+            && let Err(fault) = self.tell_issuing(now)
+        {
+            tracing::error!(%fault, "what was issued cannot be written to the journal");
+        }
     }
 
     // Opened afresh each time: whoever removes the index may do so at any time.
@@ -122,22 +191,40 @@ impl Desk {
 
     fn is_due(&self, site: &Site, now: u64) -> bool {
         let last = site.last_bundle.map_or(self.opened_at, |bundle| bundle.issued_at);
-        let tried = self.tried().get(&site.name).copied().unwrap_or(0);
+        let tried = lock(&self.tried).get(&site.name).map_or(0, |tried| tried.at);
         now >= last.saturating_add(site.terms.every_seconds) && now >= tried.saturating_add(RETRY_SECONDS)
     }
 
     fn make_due_bundle(&self, site: &Site, now: u64) {
-        self.tried().insert(site.name.clone(), now);
-        match self.make_bundle(&site.name, Kind::Full, now) {
+        let made = self.make_bundle(&site.name, Kind::Full, CADENCE, now);
+        let failed = made.as_ref().err().map(Failure::to_string);
+        let before = lock(&self.tried).insert(site.name.clone(), Tried { at: now, failed: failed.clone() });
+        match made {
             Ok(made) => tracing::info!(site = made.site, seq = made.seq, "a bundle lies in the outbox"),
-            Err(failure) => tracing::error!(site = site.name, reason = %failure, "no bundle was made"),
+            Err(failure) => {
+                tracing::error!(site = site.name, reason = %failure, "no bundle was made");
+                let news = before.is_none_or(|before| before.failed != failed);
+                if news && let Err(fault) = self.not_made(CADENCE, &site.name, Kind::Full, &failure) {
+                    tracing::error!(%fault, "that cannot be written to the journal");
+                }
+            }
         }
     }
 
-    fn make_bundle(&self, site: &str, kind: Kind, now: u64) -> Result<Made, Failure> {
+    fn not_made(&self, by: &str, site: &str, kind: Kind, failure: &Failure) -> Result<(), Failure> {
+        let reason = failure.to_string();
+        let members = json!({"by": by, "site": site, "kind": kind.as_str(), "reason": reason});
+        self.record("bundle_not_made", members)
+    }
+
+    fn make_bundle(&self, site: &str, kind: Kind, by: &str, now: u64) -> Result<Made, Failure> {
+        // The head that this bundle carries of the journal covers what was issued until now.
+        self.tell_issuing(now)?;
         let online = self.online()?;
         let (home, store) = (&self.mint.home, self.issuer.store());
-        let made = bundler::make(&bundler::Order { home, store, site, kind, online, now }, &*self.issuer)?;
+        let books = Books { journal: &self.journal, by };
+        let order = bundler::Order { home, store, site, kind, online, books, now };
+        let made = bundler::make(&order, &*self.issuer)?;
         metrics::counter!("farside_mint_bundles_total", "site" => made.site.clone()).increment(1);
         Ok(made)
     }
@@ -150,16 +237,19 @@ impl Desk {
         Ok(self.online.get_or_init(|| opened))
     }
 
-    fn tried(&self) -> MutexGuard<'_, HashMap<String, u64>> {
-        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn issue(&self, order: &TokenOrder, now: u64) -> Result<Reply, Failure> {
         if let Some(site) = &order.site {
             self.refuse_other_site(site, &order.audience)?;
         }
-        let token = self.issuer.issue(&request(order), now)?;
-        Ok(Reply::Token(describe(&token)))
+        let issued = self.issuer.issue(&request(order), now);
+        if let Err(IssueFault::Refused(refused)) = &issued {
+            let TokenOrder { operator, subject, audience, .. } = order;
+            self.record(
+                "token_refused",
+                json!({"by": operator, "subject": subject, "audience": audience, "reason": refused.to_string()}),
+            )?;
+        }
+        Ok(Reply::Token(describe(&issued?)))
     }
 
     fn refuse_other_site(&self, site: &str, audience: &str) -> Result<(), Failure> {
@@ -173,9 +263,9 @@ impl Desk {
     }
 }
 
-/// Who gives this process's commands, for the log.
-pub fn operator() -> String {
-    format!("uid {}", rustix::process::getuid().as_raw())
+/// What the desk guards with locks stays whole when its holder panics: each step is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn request(order: &TokenOrder) -> IssueRequest {

@@ -18,6 +18,7 @@ use crate::judge::{Draft, IssueRequest, Refused, Signers, Undrafted, judge};
 use crate::keys::{self, KeyFault, Passphrase, TokenKey};
 use crate::log::{Committed, Durable, IssuanceLog, LogFault, Recovered};
 use crate::store::{Directory, Site, Store, StoreFault, TokenKeyRecord};
+use crate::tally::Tally;
 use crate::token_signer::{SignFault, TokenSigner};
 
 /// How long a spent client assertion has to be remembered: its longest lifetime and both clocks' leeway.
@@ -29,6 +30,7 @@ pub struct Issuer {
     log: Arc<IssuanceLog>,
     replica: String,
     keyring: Keyring,
+    tally: Arc<Tally>,
 }
 
 /// Private keys, opened once, and the signers made of them for the sites as they are now.
@@ -53,6 +55,7 @@ pub struct SignedToken {
 pub struct Pending {
     token: SignedToken,
     committed: Committed,
+    tally: Arc<Tally>,
 }
 
 /// Why no token was issued.
@@ -100,7 +103,8 @@ impl Issuer {
         let (log, recovered) = IssuanceLog::open(&mint.home.log(), now, since)?;
         refuse_rollback(&store, &log, &mint.config.replica)?;
         let keyring = Keyring::new(mint.home.0.clone(), passphrase);
-        Ok((Issuer { store, log, replica: mint.config.replica.clone(), keyring }, recovered))
+        let (replica, tally) = (mint.config.replica.clone(), Arc::default());
+        Ok((Issuer { store, log, replica, keyring, tally }, recovered))
     }
 
     /// Issues one token; blocks until its record is durable.
@@ -160,6 +164,11 @@ impl Issuer {
         &self.store
     }
 
+    /// What was issued and refused since the journal was last told.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// This mint's name among the replicas of its realm; empty for the first.
     pub fn replica(&self) -> &str {
         &self.replica
@@ -172,7 +181,8 @@ impl Issuer {
         let signed = draft.signer().sign(draft.profile(), &draft.claims().at(&position))?;
         let believed = draft.signer().believe(signed, draft.issued_at())?;
         let committed = reservation.commit(draft.entry(believed.signing_input_sha256()))?;
-        Ok(Pending { token: SignedToken { text: believed.into_text(), position, draft }, committed })
+        let token = SignedToken { text: believed.into_text(), position, draft };
+        Ok(Pending { token, committed, tally: Arc::clone(&self.tally) })
     }
 }
 
@@ -194,12 +204,14 @@ impl Pending {
     /// Blocks until the record is durable, and releases the token.
     pub fn wait(self) -> Result<SignedToken, IssueFault> {
         let durable = self.committed.wait()?;
+        self.tally.issued(self.token.draft.site());
         Ok(self.token.release(durable))
     }
 
     /// Waits until the record is durable, and releases the token.
     pub async fn released(self) -> Result<SignedToken, IssueFault> {
         let durable = self.committed.durable().await?;
+        self.tally.issued(self.token.draft.site());
         Ok(self.token.release(durable))
     }
 }

@@ -36,4 +36,5 @@ pub mod log;
 pub mod oauth;
 pub mod orders;
 pub mod serve;
+pub mod tally;
 pub mod token_signer;

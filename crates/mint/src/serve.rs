@@ -12,11 +12,13 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Json, Router};
-use farside_service::cli::Failure;
+use farside_service::cli::{Failure, operator};
 use farside_service::durable::{self, Mode};
 use farside_service::time::now_unix;
 use farside_service::web::{Limits, Listen, Server, Shutdown, WebFault, admin_router};
 use farside_service::{logging, metrics};
+
+use serde_json::json;
 
 use crate::bundler;
 use crate::config::Mint;
@@ -61,6 +63,10 @@ impl Serving {
         let spent = SpentAssertions::recovered(self.recovered.assertions.clone(), now_unix());
         let endpoints = Endpoints::new(Arc::clone(self.desk.issuer()), &url, spent);
         let admin = self.admin().await?;
+        let Recovered { records, torn_bytes, voided, .. } = &self.recovered;
+        let (records, by) = (*records, operator());
+        let started = json!({"by": by, "records": records, "torn_bytes": torn_bytes, "voided": voided});
+        self.desk.record("started", started)?;
         tracing::info!(%url, socket = %self.mint.home.socket().display(), "the mint is open");
         tokio::try_join!(
             public.serve_router(endpoints.router(), shutdown.clone()),
@@ -68,6 +74,8 @@ impl Serving {
             serve_admin(admin, self.admin_pages(), shutdown.clone()),
             Arc::clone(&self.desk).keep_cadence(shutdown.clone()),
         )?;
+        self.desk.tell_issuing(now_unix())?;
+        self.desk.record("stopped", json!({"by": by}))?;
         tracing::info!("the mint is closed");
         Ok(())
     }
@@ -95,9 +103,10 @@ impl Serving {
     }
 
     fn admin_pages(&self) -> Router {
-        let issuer = Arc::clone(self.desk.issuer());
+        let (issuer, desk) = (Arc::clone(self.desk.issuer()), Arc::clone(&self.desk));
         let healthy = move || {
             issuer.log().healthy().map_err(|fault| fault.to_string())?;
+            desk.journal().healthy().map_err(|fault| format!("journal: {fault}"))?;
             issuer.store().directory().map(drop).map_err(|fault| fault.to_string())
         };
         admin_router(self.metrics.clone(), healthy)

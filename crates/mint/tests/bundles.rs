@@ -44,6 +44,35 @@ fn a_gate_applies_what_the_mint_makes() {
 }
 
 #[test]
+fn what_leaves_is_written_down_first_and_carries_how_far_the_journals_had_come() {
+    let realm = realm();
+    let desk = Desk::with_parcels(1);
+    let first = realm.make(Kind::Full, NOW, &desk).unwrap();
+    let second = realm.make(Kind::Beacon, NOW + 10, &desk).unwrap();
+    let journal = std::fs::read_to_string(realm.home.journal().join("mint.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<_> = lines.iter().map(|line| (line["event"].as_str().unwrap(), &line["seq"])).collect();
+    let (one, two) = (serde_json::json!(1), serde_json::json!(2));
+    let expected =
+        [("bundle_packed", &one), ("bundle_made", &one), ("bundle_packed", &two), ("bundle_made", &two)];
+    assert_eq!(events, expected);
+    assert_eq!(lines[0]["digest"], first.digest.hex());
+    let sha256 = farside_service::digest::sha256(&std::fs::read(&first.path).unwrap());
+    assert_eq!(lines[0]["file_sha256"], farside_service::digest::hex(&sha256));
+
+    let heads = |path| {
+        let bytes = std::fs::read(path).unwrap();
+        let trusted = ceremony::newest(&realm.store).unwrap();
+        bundle::open(&bytes, &trusted, SITE).unwrap().manifest().journals.clone()
+    };
+    assert_eq!(heads(&first.path), []);
+    let [head] = heads(&second.path).try_into().unwrap();
+    assert_eq!((head.name.as_str(), head.lines), ("mint", 2));
+    assert_eq!(head.head.hex(), lines[1]["hash"]);
+}
+
+#[test]
 fn a_clock_set_back_by_seconds_makes_no_bundle_that_gates_refuse() {
     let realm = realm();
     let desk = Desk::with_parcels(1);

@@ -73,6 +73,12 @@ fn shortened(word: &str) -> Cow<'_, str> {
     }
 }
 
+/// Who gives this process's orders, for journals and logs.
+#[must_use]
+pub fn operator() -> String {
+    format!("uid {}", rustix::process::getuid().as_raw())
+}
+
 /// Where results go: lines for people, or one JSON value per line with `--json`.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {

@@ -28,6 +28,20 @@ fn hostile_manifests_are_refused() {
         bundle::open(&bytes, &realm.charter, "plant").map(|_| ()).map_err(|refusal| refusal.code())
     };
     assert_eq!(code(&|text| text), Ok(()));
+    let head = |name: &str, lines: u64| {
+        format!("{{\"name\":\"{name}\",\"lines\":{lines},\"head\":\"{}\"}}", "0".repeat(64))
+    };
+    let heads = |heads: &[String]| format!("\"seq\": 2, \"journals\": [{}]", heads.join(","));
+    let many: Vec<String> = (0..17).map(|n| head(&format!("j{n}"), 1)).collect();
+    assert_eq!(code(&|text| text.replacen("\"seq\": 2", &heads(&many[..16]), 1)), Ok(()));
+    for (wrong, expected) in [
+        (heads(&many), Code::TooLarge),
+        (heads(&[head("mint", 0)]), Code::Malformed),
+        (heads(&[head("mint", 1), head("mint", 2)]), Code::Malformed),
+        (heads(&[head("../mint", 1)]), Code::Malformed),
+    ] {
+        assert_eq!(code(&|text| text.replacen("\"seq\": 2", &wrong, 1)), Err(expected), "{wrong}");
+    }
     let cases: [(&str, &str, Code); 16] = [
         ("\"seq\": 2", "\"seq\": 2, \"seq\": 2", Code::Malformed),
         ("\"seq\": 2", "\"seq\": 2, \"extra\": 1", Code::Malformed),

@@ -254,6 +254,8 @@ fn apply(
         kind: row.kind,
         issued_at: row.issued_at,
         not_after: row.not_after,
+        time_floor: held.time_floor.max(row.issued_at),
+        journals: manifest.journals.clone(),
         missing: judged.missing,
         thawed: judged.thawed,
         charters: opened.charters_new().iter().map(Charter::version).collect(),

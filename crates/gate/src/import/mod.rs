@@ -20,7 +20,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use farside_crossing::{Code, RecipientSecret, Refusal};
-use farside_service::cli::{Failure, OrFailure as _, printable};
+use farside_service::cli::{Failure, OrFailure as _, operator, printable};
+use farside_service::digest::{hex, sha256};
 use farside_service::durable;
 use farside_service::journal::Journal;
 use farside_service::lock::Exclusive;
@@ -100,6 +101,8 @@ struct Importer<'a> {
     store: Store,
     secret: Option<RecipientSecret>,
     journal: Option<Journal>,
+    /// Who gave the order.
+    by: String,
     _lock: Exclusive,
 }
 
@@ -113,7 +116,7 @@ impl<'a> Importer<'a> {
             Mode::Apply => Some(Journal::open(&config.journal(), JOURNAL_NAME)?.0),
             Mode::DryRun => None,
         };
-        Ok(Importer { config, mode, now, store, secret, journal, _lock: lock })
+        Ok(Importer { config, mode, now, store, secret, journal, by: operator(), _lock: lock })
     }
 
     /// Goes through the files until a round brings nothing new: a bundle may wait for one whose name sorts
@@ -161,7 +164,7 @@ impl<'a> Importer<'a> {
                 Code::TooLarge,
                 format!("{file_bytes} bytes of at most {BUNDLE_BYTES_MAX}"),
             )),
-            Taken::Whole(bytes) => match self.consider(bytes)? {
+            Taken::Whole(bytes) => match self.consider(&name, bytes)? {
                 // Whoever names a file means it as it is; what drops into the inbox may be given a moment
                 // more.
                 Outcome::Refused { refusal, .. }
@@ -176,7 +179,7 @@ impl<'a> Importer<'a> {
     }
 
     /// All of a judgement and its consequences in one transaction.
-    fn consider(&self, bytes: &[u8]) -> Result<Outcome, Failure> {
+    fn consider(&self, file: &str, bytes: &[u8]) -> Result<Outcome, Failure> {
         let scene = apply::Scene { site: &self.config.site, secret: self.secret.as_ref(), now: self.now };
         let done = self.store.write(|tx| {
             let considered = apply::consider(tx, &scene, bytes)?;
@@ -185,7 +188,10 @@ impl<'a> Importer<'a> {
             }
             // Whatever is about to be believed stands in the journal before it is.
             if let Considered::Applied(applied) = &considered {
-                self.record("bundle_accepted", &json!(applied))?;
+                let mut members = json!(applied);
+                members["by"] = json!(self.by);
+                members["file"] = json!(file);
+                self.record("bundle_accepted", &members)?;
             }
             Ok(considered)
         });
@@ -225,14 +231,16 @@ impl<'a> Importer<'a> {
                 }
             }
             let folder = kept.as_ref().and_then(|kept| kept.file_name()).map(|name| name.to_string_lossy());
+            let file_sha256 = hex(&sha256(bytes));
             self.record(
                 "bundle_refused",
-                &json!({"file": report.file, "code": refusal.code().as_str(), "detail": refusal.detail(),
-                        "quarantine": folder}),
+                &json!({"by": self.by, "file": report.file, "file_sha256": file_sha256, "file_bytes": file_bytes,
+                        "code": refusal.code().as_str(), "detail": refusal.detail(), "quarantine": folder}),
             )?;
         }
         if let Outcome::Superseded { held, offered, .. } = &report.outcome {
-            self.record("bundle_superseded", &json!({"held": held, "offered": offered}))?;
+            let members = json!({"by": self.by, "file": report.file, "held": held, "offered": offered});
+            self.record("bundle_superseded", &members)?;
         }
         if whose == Whose::Ours && !matches!(report.outcome, Outcome::Ignored(_)) {
             durable::remove(path)?;

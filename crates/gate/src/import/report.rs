@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use farside_crossing::{Code, Refusal};
+use farside_crossing::{Code, JournalHead, Refusal};
 use serde::Serialize;
 
 use super::intake::Taken;
@@ -60,6 +60,8 @@ pub struct Applied {
     pub issued_at: u64,
     /// When it stops counting.
     pub not_after: u64,
+    /// Below which this gate's clock may no longer fall.
+    pub time_floor: u64,
     /// First and last of the numbers it leapt over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<(u64, u64)>,
@@ -75,6 +77,9 @@ pub struct Applied {
     pub logs_anew: Vec<String>,
     /// Its parcels.
     pub parcels: ParcelsIn,
+    /// How far the mint's journals had come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub journals: Vec<JournalHead>,
     /// The receipt's code, where the bundle was sealed.
     #[serde(skip)]
     pub receipt: Option<String>,

@@ -8,6 +8,7 @@
 //! The database row decides: a staged file without its row is thrown away, and one with its row is published
 //! as it is.
 
+mod books;
 mod content;
 mod leave;
 mod stage;
@@ -19,6 +20,8 @@ use farside_crossing::{
     Base, Digest, Draft, Kind, PackFault, Packed, Parcel, ReceiptCode, RecipientPublic, Refusal, SealContext,
     Signer, Writer, parcels::Packer,
 };
+use farside_service::append::Broken;
+use farside_service::journal::RecordFault;
 use farside_service::lock::{Exclusive, LockFault};
 use farside_service::random;
 
@@ -26,6 +29,7 @@ use crate::ceremony::{self, CharterFault};
 use crate::config::Home;
 use crate::store::{Site, Store, StoreFault};
 
+pub use books::Books;
 pub use content::{Carried, list, receipt};
 use content::{Content, LeafMark};
 
@@ -68,6 +72,8 @@ pub struct Order<'a> {
     pub kind: Kind,
     /// The online signer.
     pub online: &'a dyn Signer,
+    /// Where it is written down.
+    pub books: Books<'a>,
     /// Now, in Unix seconds.
     pub now: u64,
 }
@@ -135,6 +141,12 @@ pub enum BundleFault {
     /// Another bundler is at work for this site.
     #[error("{0}")]
     Turn(#[from] LockFault),
+    /// What leaves must stand in the journal, and that takes nothing.
+    #[error("the bundle could not be written down: {0}")]
+    Record(#[from] RecordFault),
+    /// The journal broke before the line was durable.
+    #[error("the bundle could not be written down: {0}")]
+    Journal(#[from] Broken),
     /// The disk failed.
     #[error("{0}")]
     Disk(#[from] farside_service::durable::Failed),
@@ -202,7 +214,9 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
         nonce: site.terms.sealed.then_some(nonce),
         marks: &marks,
     };
+    order.books.packed(&packed, &carried.file(), parcels.len(), leaves)?;
     let path = stage::publish(order.home, order.store, &carried)?;
+    order.books.made(&packed)?;
     Ok(Made {
         site: site.name.clone(),
         seq: packed.manifest.seq,
@@ -263,8 +277,9 @@ fn pack(
     cargo: &Cargo<'_>,
     issuance: &dyn Issuance,
 ) -> Result<Packed, BundleFault> {
+    let journals = books::heads(order.home)?;
     if order.kind == Kind::Beacon {
-        return Ok(Writer::new(draft).finish(&[order.online])?);
+        return Ok(Writer::new(draft).journals(journals).finish(&[order.online])?);
     }
     let (realm, seq) = (draft.realm.clone(), draft.seq);
     let chain = order.store.read(|transaction| ceremony::read_chain(transaction))?;
@@ -273,7 +288,7 @@ fn pack(
         order.kind == Kind::Full || content.base.as_ref().is_none_or(|held| base(held) != version)
     };
     let status = content.status(&realm, order.now)?;
-    let mut writer = Writer::new(draft).status(&status)?;
+    let mut writer = Writer::new(draft).journals(journals).status(&status)?;
     if changed(newest.version(), |base| base.charter_version) {
         let notes: Vec<&[u8]> = chain.iter().map(|charter| charter.bytes()).collect();
         let recent = notes.len().saturating_sub(farside_crossing::charter::CHAIN_CHARTERS_MAX);

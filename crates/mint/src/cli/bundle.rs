@@ -2,7 +2,7 @@
 
 use farside_crossing::manifest::Kind;
 use farside_crossing::receipt::ReceiptCode;
-use farside_service::cli::{Failure, table};
+use farside_service::cli::{Failure, operator, table};
 use farside_service::time::{now_unix, rfc3339};
 
 use super::Program;
@@ -66,7 +66,8 @@ fn make(site: String, kind: KindName, program: &Program) -> Result<(), Failure> 
         KindName::Delta => Kind::Delta,
         KindName::Beacon => Kind::Beacon,
     };
-    let reply = desk::carry_out(&program.mint()?, &Order::MakeBundle { site, kind }, now_unix())?;
+    let order = Order::MakeBundle { site, kind, operator: operator() };
+    let reply = desk::carry_out(&program.mint()?, &order, now_unix())?;
     let Reply::Bundle(made) = reply else {
         return Err(Failure::could_not("the mint answered another question"));
     };

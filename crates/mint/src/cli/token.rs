@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use farside_service::cli::Failure;
+use farside_service::cli::{Failure, operator};
 use farside_service::durable::{self, Mode};
 use farside_service::duration::Seconds;
 use farside_service::time::{now_unix, rfc3339};
@@ -94,7 +94,7 @@ fn file(token: &IssuedToken, path: &std::path::Path, program: &Program) -> Resul
 impl Issue {
     fn order(self) -> TokenOrder {
         TokenOrder {
-            operator: desk::operator(),
+            operator: operator(),
             site: self.site,
             subject: self.subject,
             audience: self.audience,

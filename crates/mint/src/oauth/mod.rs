@@ -79,6 +79,9 @@ async fn token(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let outcome = endpoints.answer(&uri, &headers, body).await;
+    if let Err(error) = &outcome {
+        endpoints.issuer.tally().refused(error.code().as_str());
+    }
     metrics::counter!("farside_mint_token_requests_total", "outcome" => outcome_name(&outcome)).increment(1);
     outcome.unwrap_or_else(OAuthError::into_response)
 }

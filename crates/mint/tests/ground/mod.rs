@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use farside_crossing::{Claim, Digest, Kind, Logged, Parcel, RecipientSecret, Signer, SignerPublic, note};
-use farside_mint::bundler::{self, BundleFault, Issuance, IssuanceFault, Made, Order};
+use farside_mint::bundler::{self, Books, BundleFault, Issuance, IssuanceFault, Made, Order};
 use farside_mint::calendar::profile::PROFILES;
 use farside_mint::calendar::{self, Wish};
 use farside_mint::ceremony::{self, Roles};
@@ -17,6 +17,7 @@ use farside_mint::keys::{self, PairSigner, Passphrase};
 use farside_mint::release;
 use farside_mint::site;
 use farside_mint::store::{Audience, Site, SiteTerms, Store};
+use farside_service::journal::Journal;
 use farside_service::secret_file::Secret;
 use farside_verify::Algorithm;
 
@@ -121,9 +122,10 @@ impl Realm {
     }
 
     pub(crate) fn make(&self, kind: Kind, now: u64, issuance: &dyn Issuance) -> Result<Made, BundleFault> {
-        let order =
-            Order { home: &self.home, store: &self.store, site: SITE, kind, online: &self.online, now };
-        bundler::make(&order, issuance)
+        let (journal, _) = Journal::open(&self.home.journal(), "mint").unwrap();
+        let (home, store, online) = (&self.home, &self.store, &self.online);
+        let books = Books { journal: &journal, by: "cadence" };
+        bundler::make(&Order { home, store, site: SITE, kind, online, books, now }, issuance)
     }
 
     pub(crate) fn outbox(&self) -> Vec<PathBuf> {

@@ -54,16 +54,19 @@ pub(super) struct End {
 }
 
 /// The heads of all journals of a folder, also of those that are being written. What they name is durable when
-/// this returns, or a power cut could make a liar of whoever passed them on.
+/// this returns, or a power cut could make a liar of whoever passed them on. A journal whose end is damaged has
+/// no head; that is logged, and holds up nobody.
 ///
 /// # Errors
-/// The folder or a journal cannot be read, or a journal's end is damaged.
-pub fn heads(folder: &Path) -> Result<Vec<Head>, OpenFault> {
+/// The folder cannot be read.
+// journal.md §3.2
+pub fn heads(folder: &Path) -> Result<Vec<Head>, Failed> {
     let mut heads = Vec::new();
     for files in Files::in_folder(folder)? {
-        let mark = head_of(&files)?;
-        if mark.last > 0 {
-            heads.push(Head { name: files.name, lines: mark.last, hash: mark.head });
+        match head_of(&files) {
+            Ok(Mark { last: 0, .. }) => {}
+            Ok(Mark { last, head }) => heads.push(Head { name: files.name, lines: last, hash: head }),
+            Err(fault) => tracing::error!(journal = files.name, %fault, "a journal has no head to pass on"),
         }
     }
     Ok(heads)
