@@ -1,6 +1,8 @@
 /* Records, in order, every change a program makes to files under one folder, and everything it tells the
- * world (standard output and sockets). Loaded with LD_PRELOAD by src/crash.rs, which rebuilds from the record
- * what a power cut could have left. A call and its record happen under one lock: the order is the real one.
+ * world (standard output and sockets). Loaded with LD_PRELOAD by src/recorder.rs; src/crash.rs rebuilds from
+ * the record what a power cut could have left. A call and its record happen under one lock: the order is the
+ * real one. FARSIDE_RECORD_FAULT="<kind> <nth> <part of a path>" makes the nth call that the kind can befall
+ * go wrong.
  *
  * Record: kind (1 byte), path length, second path length, data length (u32 each), offset (u64), then the
  * three. Little-endian, as the machines that run the tests are. */
@@ -26,6 +28,14 @@ static char root[PATH_MAX];
 static size_t root_length;
 static int trace = -1;
 
+/* The fault asked for, and how many calls that it can befall are still to succeed before it strikes. */
+enum fault { NO_FAULT, FULL, BROKEN, SHORT, UNSYNCED, READ_ONLY };
+static const char *const fault_words[] = {"", "full", "broken", "short", "unsynced", "readonly"};
+static enum fault fault;
+static long fault_after;
+static int fault_lasts;
+static char fault_only[NAME_MAX];
+
 #define REAL(name) ((__typeof__(&name))real(#name))
 
 static void *real(const char *name) {
@@ -34,12 +44,20 @@ static void *real(const char *name) {
     return found;
 }
 
+static void plan_fault(const char *plan) {
+    char word[16];
+    if (!plan || sscanf(plan, "%15s %ld %254s", word, &fault_after, fault_only) < 2) return;
+    for (int kind = FULL; kind <= READ_ONLY; kind++)
+        if (strcmp(word, fault_words[kind]) == 0) fault = kind;
+}
+
 __attribute__((constructor)) static void start(void) {
     const char *folder = getenv("FARSIDE_RECORD_ROOT");
     const char *file = getenv("FARSIDE_RECORD_TRACE");
     if (!folder || !file || !realpath(folder, root)) return;
     root_length = strlen(root);
     trace = syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    plan_fault(getenv("FARSIDE_RECORD_FAULT"));
 }
 
 static void put(char kind, const char *path, const char *second, const void *data, size_t length,
@@ -109,6 +127,56 @@ static int tells(int fd) {
     return fd == 1 || (fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode));
 }
 
+/* ---- going wrong ---- */
+
+/* 'w' writes bytes, 'c' makes a name or room, 'n' only moves or removes one, 'f' syncs. */
+static int befalls(char kind) {
+    switch (fault) {
+    case FULL: return kind == 'w' || kind == 'c';
+    case SHORT: return kind == 'w' || (fault_lasts && kind == 'c');
+    case UNSYNCED: return kind == 'f';
+    case BROKEN: return 1;
+    case READ_ONLY: return kind != 'f';
+    default: return 0;
+    }
+}
+
+/* Whether this call is to fail, with errno set and the record made. SQLite's shared memory is never synced and
+ * no part of what is judged. */
+static int fails(char kind, const char *call, const char *path) {
+    if (!path || !befalls(kind) || !strstr(path, fault_only)) return 0;
+    size_t length = strlen(path);
+    if (length > 4 && strcmp(path + length - 4, "-shm") == 0) return 0;
+    if (fault_after > 0 && --fault_after > 0) return 0;
+    if (fault_after < 0 && !fault_lasts) return 0;
+    if (fault_after == 0) put('F', path, call, "", 0, 0);
+    fault_after = -1;
+    fault_lasts = fault == FULL || fault == SHORT || fault == READ_ONLY;
+    errno = fault == READ_ONLY ? EROFS : fault == FULL || fault == SHORT ? ENOSPC : EIO;
+    return 1;
+}
+
+/* How many bytes of a write are let through: all, none, or half the first time that room runs short. */
+static ssize_t allowed(const char *call, int fd, size_t length) {
+    char buffer[PATH_MAX];
+    int saved = errno, lasted = fault_lasts;
+    const char *path = fault == NO_FAULT ? NULL : of_fd(fd, buffer);
+    if (!fails('w', call, path)) {
+        errno = saved;
+        return length;
+    }
+    return fault == SHORT && !lasted ? (ssize_t)(length / 2) : -1;
+}
+
+static int fails_on(char kind, const char *call, int fd) {
+    char buffer[PATH_MAX];
+    int saved = errno;
+    const char *path = fault == NO_FAULT ? NULL : of_fd(fd, buffer);
+    if (fails(kind, call, path)) return 1;
+    errno = saved;
+    return 0;
+}
+
 /* ---- opening ---- */
 
 static int opened(int folder, const char *name, int flags, mode_t mode) {
@@ -118,6 +186,10 @@ static int opened(int folder, const char *name, int flags, mode_t mode) {
     const char *path = (flags & (O_CREAT | O_TRUNC)) ? of_name(folder, name, buffer) : NULL;
     int before = path && syscall(SYS_faccessat, folder, name, F_OK) == 0;
     errno = saved;
+    if (path && (!before || (flags & O_TRUNC)) && fails('c', "open", path)) {
+        pthread_mutex_unlock(&order);
+        return -1;
+    }
     int fd = syscall(SYS_openat, folder, name, flags, mode);
     if (fd >= 0 && path && !before) put('C', path, "", "", 0, 0);
     else if (fd >= 0 && path && (flags & O_TRUNC)) put('T', path, "", "", 0, 0);
@@ -154,7 +226,8 @@ static void wrote(int fd, const void *data, ssize_t length, int64_t offset) {
 
 ssize_t write(int fd, const void *data, size_t length) {
     pthread_mutex_lock(&order);
-    ssize_t done = REAL(write)(fd, data, length);
+    ssize_t done = allowed("write", fd, length);
+    if (done >= 0) done = REAL(write)(fd, data, done);
     wrote(fd, data, done, -1);
     pthread_mutex_unlock(&order);
     return done;
@@ -162,7 +235,8 @@ ssize_t write(int fd, const void *data, size_t length) {
 
 ssize_t pwrite(int fd, const void *data, size_t length, off_t offset) {
     pthread_mutex_lock(&order);
-    ssize_t done = REAL(pwrite)(fd, data, length, offset);
+    ssize_t done = allowed("pwrite", fd, length);
+    if (done >= 0) done = REAL(pwrite)(fd, data, done, offset);
     wrote(fd, data, done, offset);
     pthread_mutex_unlock(&order);
     return done;
@@ -220,7 +294,7 @@ static int resized(int fd, off_t size, int result) {
 
 int ftruncate(int fd, off_t size) {
     pthread_mutex_lock(&order);
-    int result = resized(fd, size, REAL(ftruncate)(fd, size));
+    int result = fails_on('c', "truncate", fd) ? -1 : resized(fd, size, REAL(ftruncate)(fd, size));
     pthread_mutex_unlock(&order);
     return result;
 }
@@ -230,7 +304,7 @@ int ftruncate64(int fd, off_t size) { return ftruncate(fd, size); }
 int posix_fallocate(int fd, off_t offset, off_t length) {
     struct stat found;
     pthread_mutex_lock(&order);
-    int result = REAL(posix_fallocate)(fd, offset, length);
+    int result = fails_on('c', "allocate", fd) ? errno : REAL(posix_fallocate)(fd, offset, length);
     if (result == 0 && fstat(fd, &found) == 0) resized(fd, found.st_size, 0);
     pthread_mutex_unlock(&order);
     return result;
@@ -249,14 +323,14 @@ static int synced(int fd, int result) {
 
 int fsync(int fd) {
     pthread_mutex_lock(&order);
-    int result = synced(fd, REAL(fsync)(fd));
+    int result = fails_on('f', "fsync", fd) ? -1 : synced(fd, REAL(fsync)(fd));
     pthread_mutex_unlock(&order);
     return result;
 }
 
 int fdatasync(int fd) {
     pthread_mutex_lock(&order);
-    int result = synced(fd, REAL(fdatasync)(fd));
+    int result = fails_on('f', "fdatasync", fd) ? -1 : synced(fd, REAL(fdatasync)(fd));
     pthread_mutex_unlock(&order);
     return result;
 }
@@ -268,8 +342,9 @@ static int moved(char kind, int from, const char *old, int to, const char *new, 
     pthread_mutex_lock(&order);
     const char *source = of_name(from, old, first);
     const char *target = of_name(to, new, second);
-    int result = kind == 'R' ? syscall(SYS_renameat2, from, old, to, new, flags)
-                             : syscall(SYS_linkat, from, old, to, new, flags);
+    int result = fails(kind == 'R' ? 'n' : 'c', kind == 'R' ? "rename" : "link", target) ? -1
+                 : kind == 'R' ? syscall(SYS_renameat2, from, old, to, new, flags)
+                               : syscall(SYS_linkat, from, old, to, new, flags);
     if (result == 0 && (source || target)) put(kind, source ? source : "", target ? target : "", "", 0, 0);
     pthread_mutex_unlock(&order);
     return result;
@@ -289,7 +364,8 @@ static int named(char kind, int folder, const char *name, long call, long argume
     char buffer[PATH_MAX];
     pthread_mutex_lock(&order);
     const char *path = of_name(folder, name, buffer);
-    int result = syscall(call, folder, name, argument);
+    int result = fails(kind == 'M' ? 'c' : 'n', kind == 'M' ? "mkdir" : "unlink", path) ? -1
+                 : syscall(call, folder, name, argument);
     if (result == 0 && path) put(kind, path, "", "", 0, 0);
     pthread_mutex_unlock(&order);
     return result;

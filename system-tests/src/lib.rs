@@ -4,6 +4,9 @@
 pub mod crash;
 pub mod disk;
 pub mod http;
+pub mod loss;
 pub mod programs;
+pub mod recorder;
 pub mod sides;
 pub mod source;
+pub mod torture;

@@ -164,6 +164,14 @@ pub fn free_address() -> SocketAddr {
     listener.local_addr().expect("the port has a number")
 }
 
+/// A folder that goes away with its value: in memory where the system has such folders, for programs that
+/// sync much and need no real disk.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    folder.expect("a scratch folder")
+}
+
 /// The root of the workspace.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("system-tests lies in the workspace")

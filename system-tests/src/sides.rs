@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::http;
-use crate::programs::{Finished, Server, command, free_address, run};
+use crate::programs::{Finished, Server, command, free_address, run, scratch};
 
 /// The site's first audience.
 pub const CONTROL: &str = "https://control.dome.example";
@@ -64,8 +64,7 @@ impl Sides {
 
     /// Nothing but the passphrase of a mint to be founded.
     pub fn empty() -> Sides {
-        let folder = tempfile::tempdir().expect("a folder for both sides");
-        let sides = Sides { folder, mint: free_address(), gate: free_address() };
+        let sides = Sides { folder: scratch(), mint: free_address(), gate: free_address() };
         sides.put("near.passphrase", b"correct horse battery staple\n");
         sides
     }

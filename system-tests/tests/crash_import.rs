@@ -1,12 +1,24 @@
 //! A gate whose power is cut while it imports: whatever the disk kept, the gate holds the old bundle or the
 //! new one, whole, and never less than it has said.
 
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use farside_system_tests::crash::{Image, Recorder, Recording};
+use farside_gate::config::Config;
+use farside_gate::import::{self, JOURNAL_NAME, Mode, Outcome};
+use farside_gate::status;
+use farside_service::journal::{self, Journal};
+use farside_service::time::now_unix;
+use farside_system_tests::crash::{Image, Recording};
 use farside_system_tests::programs::run;
+use farside_system_tests::recorder::Recorder;
 use farside_system_tests::sides::{CONTROL, Sides};
+use farside_system_tests::torture;
 use serde_json::Value;
+
+/// After one of so many states the courier comes again.
+const AGAIN_EVERY: usize = 8;
 
 /// Bundle 1 is applied; bundle 2, with a revocation, a parcel and leaves, is about to be.
 fn about_to_import() -> (Sides, String) {
@@ -28,15 +40,15 @@ fn record(sides: &Sides, command: &mut Command) -> Recording {
     recorder.finish()
 }
 
-/// What a gate says of itself after the cut, started on the disk as it was left.
-fn status_after(sides: &Sides, image: &Image) -> Value {
-    let disk = sides.path("cut");
-    let _ = std::fs::remove_dir_all(&disk);
-    std::fs::create_dir(&disk).expect("a folder for the image");
-    image.lay_out(&disk);
-    let status = sides.attempt("gate status --json --config cut/gate.toml");
-    assert_eq!(status.code, 0, "{}: {status:#?}", image.describe());
-    status.json()
+fn config(far: &Path) -> Config {
+    Config::load(&far.join("gate.toml")).expect("the configuration was not touched")
+}
+
+/// What a gate holds after the cut, opened on the disk as it was left.
+fn held_after(image: &Image, far: &Path) -> [u64; 4] {
+    let status = status::look(&config(far), now_unix());
+    let status = status.unwrap_or_else(|fault| panic!("{}: {fault}", image.describe()));
+    held(&serde_json::to_value(status).expect("a status is JSON"))
 }
 
 /// Bundle 1 has no revocation, no parcel and one leaf; bundle 2 revokes a subject, brings a parcel and its
@@ -53,6 +65,23 @@ fn held(status: &Value) -> [u64; 4] {
     ]
 }
 
+/// The importer's journal as the next import finds it: what was torn set aside, the rest one chain.
+fn journal_after(image: &Image, far: &Path) -> journal::Summary {
+    let opened = Journal::open(&config(far).journal(), JOURNAL_NAME);
+    let (journal, _) = opened.unwrap_or_else(|fault| panic!("{}: {fault}", image.describe()));
+    journal::verify(journal.path()).unwrap_or_else(|fault| panic!("{}: {fault}", image.describe()))
+}
+
+/// The courier comes again with the same bundle.
+fn import_again(image: &Image, far: &Path, bundle: &Path) {
+    let reports = import::path(&config(far), bundle, Mode::Apply, now_unix());
+    let reports = reports.unwrap_or_else(|fault| panic!("{}: {fault}", image.describe()));
+    let good =
+        |outcome: &Outcome| matches!(outcome, Outcome::Applied(_) | Outcome::AlreadyApplied { seq: 2 });
+    let said = serde_json::to_string(&reports).expect("reports are JSON");
+    assert!(reports.iter().all(|report| good(&report.outcome)), "{}: {said}", image.describe());
+}
+
 #[test]
 fn a_power_cut_at_import_leaves_one_bundle_or_the_other() {
     let (sides, second) = about_to_import();
@@ -62,25 +91,25 @@ fn a_power_cut_at_import_leaves_one_bundle_or_the_other() {
     let after = held(&sides.gate("status --json").json());
     assert_eq!((before[0], after[0]), (1, 2));
 
-    let (mut olds, mut news) = (0, 0);
-    for image in recording.images() {
-        let found = held(&status_after(&sides, &image));
-        match found {
-            found if found == before => olds += 1,
-            found if found == after => news += 1,
+    let (olds, news, bundle) = (AtomicUsize::new(0), AtomicUsize::new(0), sides.path(&second));
+    torture::judge("importing", &recording, torture::share(22), |image, far| {
+        let found = held_after(image, far);
+        let counted = match found {
+            found if found == before => &olds,
+            found if found == after => &news,
             mixture => panic!("{}: {mixture:?} is neither {before:?} nor {after:?}", image.describe()),
-        }
-        let told = String::from_utf8_lossy(&image.told).contains("\"applied\"");
+        };
+        let told = String::from_utf8_lossy(image.told()).contains("\"applied\"");
         assert!(!told || found == after, "{}: said to be applied, and lost", image.describe());
-        if image.after % 8 == 0 {
-            // The courier tries again, and the journal's chain still holds.
-            let again = sides.attempt(&format!("gate import {second} --json --config cut/gate.toml"));
-            assert_eq!(again.code, 0, "{}: {again:#?}", image.describe());
-            assert_eq!(held(&sides.farside("gate status --json --config cut/gate.toml").json()), after);
-            sides.farside("gate audit verify --config cut/gate.toml");
+        journal_after(image, far);
+        if counted.fetch_add(1, Ordering::Relaxed) % AGAIN_EVERY == 0 {
+            import_again(image, far, &bundle);
+            assert_eq!(held_after(image, far), after, "{}", image.describe());
+            journal_after(image, far);
         }
-    }
-    assert!(olds > 5 && news > 0, "cuts before and after the commit were tried: {olds}, {news}");
+    });
+    let (olds, news) = (olds.into_inner(), news.into_inner());
+    assert!(olds > 5 && news > 5, "cuts before and after the commit were tried: {olds}, {news}");
 }
 
 #[test]
@@ -93,7 +122,8 @@ fn a_refused_bundle_leaves_no_trace_in_what_is_trusted_whatever_is_cut() {
     let mut import = sides.command("gate import cut.fbundle --json --config far/gate.toml");
     recorder.attach(&mut import);
     assert_eq!(run(import).code, 1);
-    for image in recorder.finish().images() {
-        assert_eq!(held(&status_after(&sides, &image)), before, "{}", image.describe());
-    }
+    torture::judge("refusing", &recorder.finish(), torture::share(3), |image, far| {
+        assert_eq!(held_after(image, far), before, "{}", image.describe());
+        journal_after(image, far);
+    });
 }

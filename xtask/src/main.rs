@@ -1,4 +1,5 @@
-//! The project's chores, one file each: `cargo xtask check`, `test`, `bench [name]`, `fuzz [seconds]`.
+//! The project's chores, one file each: `cargo xtask check`, `test`, `bench [name]`, `fuzz [seconds]`,
+//! `torture`.
 //! Every chore runs programs a person could run by hand, and prints each before it starts.
 #![expect(clippy::print_stdout, reason = "a chore talks to the person who started it")]
 
@@ -8,15 +9,17 @@ mod fuzz;
 mod peers;
 mod run;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask check | test | bench [name] | fuzz [seconds]
+const USAGE: &str = "usage: cargo xtask check | test | bench [name] | fuzz [seconds] | torture [--states N]
 
   check   formatting, lints, documentation, and the tests that need no peers
   test    the same, then every test of the workspace, beside real peers (nginx, node) installed if missing
   bench   the figures of docs/benchmarks.md, one line `name value` each; with a name, only those
-  fuzz    libFuzzer on every target for the given seconds each (default 60); needs a nightly toolchain";
+  fuzz    libFuzzer on every target for the given seconds each (default 60); needs a nightly toolchain
+  torture the disks that power cuts leave, ten times as many as `test` tries (50,000), or N";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
         ["bench", name] => bench::run(Some(name)),
         ["fuzz"] => fuzz::run(None),
         ["fuzz", seconds] => fuzz::run(Some(seconds)),
+        ["torture"] => torture::run(None),
+        ["torture", "--states", states] => torture::run(Some(states)),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

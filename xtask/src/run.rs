@@ -24,6 +24,16 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// Where cargo builds, by its own word.
+pub(crate) fn target() -> Result<PathBuf, String> {
+    let output = cargo(&["metadata", "--format-version", "1", "--no-deps"]).output();
+    let output = output.map_err(|error| format!("`cargo metadata` could not start: {error}"))?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("`cargo metadata`: {error}"))?;
+    let folder = metadata["target_directory"].as_str().ok_or("`cargo metadata` names no target directory")?;
+    Ok(PathBuf::from(folder))
+}
+
 /// Shows the command, runs it, and turns a bad end into a sentence.
 pub(crate) fn must(mut command: Command) -> Outcome {
     let line = show(&command);

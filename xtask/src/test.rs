@@ -1,10 +1,9 @@
 //! `cargo xtask test`: everything that must hold. Ends with one line, `N passed, N failed`.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::run::{Outcome, cargo, must, show};
+use crate::run::{Outcome, cargo, must, show, target};
 use crate::{check, peers};
 
 /// Peers first, so that nothing is skipped; then the source; then every test of the workspace.
@@ -18,16 +17,6 @@ pub(crate) fn run() -> Outcome {
     let counted = counted(tests)?;
     println!("\n{} passed, {} failed", counted.passed, counted.failed);
     if counted.clean { Ok(()) } else { Err("some tests failed; they are named above".to_owned()) }
-}
-
-/// Where cargo builds, by its own word.
-fn target() -> Result<PathBuf, String> {
-    let output = cargo(&["metadata", "--format-version", "1", "--no-deps"]).output();
-    let output = output.map_err(|error| format!("`cargo metadata` could not start: {error}"))?;
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("`cargo metadata`: {error}"))?;
-    let folder = metadata["target_directory"].as_str().ok_or("`cargo metadata` names no target directory")?;
-    Ok(PathBuf::from(folder))
 }
 
 /// What the test binaries said of themselves, added up.

@@ -1,0 +1,137 @@
+//! A gate whose power is cut while it decides: every answer that a door gave stands in its journal, whatever
+//! the disk kept, and what was once written there cannot change unseen.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use farside_service::journal::{self, Journal};
+use farside_system_tests::crash::{Image, Recording};
+use farside_system_tests::programs::{Server, scratch};
+use farside_system_tests::recorder::Recorder;
+use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};
+use farside_system_tests::{http, torture};
+use serde_json::Value;
+
+/// People at the door at the same time, so that several decisions share one fsync.
+const CLIENTS: usize = 6;
+/// States that one answer brings, at the least.
+const STATES_AN_ANSWER: usize = 12;
+/// How the answers that decide something begin and what ends the token's id in them.
+const REFUSED: &[u8] = b"HTTP/1.1 401";
+const TOKEN_ID: &[u8] = b"x-farside-token-id: ";
+
+/// How often each verdict was given: `admit <token id>`, or `refuse`.
+type Verdicts = BTreeMap<String, usize>;
+
+/// A gate that answers at its door, recorded from its start to its end.
+fn serving(asks_each: usize) -> (Sides, Recording) {
+    let sides = Sides::founded();
+    let tokens: Vec<String> = ["ada", "grace"].map(|name| sides.token(name, CONTROL)).into();
+    sides.bundle("full");
+    sides.cross();
+    let recorder = Recorder::new(&sides.path("far"));
+    let mut serve = sides.command("gate serve --config far/gate.toml");
+    recorder.attach(&mut serve);
+    let mut server = Server::start(serve);
+    server.wait_for(sides.gate);
+    server.wait_until("it is ready", || http::get(sides.gate, "/readyz", &[]).status == 200);
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (sides, tokens) = (&sides, &tokens);
+            scope.spawn(move || {
+                for ask in 0..asks_each {
+                    // Every third comes to a door that is not theirs.
+                    let (audience, status) = if ask % 3 == 2 { (ARCHIVE, 401) } else { (CONTROL, 200) };
+                    let answer = sides.knock(&tokens[(client + ask) % tokens.len()], audience);
+                    assert_eq!(answer.status, status, "{answer:?}");
+                }
+            });
+        }
+    });
+    server.stop();
+    (sides, recorder.finish())
+}
+
+/// The verdicts in what was told, each with the place where its telling ended.
+fn told(told: &[u8]) -> Vec<(usize, String)> {
+    let mut verdicts = Vec::new();
+    for at in 0..told.len() {
+        if told[at..].starts_with(REFUSED) {
+            verdicts.push((at + REFUSED.len(), "refuse".to_owned()));
+        } else if told[at..].starts_with(TOKEN_ID) {
+            let id: Vec<u8> =
+                told[at + TOKEN_ID.len()..].iter().copied().take_while(|byte| *byte != b'\r').collect();
+            let end = at + TOKEN_ID.len() + id.len();
+            verdicts.push((end, format!("admit {}", String::from_utf8(id).expect("a token id is text"))));
+        }
+    }
+    verdicts
+}
+
+/// The verdicts in the journal as the next start of the gate finds it.
+fn written(image: &Image, far: &Path) -> Verdicts {
+    let fault = |fault: &dyn std::fmt::Display| -> ! { panic!("{}: {fault}", image.describe()) };
+    let opened = Journal::open(&far.join("journal"), "gate");
+    let (journal, _) = opened.unwrap_or_else(|broken| fault(&broken));
+    let path = journal.path().to_owned();
+    drop(journal);
+    journal::verify(&path).unwrap_or_else(|broken| fault(&broken));
+    let text = std::fs::read_to_string(&path).expect("a journal is text");
+    let mut verdicts = Verdicts::new();
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).expect("a line is JSON");
+        let verdict = match (line["event"].as_str(), line["verdict"].as_str()) {
+            (Some("decision"), Some("admit")) => {
+                format!("admit {}", line["jti"].as_str().unwrap_or_default())
+            }
+            (Some("decision"), _) => "refuse".to_owned(),
+            _ => continue,
+        };
+        *verdicts.entry(verdict).or_default() += 1;
+    }
+    verdicts
+}
+
+#[test]
+fn every_answer_at_a_door_is_in_the_journal_whatever_is_cut() {
+    let count = torture::share(20);
+    let asks_each = (count / STATES_AN_ANSWER / CLIENTS).max(6);
+    let (_sides, recording) = serving(asks_each);
+    let told = told(recording.told());
+    assert_eq!(told.len(), CLIENTS * asks_each, "every answer was told");
+    torture::judge("journalling", &recording, count, |image, far| {
+        let written = written(image, far);
+        let mut answered = Verdicts::new();
+        for (_, verdict) in told.iter().take_while(|(end, _)| *end <= image.told().len()) {
+            *answered.entry(verdict.clone()).or_default() += 1;
+        }
+        for (verdict, times) in answered {
+            let found = written.get(&verdict).copied().unwrap_or(0);
+            assert!(found >= times, "{}: `{verdict}` told {times}, written {found}", image.describe());
+        }
+    });
+}
+
+#[test]
+fn a_bit_turned_in_a_durable_journal_is_named_with_its_line() {
+    let folder = scratch();
+    let (journal, _) = Journal::open(folder.path(), "gate").expect("a journal");
+    for seq in 0..6 {
+        let line = journal.record_at(1_000 + seq, "bundle_applied", serde_json::json!({"seq": seq}));
+        line.expect("recorded").wait().expect("durable");
+    }
+    let path = journal.path().to_owned();
+    drop(journal);
+    let whole = std::fs::read(&path).expect("the journal");
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let line = whole[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        std::fs::write(&path, bytes).expect("the journal can be written");
+        match journal::verify(&path) {
+            Err(fault) => assert_eq!(fault.line(), Some(line), "byte {at}: {fault}"),
+            // The last line end: what stands before it is no line yet.
+            Ok(summary) => assert!(at == whole.len() - 1 && summary.lines == 5, "byte {at} was believed"),
+        }
+    }
+}
