@@ -11,17 +11,13 @@ use aws_lc_rs::signature::{
     RsaEncoding, Signature,
 };
 use farside_verify::leaf::HASH_BYTES;
-use farside_verify::{Algorithm, KeySet, KeySetError, Policy, Refusal, Verifier, encode};
+use farside_verify::{
+    ACCESS_TOKEN_TYP, Algorithm, KeySet, KeySetError, PLAIN_TYP, Policy, Refusal, Verifier, encode,
+};
 
 use crate::claims::Profile;
 use crate::keys::{KeyPair, TokenKey};
 use crate::store::Site;
-
-/// `typ` of an access token (RFC 9068 §2.1).
-const ACCESS_TOKEN_TYP: &str = "at+jwt";
-
-/// `typ` of the other profiles (RFC 7519 §5.1).
-const PLAIN_TYP: &str = "JWT";
 
 /// Characters of the largest signature there is here: ML-DSA-87, 4,627 bytes.
 const SIGNATURE_CHARS_MAX: usize = 6_170;
@@ -232,18 +228,9 @@ fn typ(profile: Profile) -> &'static str {
     }
 }
 
-// token.md §8: `alg`, `kid` and `typ`, nothing else.
+// token.md §8
 fn header(key: &TokenKey, typ: &str) -> String {
-    let mut json = String::from("{\"alg\":");
-    encode::json_string(&mut json, key.algorithm.name());
-    json.push_str(",\"kid\":");
-    encode::json_string(&mut json, &key.kid);
-    json.push_str(",\"typ\":");
-    encode::json_string(&mut json, typ);
-    json.push('}');
-    let mut encoded = encode::base64url(json);
-    encoded.push('.');
-    encoded
+    encode::header(key.algorithm, &key.kid, typ) + "."
 }
 
 fn rsa_padding(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {

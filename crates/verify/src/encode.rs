@@ -1,6 +1,9 @@
-//! Writing what this crate reads: base64url and JSON strings. For the mint, so that spelling has one home.
+//! Writing what this crate reads: base64url, JSON strings, token headers. For the mint, so that spelling has
+//! one home.
 
 use base64::Engine as _;
+
+use crate::algorithm::Algorithm;
 
 /// Strict in all that matters: no padding, and no trailing bits but zeros.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -37,8 +40,9 @@ pub fn push_base64url(out: &mut String, bytes: impl AsRef<[u8]>) {
 /// ```
 // token.md §3.3
 pub fn base64url_decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
-    // Into a buffer that grows: one that is asked for as zeros costs some allocators three times as much.
-    let mut bytes = Vec::new();
+    let text = text.as_ref();
+    // Not asked for as zeros, which costs some allocators three times as much.
+    let mut bytes = Vec::with_capacity(decoded_bytes_max(text.len()));
     BASE64URL.decode_vec(text, &mut bytes).ok()?;
     Some(bytes)
 }
@@ -74,6 +78,25 @@ pub fn json_string(out: &mut String, text: &str) {
         }
     }
     out.push('"');
+}
+
+/// The header segment of a token: `alg`, `kid` and `typ`, in this order and nothing else.
+///
+/// ```
+/// use farside_verify::{Algorithm, encode};
+/// let header = encode::header(Algorithm::Es256, "x7QdT0aB", "at+jwt");
+/// assert_eq!(header, encode::base64url(r#"{"alg":"ES256","kid":"x7QdT0aB","typ":"at+jwt"}"#));
+/// ```
+// token.md §8
+pub fn header(algorithm: Algorithm, kid: &str, typ: &str) -> String {
+    let mut json = String::from("{\"alg\":");
+    json_string(&mut json, algorithm.name());
+    json.push_str(",\"kid\":");
+    json_string(&mut json, kid);
+    json.push_str(",\"typ\":");
+    json_string(&mut json, typ);
+    json.push('}');
+    base64url(json)
 }
 
 fn hex_digit(value: u32) -> char {

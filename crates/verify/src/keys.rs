@@ -10,7 +10,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::signature::ParsedPublicKey;
 
 use crate::algorithm::Algorithm;
-use crate::compact::Header;
+use crate::compact::{Header, KnownHeaders};
 use crate::encode;
 use crate::json::{self, Checked, Fault, Value};
 use crate::jwk::{Calendar, Jwk, KeyAlgorithm, Material, Purpose, UnusableReason};
@@ -35,10 +35,12 @@ pub const KEY_ID_CHARS: usize = 8;
 /// let keys = farside_verify::KeySet::from_jwks(jwks).unwrap();
 /// assert_eq!(keys.ids().collect::<Vec<_>>(), ["a"]);
 /// ```
+#[derive(Default)]
 pub struct KeySet {
     usable: Vec<Key>,
     unusable: Vec<UnusableKey>,
     by_id: BTreeMap<String, Place>,
+    known_headers: KnownHeaders,
 }
 
 #[derive(Clone, Copy)]
@@ -159,7 +161,7 @@ impl KeySet {
             }
         })?;
         let Some(Value::Array(keys)) = keys else { return Err(KeySetError::NoKeys) };
-        let mut set = KeySet { usable: Vec::new(), unusable: Vec::new(), by_id: BTreeMap::new() };
+        let mut set = KeySet::default();
         for (index, key) in keys.elements().enumerate() {
             if index == KEYS_MAX {
                 return Err(KeySetError::TooManyKeys);
@@ -201,6 +203,9 @@ impl KeySet {
         };
         let place = match material {
             Ok(material) => {
+                if let (Some(kid), KeyAlgorithm::Exactly(algorithm)) = (&kid, material.algorithm) {
+                    self.known_headers.foresee(algorithm, kid);
+                }
                 self.usable.push(Key::new(kid.as_deref(), &jwk, material));
                 Place::Usable(self.usable.len() - 1)
             }
@@ -219,6 +224,10 @@ impl KeySet {
                 Ok(())
             }
         }
+    }
+
+    pub(crate) fn known_headers(&self) -> &KnownHeaders {
+        &self.known_headers
     }
 
     /// The one key that may have signed under this header.

@@ -33,6 +33,6 @@ pub use jwk::UnusableReason;
 pub use keys::{
     KEY_ID_CHARS, KEY_SET_BYTES_MAX, KEYS_MAX, KeySet, KeySetError, UnusableKey, key_id, thumbprint,
 };
-pub use policy::{ACCESS_TOKEN_TYP, LEEWAY_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX_DEFAULT, Policy};
+pub use policy::{ACCESS_TOKEN_TYP, LEEWAY_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX_DEFAULT, PLAIN_TYP, Policy};
 pub use refusal::{Code, Refusal};
 pub use verifier::{Payload, Verified, Verifier};

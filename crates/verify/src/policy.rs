@@ -11,6 +11,9 @@ pub const LIFETIME_SECONDS_MAX_DEFAULT: u64 = 24 * 60 * 60;
 /// The type of OAuth access tokens (RFC 9068 §2.1). Where it is demanded, so are that RFC's claims.
 pub const ACCESS_TOKEN_TYP: &str = "at+jwt";
 
+/// The type of other tokens (RFC 7519 §5.1).
+pub const PLAIN_TYP: &str = "JWT";
+
 /// The demands of one verifier.
 ///
 /// ```

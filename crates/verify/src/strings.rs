@@ -68,6 +68,12 @@ impl<'a> Str<'a> {
         Str::scan_slowly(text, start)
     }
 
+    /// `text` as a string, where each of its characters stands for itself.
+    pub(crate) fn plain(text: &'a str) -> Option<Self> {
+        let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+        (!text.bytes().any(special)).then_some(Str { raw: text, spelling: Spelling::Plain })
+    }
+
     /// Byte by byte: for escapes, and for what ends in the text's last few bytes.
     #[cold]
     fn scan_slowly(text: &'a str, start: usize) -> Result<Self, StringFault> {

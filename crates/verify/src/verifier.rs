@@ -17,7 +17,7 @@ use crate::compact::{Header, Parsed, Scratch};
 use crate::jwk::Purpose;
 use crate::keys::{Key, KeySet};
 use crate::leaf;
-use crate::policy::{ACCESS_TOKEN_TYP, Policy, same_media_type};
+use crate::policy::{ACCESS_TOKEN_TYP, PLAIN_TYP, Policy, same_media_type};
 use crate::refusal::{Code, Refusal};
 use crate::strings::Str;
 use crate::time::Moment;
@@ -102,7 +102,8 @@ impl Verifier {
         token: &'t [u8],
         scratch: &'t mut Scratch,
     ) -> Result<Authentic<'t>, Refusal> {
-        let Parsed { header, signing_input, signature, payload } = Parsed::new(token, scratch)?;
+        let Parsed { header, signing_input, signature, payload } =
+            Parsed::new(token, self.keys.known_headers(), scratch)?;
         if self.policy.algorithms.as_ref().is_some_and(|allowed| !allowed.contains(&header.algorithm)) {
             let detail = format!("{} is not among the allowed algorithms", header.algorithm);
             return Err(Refusal::because(Code::AlgNotAllowed, detail));
@@ -130,7 +131,7 @@ impl Authentic<'_> {
 
 /// The usual spellings cost no allocation.
 fn kept_typ(typ: Str<'_>) -> Cow<'static, str> {
-    const USUAL: [&str; 4] = [ACCESS_TOKEN_TYP, "JWT", "jwt", "application/at+jwt"];
+    const USUAL: [&str; 4] = [ACCESS_TOKEN_TYP, PLAIN_TYP, "jwt", "application/at+jwt"];
     match USUAL.iter().find(|usual| typ.is(usual)) {
         Some(usual) => Cow::Borrowed(usual),
         None => Cow::Owned(typ.decoded().into_owned()),
