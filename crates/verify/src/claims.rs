@@ -381,6 +381,9 @@ impl Names<'_> {
 }
 
 fn names_only(array: Checked<'_>, claim: &str) -> Result<(), Refusal> {
+    if array.is_printable_strings() {
+        return Ok(());
+    }
     array.elements().try_for_each(|value| match value {
         Value::String(string) => name_only(string, claim),
         _ => Err(mistyped(claim, "made of strings")),

@@ -65,7 +65,11 @@ pub(crate) enum Value<'a> {
 
 /// The text of an array or object that a [`Reader`] has already checked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Checked<'a>(&'a str);
+pub(crate) struct Checked<'a> {
+    text: &'a str,
+    /// Whether it is known to be an array of strings in which nothing but printable ASCII stands, unescaped.
+    printable: bool,
+}
 
 /// [`read_object`] of bytes that are still to be proven UTF-8.
 pub(crate) fn read_object_bytes<'a>(
@@ -93,22 +97,27 @@ pub(crate) fn read_object<'a>(text: &'a str, mut visit: impl FnMut(Str<'a>, Valu
 impl<'a> Checked<'a> {
     /// Wraps text that came out of a [`Value`] earlier and was stored since.
     pub(crate) fn again(text: &'a str) -> Self {
-        Checked(text)
+        Checked { text, printable: false }
+    }
+
+    /// Whether it is known to be an array of strings of printable ASCII; some such arrays are not known to be.
+    pub(crate) fn is_printable_strings(self) -> bool {
+        self.printable
     }
 
     pub(crate) fn text(self) -> &'a str {
-        self.0
+        self.text
     }
 
     /// Shows each member of an object.
     pub(crate) fn members(self, mut visit: impl FnMut(Str<'a>, Value<'a>)) {
         // The text has been checked whole, so no fault can come; were one to, the rest stays unseen.
-        let _ = Reader::new(self.0, Known).object(&mut visit);
+        let _ = Reader::new(self.text, Known).object(&mut visit);
     }
 
     /// The elements of an array, in order.
     pub(crate) fn elements(self) -> Elements<'a> {
-        let mut reader = Reader::new(self.0, Known);
+        let mut reader = Reader::new(self.text, Known);
         reader.at = 1;
         Elements { reader, first: true }
     }
@@ -212,11 +221,11 @@ impl<'a, N: Remember<'a>> Reader<'a, N> {
             b'"' => Ok(Value::String(self.string()?)),
             b'{' => {
                 self.object(&mut |_, _| ())?;
-                Ok(Value::Object(Checked(self.since(start))))
+                Ok(Value::Object(Checked::again(self.since(start))))
             }
             b'[' => {
-                self.array()?;
-                Ok(Value::Array(Checked(self.since(start))))
+                let printable = self.array()?;
+                Ok(Value::Array(Checked { text: self.since(start), printable }))
             }
             b'-' | b'0'..=b'9' => {
                 self.number()?;
@@ -252,17 +261,20 @@ impl<'a, N: Remember<'a>> Reader<'a, N> {
         self.leave(b'}')
     }
 
-    fn array(&mut self) -> Result<(), Fault> {
+    /// Says whether all elements are strings of printable ASCII.
+    fn array(&mut self) -> Result<bool, Fault> {
         self.enter()?;
+        let mut printable = true;
         if self.after_space() != b']' {
             loop {
-                self.value()?;
+                printable &= matches!(self.value()?, Value::String(string) if string.is_printable());
                 if !self.take(b',') {
                     break;
                 }
             }
         }
-        self.leave(b']')
+        self.leave(b']')?;
+        Ok(printable)
     }
 
     /// Goes past the opening bracket that comes next.

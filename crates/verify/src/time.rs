@@ -24,8 +24,9 @@ impl Moment {
     pub(crate) fn from_number(number: &str) -> Option<Moment> {
         // What issuers write: whole seconds since 1970.
         const SECONDS_DIGITS_MAX: usize = 11; // all of them are years before 9999
-        if number.len() <= SECONDS_DIGITS_MAX && number.bytes().all(|digit| digit.is_ascii_digit()) {
-            let seconds = number.bytes().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+        if number.len() <= SECONDS_DIGITS_MAX
+            && let Ok(seconds @ 0..) = number.parse()
+        {
             return Some(Moment { seconds, fraction: 0, inexact: false });
         }
         let (negative, digits) = match number.strip_prefix('-') {
