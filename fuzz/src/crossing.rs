@@ -4,9 +4,11 @@
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
+use farside_crossing::leaves::RunProof;
 use farside_crossing::manifest::Kind;
 use farside_crossing::{
-    Claim, Code, Digest, Note, Opened, Writer, acceptance, bundle, charter, inspect, leaves, note,
+    Claim, Code, Digest, Note, Opened, Writer, acceptance, bundle, charter, checkpoint, inspect, leaves,
+    note, staple,
 };
 use hpke::Serializable as _;
 use hpke::aead::AesGcm256;
@@ -103,6 +105,27 @@ fn judged(opened: &Opened<'_>) {
     if let Ok(acceptance::Acceptance::Apply { next, .. }) = acceptance::judge(&empty, opened, clock) {
         let again = acceptance::judge(&next, opened, clock);
         assert_eq!(again, Ok(acceptance::Acceptance::AlreadyApplied));
+    }
+}
+
+/// Any bytes as the proof of a run, as what is stapled to a token, and as a checkpoint: what reads has one
+/// spelling, and no head is believed that the log did not sign.
+pub(crate) fn log(data: &[u8]) {
+    if let Ok(proof) = RunProof::read(data) {
+        assert_eq!(proof.to_bytes().as_deref(), Ok(data), "a second spelling of a proof");
+    }
+    let _ = leaves::read(data);
+    if let Ok(text) = str::from_utf8(data) {
+        let credential = format!("a.b.c~{text}");
+        if let Ok((token, Some(staple))) = staple::split(&credential) {
+            assert_eq!(token, "a.b.c");
+            assert_eq!(staple.to_token(token), credential, "a second spelling of a staple");
+        }
+    }
+    let [log] = REALM.charter.log() else { return };
+    if let Ok(believed) = checkpoint::open(data, REALM.charter.log(), "plant-1") {
+        let text = checkpoint::text(log, believed.shard(), &believed.head());
+        assert!(data.starts_with(text.as_bytes()), "a head other than the one that was signed");
     }
 }
 

@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use farside_crossing::leaves::{Link, RunProof};
+use farside_crossing::{Head, Staple};
+
 use crate::fuzz_targets;
 use crate::support::{Realm, draft};
 
@@ -36,6 +39,11 @@ fn notes_of_the_corpus_break_nothing() {
 #[test]
 fn bundles_of_the_corpus_break_nothing() {
     replay("bundle", fuzz_targets::bundle);
+}
+
+#[test]
+fn proofs_of_the_log_in_the_corpus_break_nothing() {
+    replay("log", fuzz_targets::log);
 }
 
 #[test]
@@ -82,6 +90,10 @@ fn write_the_seeds() {
     bundle(3, "status-huge-number", b"{\"version\":18446744073709551616}");
     bundle(3, "leaves", b"farside-leaves/1 a 0 1 0\n0123456789abcdef0123456789abcdef");
 
+    for (name, bytes) in log_seeds(&realm) {
+        keep("log", name, &bytes);
+    }
+
     let parcels = |form: u8, name: &str, bytes: &[u8]| keep("parcels", name, &[&[form], bytes].concat());
     let heading = "{\"farside-parcels\":1,\"nonce\":\"AAAAAAAAAAAAAAAAAAAAAA\"}\n";
     let file = "{\"token\":\"a.b.c\",\"sub\":\"s\",\"claim\":\"file\"}\n";
@@ -102,4 +114,38 @@ fn write_the_seeds() {
     parcels(1, "bomb", &zstd::encode_all(&vec![b' '; 1 << 20][..], 3).unwrap());
     parcels(1, "skippable", b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd");
     parcels(2, "sealed", &realm.seal(2, &[]));
+}
+
+/// Proofs, checkpoints and staples, good ones and some that nearly are.
+fn log_seeds(realm: &Realm) -> Vec<(&'static str, Vec<u8>)> {
+    let checkpoint = realm.checkpoint("plant-1", &Head { size: 7, root: [3; 32] });
+    let (edge, hashes) = ([[1; 32], [2; 32]], [[4; 32]; 3]);
+    let link = |size, hashes| Link { size, hashes };
+    let proof = |links| RunProof { checkpoint: &checkpoint, edge: &edge, links }.to_bytes().unwrap();
+    let staple = |hashes: usize| {
+        let staple = Staple { size: 7, signature: [5; 64], proof: vec![[6; 32]; hashes] };
+        staple.to_token("").split_off(1).into_bytes()
+    };
+    let good = proof(vec![link(2, &hashes[..1]), link(5, &hashes)]);
+    vec![
+        ("proof", good.clone()),
+        ("proof-unlinked", proof(Vec::new())),
+        ("proof-out-of-order", proof(vec![link(5, &hashes), link(2, &hashes[..1])])),
+        ("proof-one-size-twice", proof(vec![link(2, &hashes), link(2, &hashes)])),
+        ("proof-trailing", [&good[..], b"x"].concat()),
+        ("proof-many-links", b"farside-proof/1 0 0 99\n".to_vec()),
+        ("proof-large-edge", b"farside-proof/1 0 99 0\n".to_vec()),
+        ("proof-huge-number", b"farside-proof/1 99999999999999999999 0 0\n".to_vec()),
+        ("proof-newer", b"farside-proof/2 0 0 0\n".to_vec()),
+        ("proof-leading-zero", b"farside-proof/1 00 0 0\n".to_vec()),
+        ("checkpoint-cut", checkpoint[..checkpoint.len() - 20].to_vec()),
+        ("checkpoint-of-nothing", realm.checkpoint("plant-1", &Head { size: 0, root: [0; 32] })),
+        ("checkpoint", checkpoint),
+        ("checkpoint-other-shard", realm.checkpoint("plant-2", &Head { size: 7, root: [3; 32] })),
+        ("staple", staple(24)),
+        ("staple-alone", staple(0)),
+        ("staple-longest", staple(64)),
+        ("staple-too-long", staple(65)),
+        ("staple-of-nothing", b"AQ".to_vec()),
+    ]
 }

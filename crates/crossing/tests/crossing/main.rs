@@ -16,6 +16,8 @@ mod fuzz_targets;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod notes;
 #[cfg(test)]
 mod parcels;

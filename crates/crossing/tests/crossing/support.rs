@@ -8,9 +8,9 @@ use farside_crossing::manifest::{Base, Kind};
 use farside_crossing::parcels::Packer;
 use farside_crossing::policy::{AudiencePolicy, Logged, PolicyDocument};
 use farside_crossing::{
-    Charter, CharterDraft, Digest, Draft, LogKey, MlDsaLevel, Packed, PairSignature, Parcel, RawJson,
+    Charter, CharterDraft, Digest, Draft, Head, LogKey, MlDsaLevel, Packed, PairSignature, Parcel, RawJson,
     RecipientSecret, Refusal, Role, RoleName, SealContext, SignFailed, Signer, SignerPublic, StatusDocument,
-    Writer, charter, note,
+    Writer, charter, checkpoint, note,
 };
 
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -98,6 +98,13 @@ impl Realm {
         let fingerprint = charter::review(&charter_note).unwrap().fingerprint;
         let charter = charter::open_first(&charter_note, &fingerprint.into()).unwrap();
         Realm { root, release, online, secret: RecipientSecret::from_seed(&[9; 32]), charter, charter_note }
+    }
+
+    /// A shard's head as the log key signs it.
+    pub(crate) fn checkpoint(&self, shard: &str, head: &Head) -> Vec<u8> {
+        let log = &self.charter.log()[0];
+        let signed = self.root[0].sign(checkpoint::text(log, shard, head).as_bytes()).unwrap();
+        checkpoint::note(log, shard, head, &signed.ed25519).unwrap()
     }
 
     pub(crate) fn keys(&self, version: u64) -> KeysDocument {

@@ -7,6 +7,7 @@ mod realm;
 mod discovery;
 mod introspect;
 mod load;
+mod logged;
 mod nginx;
 mod pickup;
 mod process;
