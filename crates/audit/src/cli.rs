@@ -4,7 +4,7 @@ use clap::Subcommand;
 use farside_service::cli::{Failure, Output};
 
 use crate::brought::Brought;
-use crate::{journals, reconcile};
+use crate::{journals, reconcile, report};
 
 /// Proves afterwards what happened.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,11 @@ enum Command {
     /// sites, and whatever does not hold by itself. Exit code 0: nothing needs an explanation; 1: something
     /// does; 2: could not read.
     Reconcile(Brought),
+    /// Write what happened on one page, and the same as JSON.
+    ///
+    /// Every bundle with its life on both sides, custody of media, tokens, keys and their calendar,
+    /// revocations, all that `reconcile` finds, and the controls of common catalogues. Exit code as there.
+    Report(report::Command),
 }
 
 /// Does what was asked.
@@ -39,5 +44,6 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Verify(verify) => verify.run(output),
         Command::Reconcile(brought) => reconcile::run(brought, output),
+        Command::Report(command) => report::run(command, output),
     }
 }

@@ -23,8 +23,8 @@ use serde::Serialize;
 
 pub(crate) use charters::Charters;
 pub(crate) use events::{Act, Carriage};
-pub(crate) use far::{Admitted, Far};
-pub(crate) use log::{Leaf, Record};
+pub(crate) use far::{Admitted, BundleRefused, Far};
+pub(crate) use log::{Leaf, Record, Shard};
 pub(crate) use near::Near;
 
 use crate::brought::Brought;

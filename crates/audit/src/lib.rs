@@ -13,6 +13,7 @@ mod finding;
 mod journals;
 mod life;
 mod reconcile;
+mod report;
 
 #[cfg(test)]
 mod staged;

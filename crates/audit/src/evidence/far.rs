@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use farside_crossing::evidence::{
-    AppliedRow, BUNDLES, FORKS, ForkRow, Head, KEYS, KeyRow, MISSING, MissingRow, STATUS,
+    AppliedRow, BUNDLES, FORKS, ForkRow, Head, KEYS, KeyRow, MISSING, MissingRow, RevocationRow, STATUS,
 };
 use farside_crossing::status::STATUS_BYTES_MAX;
-use farside_crossing::{ComponentType, Digest, Manifest, StatusDocument};
+use farside_crossing::{ComponentType, Digest, Kind, Manifest, StatusDocument};
 use farside_service::cli::{Failure, OrFailure as _};
 use farside_service::export::Reader;
 use farside_verify::leaf::TokenPosition;
@@ -37,6 +37,15 @@ pub(crate) struct Far {
     pub(crate) refused_days: BTreeMap<u64, u64>,
     /// Bundles refused: when, name, code.
     pub(crate) bundles_refused: Vec<BundleRefused>,
+}
+
+impl Far {
+    /// When the gate applied the first bundle that can have told of a revocation.
+    // audit.md §4.4
+    pub(crate) fn known_since(&self, row: &RevocationRow) -> Option<u64> {
+        let later = |bundle: &&AppliedRow| bundle.kind != Kind::Beacon && bundle.issued_at > row.at;
+        self.bundles.values().filter(later).map(|bundle| bundle.applied_at).min()
+    }
 }
 
 /// A bundle that a gate did not take.

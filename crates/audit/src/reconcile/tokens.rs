@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use farside_crossing::evidence::{KeyRow, RevokedKind};
-use farside_crossing::{Kind, evidence::RevocationRow};
+use farside_crossing::evidence::{KeyRow, RevocationRow, RevokedKind};
 use farside_verify::leaf::{self, TokenPosition};
 use farside_verify::merkle::Hash;
 
@@ -117,7 +116,7 @@ impl<'e> Revoked<'e> {
             Revoked { evidence, far, tokens: HashMap::new(), subjects: HashMap::new(), keys: HashMap::new() };
         let rows = evidence.near.iter().flat_map(|near| &near.revocations);
         for row in rows.filter(|row| row.site == far.site) {
-            let since = Since { row, known: known_since(far, row) };
+            let since = Since { row, known: far.known_since(row) };
             let number = evidence.names.find(&row.what);
             match (row.kind, number) {
                 (RevokedKind::Token, _) => drop(revoked.tokens.insert(&row.what, since)),
@@ -187,13 +186,6 @@ impl<'e> Revoked<'e> {
         let all = token.into_iter().chain(self.keys.get(&admitted.kid)).chain(of_subject);
         all.min_by_key(|since| (since.known.unwrap_or(u64::MAX), since.row.at)).copied()
     }
-}
-
-/// When a gate applied the first bundle that can have said so.
-// audit.md §4.4
-fn known_since(far: &Far, row: &RevocationRow) -> Option<u64> {
-    let said = far.bundles.values().filter(|bundle| bundle.kind != Kind::Beacon && bundle.issued_at > row.at);
-    said.map(|bundle| bundle.applied_at).min()
 }
 
 fn past_key(

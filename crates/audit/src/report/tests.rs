@@ -1,0 +1,112 @@
+//! The page and its JSON, of a story with hostile names in it.
+
+use std::fs;
+
+use farside_crossing::evidence::{RevocationRow, RevokedKind};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::staged::{SITE, Story};
+use crate::support::NOW;
+
+const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{202e}";
+
+fn written(story: &Story) -> (tempfile::TempDir, String, Value) {
+    let dir = tempfile::tempdir().unwrap();
+    let (near, far) = story.write(dir.path());
+    let out = dir.path().join("report.html");
+    let brought = Brought { exports: vec![near, far], journals: Vec::new(), fingerprint: None };
+    // An alarm is no reason to write nothing.
+    let _ = run(&Command { brought, out: out.clone() }, Output { json: true });
+    let json = fs::read(out.with_extension("json")).unwrap();
+    (dir, fs::read_to_string(&out).unwrap(), serde_json::from_slice(&json).unwrap())
+}
+
+fn hostile() -> Story {
+    let mut story = Story::quiet();
+    story.tokens[0].subject = HOSTILE.to_owned();
+    story.admissions[0].subject = HOSTILE.to_owned();
+    story.admissions[1].token = HOSTILE.to_owned();
+    let (site, what, reason) = (SITE.to_owned(), HOSTILE.to_owned(), HOSTILE.to_owned());
+    let (kind, before, at) = (RevokedKind::Subject, NOW, NOW);
+    story.revocations.push(RevocationRow { site, kind, what, before, reason, at });
+    story.near_lines.push((NOW, "subject_added", json!({"subject": HOSTILE, HOSTILE: 1})));
+    let refused = json!({"file": HOSTILE, "code": HOSTILE, "detail": HOSTILE});
+    story.far_lines.push((NOW, "bundle_refused", refused));
+    let file = json!({"name": HOSTILE, "reason": HOSTILE});
+    story.ferry_lines.push((NOW, "not_received", json!({"lane": HOSTILE, "folder": HOSTILE, "file": file})));
+    let refusal = json!({"door": HOSTILE, "verdict": "refuse", "code": HOSTILE});
+    story.far_lines.push((NOW, "decision", refusal));
+    story
+}
+
+#[test]
+fn a_subject_called_like_a_script_runs_nothing() {
+    let (_dir, page, _) = written(&hostile());
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "the name is shown as it is");
+    for markup in ["<script", "<img", "onerror=alert(2)>", "\u{202e}"] {
+        let shown = page.replace("onerror=alert(2)&gt;", "");
+        assert!(!shown.contains(markup), "{markup}");
+    }
+    // And were it otherwise, the browser is told to run and load nothing.
+    assert!(
+        page.contains("Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"")
+    );
+    for outside in ["http://", "https://www", "url(", "@import", "src="] {
+        let ours = page.replace("src=x", "").replace("https://gate", "");
+        assert!(!ours.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn the_page_is_well_formed_whatever_it_says() {
+    let (_dir, page, _) = written(&hostile());
+    let mut open: Vec<&str> = Vec::new();
+    let void = ["meta", "!doctype"];
+    let style = page.find("<style>").unwrap()..page.find("</style>").unwrap();
+    let markup = [&page[..style.start + 7], &page[style.end..]].concat();
+    for part in markup.split('<').skip(1) {
+        let (tag, _) = part.split_once('>').unwrap_or_else(|| panic!("an open tag: {part}"));
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "near {part}");
+        } else if !void.contains(&name) && !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn the_report_tells_every_bundles_life_and_the_figures() {
+    let (_dir, page, json) = written(&Story::of(3, 300));
+    let figures = &json["figures"];
+    let told = ["issued", "carried", "admitted", "bundles_made", "bundles_applied"];
+    assert_eq!(told.map(|name| figures[name].as_u64().unwrap()), [300, 300, 300, 3, 3]);
+    assert_eq!(figures["refused"], 3);
+    assert_eq!(json["alarms"], 0);
+    let bundle = &json["bundles"][1];
+    assert_eq!(bundle["state"], "applied");
+    for step in ["made_at", "receipted_at"] {
+        assert!(bundle[step].is_u64(), "{step}");
+    }
+    for step in ["sent", "received", "applied"] {
+        assert_eq!(bundle[step].as_array().map(Vec::len), Some(1), "{step}");
+    }
+    assert_eq!(json["keys"][0]["signed"], 300);
+    let words = ["STICK-07", "AU-10", "AC-4", "MP-5", "SR 2.12", "CIP-010-4 R4", "<svg", "proven"];
+    words.iter().for_each(|word| assert!(page.contains(word), "{word}"));
+}
+
+#[test]
+fn on_the_far_side_alone_the_report_says_what_it_cannot_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, far) = Story::quiet().write(dir.path());
+    let out = dir.path().join("report.html");
+    let brought = Brought { exports: vec![far], journals: Vec::new(), fingerprint: None };
+    run(&Command { brought, out: out.clone() }, Output { json: true }).unwrap();
+    let json: Value = serde_json::from_slice(&fs::read(out.with_extension("json")).unwrap()).unwrap();
+    assert_eq!(json["figures"]["issued"], Value::Null);
+    assert_eq!(json["figures"]["admitted"], 6);
+    assert_eq!(json["scope"].as_array().map(Vec::len), Some(2), "no mint, no fingerprint: {json}");
+}
