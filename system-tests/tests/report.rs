@@ -52,3 +52,45 @@ fn exports_hold_no_secret_and_no_token() {
         sides.attempt(&format!("{again} audit export {folder} --config {config}")).expect_code(2);
     }
 }
+
+#[test]
+fn both_sides_exports_tell_the_whole_journey() {
+    let (sides, token, _) = carried();
+    let receipt = sides.gate("receipt --json").json()["code"].as_str().expect("a code").to_owned();
+    sides.mint(&format!("bundle receipt --site dome --seq 1 {receipt}"));
+    let gate = sides.serve_gate();
+    assert_eq!(sides.knock(&token, CONTROL).status, 200);
+    assert_eq!(sides.knock(&token[..token.len() - 2], CONTROL).status, 401);
+    assert!(gate.stop().success());
+    sides.mint("audit export near-export");
+    sides.gate("audit export far-export");
+
+    let words = sides.mint("charter show --json").json()["words"].as_str().expect("words").to_owned();
+    let exports = format!("near-export far-export --fingerprint \"{words}\"");
+    let told = sides.farside(&format!("audit reconcile {exports} --json")).json();
+    assert_eq!((&told["alarms"], &told["scope"]), (&0.into(), &serde_json::json!([])), "{told}");
+    let broken = |check: &&serde_json::Value| check["proof"] == "broken";
+    assert_eq!(
+        told["checks"].as_array().map(|checks| checks.iter().filter(broken).count()),
+        Some(0),
+        "{told}"
+    );
+
+    sides.farside(&format!("audit report {exports} --out report.html"));
+    let report: serde_json::Value = serde_json::from_slice(&sides.get("report.json")).expect("JSON");
+    let figures = ["issued", "carried", "admitted", "refused", "bundles_applied"];
+    let figures = figures.map(|name| report["figures"][name].as_u64().expect(name));
+    assert_eq!(figures, [2, 2, 1, 1, 1], "{report}");
+    let bundle = &report["bundles"][0];
+    assert_eq!((&bundle["seq"], &bundle["state"]), (&1.into(), &"applied".into()));
+    for step in ["sent", "received", "applied"] {
+        assert_eq!(bundle[step].as_array().map(Vec::len), Some(1), "{step}: {bundle}");
+    }
+    assert!(bundle["receipted_at"].is_u64());
+    assert!(sides.text("report.html").starts_with("<!doctype html>"));
+    // Another charter than the one compared, and an export that was touched.
+    let other = "00".repeat(32);
+    sides.attempt(&format!("audit reconcile near-export far-export --fingerprint {other}")).expect_code(1);
+    sides.put("far-export/bundles.jsonl", b"");
+    sides.attempt(&format!("audit reconcile {exports}")).expect_code(2);
+}

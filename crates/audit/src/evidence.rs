@@ -10,6 +10,7 @@
 mod charters;
 mod events;
 mod far;
+mod heads;
 mod log;
 mod near;
 
@@ -43,6 +44,7 @@ pub(crate) struct Evidence {
     pub(crate) checks: Vec<Check>,
     pub(crate) findings: Findings,
     pub(crate) names: Names,
+    heads: heads::Heads,
 }
 
 /// Something that an auditor checks, and whether it held.
@@ -93,6 +95,16 @@ impl Evidence {
                 Side::Gate => far::read(reader, head, &mut evidence)?,
             }
         }
+        // Bundles bear the heads of the mint's journals, and receipts, in the mint's, those of the gates'.
+        for (reader, head) in opened.iter().filter(|(_, head)| head.side == Side::Mint) {
+            events::read_export(reader, &label(head), None, &mut evidence)?;
+        }
+        let mut gates = std::mem::take(&mut evidence.far);
+        let readers = opened.iter().filter(|(_, head)| head.side == Side::Gate);
+        for (far, (reader, head)) in gates.iter_mut().zip(readers) {
+            events::read_export(reader, &label(head), Some(far), &mut evidence)?;
+        }
+        evidence.far = gates;
         for path in &brought.journals {
             events::read_path(path, "courier", None, &mut evidence)?;
         }

@@ -8,6 +8,7 @@ use farside_crossing::evidence::{
     self, AppliedRow, ForkRow, Head, HeadRow, KeyRow, LeavesRow, MadeRow, MissingRow, RevocationRow, Side,
     SiteRow,
 };
+use farside_crossing::manifest::JournalHead;
 use farside_crossing::{Digest, Draft, Kind, Packed, Signer as _, StatusDocument, bundle, checkpoint};
 use farside_service::digest::hex;
 use farside_service::export::Writer;
@@ -64,6 +65,8 @@ pub(crate) struct Story {
     pub(crate) far_lines: Vec<Line>,
     pub(crate) ferry_lines: Vec<Line>,
     pub(crate) exported_at: u64,
+    /// Heads of the mint's journals, which every bundle bears.
+    pub(crate) journals: Vec<JournalHead>,
 }
 
 impl Story {
@@ -94,6 +97,7 @@ impl Story {
             far_lines: Vec::new(),
             ferry_lines: Vec::new(),
             exported_at: NOW + bundles * PERIOD + PERIOD,
+            journals: Vec::new(),
             tokens,
         };
         let mut prev = None;
@@ -124,6 +128,7 @@ impl Story {
         let keys = released(self.realm.keys(1).text());
         let policy = released(self.realm.policy(1).text());
         let writer = farside_crossing::Writer::new(draft).keys(&keys).unwrap().policy(&policy).unwrap();
+        let writer = writer.journals(self.journals.clone());
         writer.status(&self.status).unwrap().finish(&[&self.realm.online]).unwrap()
     }
 
@@ -187,16 +192,18 @@ impl Story {
         self.far_lines.extend(refusals);
     }
 
-    /// Packs every bundle anew with the status as it is now.
+    /// Packs every bundle anew, with status and journals' heads as they are now.
     #[cfg(test)]
-    pub(crate) fn resign_with_status(&mut self) {
+    pub(crate) fn resign(&mut self) {
         let (mut prev, last) = (None, self.applied.len() as u64);
         for seq in 1..=last {
             let packed = self.pack(seq, prev);
             prev = Some(packed.digest);
             let note = bundle::manifest_note(&packed.bytes).unwrap();
-            let row = &mut self.applied[seq as usize - 1];
-            (row.digest, row.manifest) = (packed.digest, String::from_utf8(note.to_vec()).unwrap());
+            let note = String::from_utf8(note.to_vec()).unwrap();
+            let (made, applied) = (&mut self.made[seq as usize - 1], &mut self.applied[seq as usize - 1]);
+            (made.digest, made.manifest) = (packed.digest, Some(note.clone()));
+            (applied.digest, applied.manifest) = (packed.digest, note);
         }
     }
 

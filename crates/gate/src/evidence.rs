@@ -34,6 +34,7 @@ pub fn export(config: &Config, folder: &Path, now: u64) -> Result<Vec<Entry>, Fa
     writer.rows(evidence::BUNDLES, &held.bundles)?;
     writer.rows(evidence::MISSING, &held.missing)?;
     writer.rows(evidence::FORKS, &held.forks)?;
+    writer.rows(evidence::HEADS, &held.heads)?;
     writer.rows(evidence::KEYS, held.keys(&config.site)?)?;
     if let Some(status) = held.status()? {
         writer.bytes(evidence::STATUS, &status)?;
@@ -52,6 +53,7 @@ struct Held {
     bundles: Vec<evidence::AppliedRow>,
     missing: Vec<MissingRow>,
     forks: Vec<evidence::ForkRow>,
+    heads: Vec<evidence::HeadRow>,
     jwks: Option<Vec<u8>>,
     status: Option<Vec<u8>>,
 }
@@ -67,6 +69,7 @@ impl Held {
                 .map(|hole| MissingRow { first: hole.first, last: hole.last, noticed_at: hole.noticed_at })
                 .collect(),
             forks: store::evidence::forks(tx)?,
+            heads: store::evidence::heads(tx)?,
             jwks: store::document(tx, "keys")?,
             status: store::document(tx, "status")?,
         })

@@ -33,8 +33,9 @@ const FIRST_LINE_BYTES_MAX: usize = 64;
 pub fn export(mint: &Mint, folder: &Path, now: u64) -> Result<Vec<Entry>, Failure> {
     let store = mint.store()?;
     let mut writer = Writer::create(folder)?;
-    // Journals first: what happens meanwhile is then in the tables and not the other way round.
-    writer.journals(&mint.home.journal())?;
+    // Bundles first, then the log and the journals: what a bundle bears of them is then in them.
+    let bundles = store.read(bundles)?;
+    writer.rows(evidence::BUNDLES, bundles.into_iter().map(|made| with_manifest(&mint.home, made)))?;
     for (version, note) in store.read(charters)? {
         writer.bytes(&format!("{}/{version}.note", evidence::CHARTERS), &note)?;
     }
@@ -42,10 +43,9 @@ pub fn export(mint: &Mint, folder: &Path, now: u64) -> Result<Vec<Entry>, Failur
     writer.rows(evidence::SITES, sites(&directory))?;
     writer.rows(evidence::KEYS, keys(&directory))?;
     writer.rows(evidence::REVOCATIONS, store.read(revocations)?)?;
-    let bundles = store.read(bundles)?;
-    writer.rows(evidence::BUNDLES, bundles.into_iter().map(|made| with_manifest(&mint.home, made)))?;
     heads(&store, &mint.home, &mut writer)?;
     records(&mint.home, &mut writer)?;
+    writer.journals(&mint.home.journal())?;
     let realm = directory.realm().to_owned();
     let head = Head { version: evidence::VERSION, side: Side::Mint, realm, site: None, made_at: now };
     Ok(writer.finish(&head)?)

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use farside_crossing::evidence::JOURNALS;
+use farside_crossing::manifest::JournalHead;
 use farside_service::cli::{Failure, OrFailure as _};
 use farside_service::digest::unhex;
 use farside_service::export::Reader;
@@ -35,6 +36,8 @@ pub(crate) struct Carriage {
     pub(crate) sha256: Option<String>,
     /// The medium's label or serial number, where the ferry could tell.
     pub(crate) medium: Option<String>,
+    /// Who gave the order.
+    pub(crate) by: Option<String>,
     /// Why it was not carried.
     pub(crate) reason: Option<String>,
 }
@@ -83,7 +86,26 @@ struct FerryLine {
     folder: String,
     file: FerryFile,
     #[serde(default)]
-    medium: Option<Value>,
+    medium: Option<Medium>,
+    #[serde(default)]
+    by: Option<String>,
+}
+
+/// What a ferry could tell of a stick.
+#[derive(Deserialize)]
+struct Medium {
+    label: Option<String>,
+    serial: Option<String>,
+    volume: Option<String>,
+}
+
+impl Medium {
+    fn name(self) -> Option<String> {
+        match (self.label, self.serial.or(self.volume)) {
+            (Some(label), Some(serial)) => Some(format!("{label} ({serial})")),
+            (label, serial) => label.or(serial),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -92,6 +114,14 @@ struct FerryFile {
     bytes: Option<u64>,
     sha256: Option<String>,
     reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ReceiptLine {
+    site: String,
+    seq: u64,
+    #[serde(default)]
+    journals: Vec<JournalHead>,
 }
 
 #[derive(Deserialize)]
@@ -132,7 +162,12 @@ pub(super) fn read_path(
 fn read(journal: &Stored, of: &str, far: Option<&mut Far>, evidence: &mut Evidence) -> Result<(), Failure> {
     let name = journal.name();
     // Files that were archived are not missed: each names the line with which it begins.
-    let (proof, detail, wrong) = match journal.verify(Beginning::Archived, &[]) {
+    let copied_at = match &far {
+        Some(far) => far.made_at,
+        None => evidence.near.as_ref().map_or(0, |near| near.made_at),
+    };
+    let noted = evidence.heads.of(of, name, copied_at);
+    let (proof, detail, wrong) = match journal.verify(Beginning::Archived, &noted) {
         Ok(seen) => (Proof::Proven, whole(&seen), u64::MAX),
         Err(JournalFault::Failed(fault)) => return Err(fault.into()),
         Err(fault) => (Proof::Broken, fault.to_string(), fault.line().unwrap_or(0)),
@@ -147,11 +182,15 @@ fn read(journal: &Stored, of: &str, far: Option<&mut Far>, evidence: &mut Eviden
 }
 
 fn whole(seen: &Summary) -> String {
-    let Summary { lines, head, begins, .. } = seen;
-    match begins {
+    let Summary { lines, head, begins, noted, .. } = seen;
+    let mut detail = match begins {
         0 | 1 => format!("{lines} lines, head {head}"),
         _ => format!("lines {begins} to {lines}, head {head}; what stood before lies in an archive"),
+    };
+    if *noted > 0 {
+        detail.push_str(&format!("; agrees with {noted} heads that the other side noted"));
     }
+    detail
 }
 
 /// Where a journal's lines go.
@@ -184,7 +223,10 @@ impl Told<'_> {
         match line.event.as_ref() {
             "decision" => self.decision(at, text),
             "sent" | "received" | "not_sent" | "not_received" => self.carriage(at, &line.event, text),
+            // A rhythm, no act; its figures are in the log itself.
+            "issuing" => {}
             event => {
+                self.receipt(at, event, text);
                 if event == "bundle_refused"
                     && let (Some(far), Ok(refused)) = (&mut self.far, serde_json::from_slice(text))
                 {
@@ -209,12 +251,21 @@ impl Told<'_> {
     }
 
     fn carriage(&mut self, at: u64, event: &str, text: &[u8]) {
-        let Ok(FerryLine { lane, folder, file, medium }) = serde_json::from_slice(text) else { return };
+        let Ok(FerryLine { lane, folder, file, medium, by }) = serde_json::from_slice(text) else { return };
         let FerryFile { name, bytes, sha256, reason } = file;
         let (of, event) = (self.of.to_owned(), event.to_owned());
-        let medium = medium.map(|medium| medium.as_str().map_or_else(|| medium.to_string(), str::to_owned));
-        let carriage = Carriage { of, at, event, lane, folder, name, bytes, sha256, medium, reason };
+        let medium = medium.and_then(Medium::name);
+        let carriage = Carriage { of, at, event, lane, folder, name, bytes, sha256, medium, by, reason };
         self.evidence.carriages.push(carriage);
+    }
+
+    /// A receipt that came back in its long form bears the heads of the gate's journals.
+    fn receipt(&mut self, at: u64, event: &str, text: &[u8]) {
+        if let ("bundle_receipted", Ok(receipt)) = (event, serde_json::from_slice::<ReceiptLine>(text)) {
+            let (of, by) =
+                (format!("gate {}", receipt.site), format!("the receipt of bundle {}", receipt.seq));
+            self.evidence.heads.note(&of, &receipt.journals, at, &by);
+        }
     }
 
     fn act(&mut self, at: u64, event: &str, text: &[u8]) {

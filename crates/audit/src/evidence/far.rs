@@ -15,7 +15,7 @@ use farside_verify::status_list::StatusList;
 
 use super::log::{self, Log};
 use super::near::told_of_manifests;
-use super::{Evidence, Proof, events, label};
+use super::{Evidence, Proof, label};
 use crate::finding::{Code, Found};
 
 /// What a gate knows.
@@ -105,8 +105,6 @@ pub(super) fn read(reader: &Reader, head: &Head, evidence: &mut Evidence) -> Res
     far.status = read_status(reader, &far, &manifests, evidence)?;
     far.log = log::read_leaves(reader, &far.label, &mut evidence.findings)?;
     log::read_heads(reader, &far.label, &mut far.log, evidence)?;
-    let label = far.label.clone();
-    events::read_export(reader, &label, Some(&mut far), evidence)?;
     evidence.far.push(far);
     Ok(())
 }
@@ -119,6 +117,7 @@ fn prove_manifests(far: &Far, evidence: &mut Evidence) -> Vec<Manifest> {
         let fault = match opened {
             Err(refusal) => refusal.to_string(),
             Ok((manifest, digest)) if digest == row.digest && manifest.seq == row.seq => {
+                evidence.heads.manifest(&manifest);
                 manifests.push(manifest);
                 continue;
             }

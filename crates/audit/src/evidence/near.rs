@@ -9,7 +9,7 @@ use farside_service::cli::Failure;
 use farside_service::export::Reader;
 
 use super::log::{self, Leaf, Log};
-use super::{Evidence, Proof, events, label};
+use super::{Evidence, Proof, label};
 use crate::finding::{Code, Found};
 
 /// What the mint knows.
@@ -45,7 +45,6 @@ pub(super) fn read(reader: &Reader, head: &Head, evidence: &mut Evidence) -> Res
     prove_manifests(&near, evidence);
     near.log = log::read_records(reader, &mut evidence.names, &mut evidence.findings)?;
     log::read_heads(reader, &label(head), &mut near.log, evidence)?;
-    events::read_export(reader, &label(head), None, evidence)?;
     evidence.near = Some(near);
     Ok(())
 }
@@ -66,6 +65,9 @@ fn prove_manifests(near: &Near, evidence: &mut Evidence) {
                     let same = digest == made.digest
                         && (manifest.seq, manifest.kind, manifest.issued_at)
                             == (made.seq, made.kind, made.issued_at);
+                    if same {
+                        evidence.heads.manifest(&manifest);
+                    }
                     (!same).then(|| "the row says otherwise than the manifest signed".to_owned())
                 }
             };

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use farside_crossing::evidence::{RevocationRow, RevokedKind};
+use farside_crossing::manifest::JournalHead;
 use farside_crossing::status::{BitList, RevokedKey, ShardList};
 use farside_crossing::{Digest, ExpectedFingerprint};
 
@@ -123,13 +124,13 @@ fn on_the_far_side_alone_the_revocations_held_are_compared() {
     let mut list = BitList::new();
     list.set(3).unwrap();
     story.status.tokens = vec![ShardList { shard: SITE.to_owned(), lst: list.encode() }];
-    story.resign_with_status();
+    story.resign();
     let place = position(3).to_string();
     found(&far_alone(&story), &[(Gravity::Alarm, Code::UsedAfterRevocation, &place)]);
     let (reason, at) = ("stolen".to_owned(), NOW);
     story.status.tokens.clear();
     story.status.keys = vec![RevokedKey { kid: KID.to_owned(), reason, at }];
-    story.resign_with_status();
+    story.resign();
     let evidence = far_alone(&story);
     assert_eq!(evidence.findings.total(Gravity::Alarm), 6, "every token of that key");
 }
@@ -271,6 +272,29 @@ fn an_edited_journal_is_found_with_its_line_and_believed_no_further() {
     let evidence = audit(&story, &[near, far]);
     found(&evidence, &[(Gravity::Alarm, Code::JournalBroken, &format!("journal gate, line {third}"))]);
     assert_eq!(evidence.far[0].admitted.len(), 2, "nothing behind the edited line counts");
+}
+
+#[test]
+fn a_journal_whose_tail_was_cut_off_is_missed_by_the_bundles_that_noted_it() {
+    let first = tempfile::tempdir().unwrap();
+    let mut story = Story::quiet();
+    let (near, _) = story.write(first.path());
+    let name = "journal/mint-cli.jsonl";
+    let seen = farside_service::journal::verify(&near.join(name)).unwrap();
+    let head = seen.head.parse().unwrap();
+    story.journals = vec![JournalHead { name: "mint-cli".to_owned(), lines: seen.lines, head }];
+    story.resign();
+    let second = tempfile::tempdir().unwrap();
+    let (doctored, far) = story.write(second.path());
+    // One file, byte for byte, for batches are cut by chance.
+    let whole = fs::read_to_string(near.join(name)).unwrap();
+    replace(&doctored, name, whole.as_bytes());
+    let evidence = audit(&story, &[doctored.clone(), far.clone()]);
+    found(&evidence, &[]);
+    let kept = whole.trim_end().rfind('\n').unwrap() + 1;
+    replace(&doctored, name, &whole.as_bytes()[..kept]);
+    let place = format!("journal mint-cli, line {}", seen.lines);
+    found(&audit(&story, &[doctored, far]), &[(Gravity::Alarm, Code::JournalBroken, &place)]);
 }
 
 #[test]

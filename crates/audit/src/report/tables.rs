@@ -72,6 +72,9 @@ fn custody(page: &mut Page, carriages: &[Carriage]) {
     };
     page.raw("<td class=\"t\">").text(moment(first.at));
     page.raw("<small>").text(first.medium.as_ref().unwrap_or(&first.lane));
+    if let Some(by) = &first.by {
+        page.text(format!(", {by}"));
+    }
     if carriages.len() > 1 {
         page.text(format!(" and {} more", carriages.len() - 1));
     }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use farside_crossing::evidence::{AppliedRow, ForkRow, LeavesRow};
+use farside_crossing::evidence::{AppliedRow, ForkRow, HeadRow, LeavesRow};
 use farside_crossing::{Digest, Kind};
 use farside_verify::encode::base64url;
 use rusqlite::{Connection, Row};
@@ -55,6 +55,17 @@ pub(crate) fn forks(connection: &Connection) -> Result<Vec<ForkRow>, StoreFault>
     Ok(forks)
 }
 
+/// The newest signed head of each log shard.
+pub(crate) fn heads(connection: &Connection) -> Result<Vec<HeadRow>, StoreFault> {
+    let mut statement = connection.prepare("SELECT shard, checkpoint FROM log ORDER BY shard")?;
+    let mut rows = statement.query([])?;
+    let mut heads = Vec::new();
+    while let Some(row) = rows.next()? {
+        heads.push(HeadRow { shard: row.get(0)?, checkpoint: note(row, 1)? });
+    }
+    Ok(heads)
+}
+
 /// Hands out the log leaves held, chunk after chunk, until told to stop.
 pub(crate) fn leaves(
     connection: &Connection,
@@ -79,5 +90,5 @@ fn digest(row: &Row<'_>, column: usize) -> Result<Digest, StoreFault> {
 }
 
 fn note(row: &Row<'_>, column: usize) -> Result<String, StoreFault> {
-    String::from_utf8(row.get(column)?).map_err(|_| StoreFault::Damaged("manifest"))
+    String::from_utf8(row.get(column)?).map_err(|_| StoreFault::Damaged("note"))
 }
