@@ -60,9 +60,7 @@ const CHECKS_SAY: &str = concat!(
     "<p><b>Proven</b> follows from signatures, hashes and chains below the charter. <b>Stated</b> is the exporter’s word ",
     "alone. <b>Broken</b> contradicts itself.</p>"
 );
-const CONTROLS_SAY: &str = concat!(
-    "<p>What on this page is evidence for which demand. Whether a demand is met is for the auditor to say.</p>"
-);
+const CONTROLS_SAY: &str = "<p>What on this page is evidence for which demand. Whether a demand is met is for the auditor to say.</p>";
 
 fn verdict(page: &mut Page, report: &Report) {
     page.raw("<header><p class=\"brand\">Farside audit</p><h1>")
