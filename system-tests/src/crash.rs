@@ -104,6 +104,14 @@ impl Recording {
         States { recording: self, cuts, plans: plans.into_iter(), known: HashSet::new(), left: count_max }
     }
 
+    /// Every state that a power cut could leave after the last change.
+    pub fn images_at_the_end(&self) -> States<'_> {
+        let mut states = self.images();
+        let plans: Vec<_> = states.plans.filter(|(after, _)| *after == self.changes.len()).collect();
+        states.plans = plans.into_iter();
+        states
+    }
+
     pub(crate) fn at_end(&self) -> Disk {
         let mut disk = self.before.clone();
         self.changes.iter().for_each(|change| disk.apply(change));

@@ -3,6 +3,7 @@
 
 pub mod crash;
 pub mod disk;
+pub mod faults;
 pub mod http;
 pub mod loss;
 pub mod programs;

@@ -12,12 +12,22 @@ use crate::programs::scratch;
 
 /// States that an ordinary test run judges, all scenarios together; the long run has ten times as many.
 const STATES_DEFAULT: usize = 5_000;
+/// What the long run has so many times more of.
+const CASES_LEFT_OUT: usize = 10;
 
 /// What share of all states, in percent, a scenario is to judge: here or over several recordings.
 pub fn share(percent: usize) -> usize {
+    (all() * percent).div_ceil(100)
+}
+
+/// One of how many cases an ordinary test run takes, where the long run takes each: 1 there.
+pub fn one_of() -> usize {
+    (STATES_DEFAULT * CASES_LEFT_OUT / all()).max(1)
+}
+
+fn all() -> usize {
     let all = std::env::var("FARSIDE_TORTURE_STATES").ok();
-    let all = all.map_or(STATES_DEFAULT, |count| count.parse().expect("FARSIDE_TORTURE_STATES is a number"));
-    (all * percent).div_ceil(100)
+    all.map_or(STATES_DEFAULT, |count| count.parse().expect("FARSIDE_TORTURE_STATES is a number"))
 }
 
 /// Lays out so many states of a recording, each in an empty folder, and has each judged there: `judge` panics

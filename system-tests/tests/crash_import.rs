@@ -11,12 +11,15 @@ use farside_gate::status;
 use farside_service::journal::{self, Journal};
 use farside_service::time::now_unix;
 use farside_system_tests::crash::{Image, Recording};
-use farside_system_tests::programs::run;
-use farside_system_tests::recorder::Recorder;
+use farside_system_tests::faults::{Rig, Struck};
+use farside_system_tests::programs::{run, scratch};
+use farside_system_tests::recorder::{Fault, Recorder};
 use farside_system_tests::sides::{CONTROL, Sides};
 use farside_system_tests::torture;
 use serde_json::Value;
 
+/// Power cuts tried after each fault.
+const IMAGES_AFTER_A_FAULT: usize = 8;
 /// After one of so many states the courier comes again.
 const AGAIN_EVERY: usize = 8;
 
@@ -126,4 +129,29 @@ fn a_refused_bundle_leaves_no_trace_in_what_is_trusted_whatever_is_cut() {
         assert_eq!(held_after(image, far), before, "{}", image.describe());
         journal_after(image, far);
     });
+}
+
+#[test]
+fn a_disk_that_fails_at_import_leaves_one_bundle_or_the_other_and_is_said() {
+    let (sides, second) = about_to_import();
+    let rig = Rig::of(&sides.path("far"), &[]);
+    let (before, bundle) = (held(&sides.gate("status --json").json()), sides.path(&second));
+    let import = |far: &Path| {
+        let toml = far.join("gate.toml");
+        sides.command(&format!("gate import {second} --json --config {}", toml.display()))
+    };
+    let struck = rig.strike(10, import, |Struck { what, finished, recording }| {
+        let applied = finished.stdout.contains("\"applied\"");
+        assert!(applied || finished.stderr.contains("farside: error:"), "{what}: {finished:#?}");
+        for image in recording.images_at_the_end().take(IMAGES_AFTER_A_FAULT) {
+            let far = scratch();
+            image.lay_out(far.path());
+            let found = held_after(&image, far.path());
+            assert!(found == before || found[0] == 2, "{what}: {found:?}");
+            assert!(!applied || found[0] == 2, "{what}: said to be applied, and lost; {}", image.describe());
+            import_again(&image, far.path(), &bundle);
+            journal_after(&image, far.path());
+        }
+    });
+    assert!(struck >= Fault::ALL.len(), "only {struck} faults struck");
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use farside_mint::config::Mint;
 use farside_mint::log::{self, IssuanceLog};
 use farside_system_tests::crash::{Image, Recording};
+use farside_system_tests::faults::{Rig, Struck, never_synced_again, struck_at};
 use farside_system_tests::programs::{Server, scratch};
-use farside_system_tests::recorder::Recorder;
+use farside_system_tests::recorder::{Fault, Recorder};
 use farside_system_tests::sides::{CONTROL, Sides};
 use farside_system_tests::{http, torture};
 use farside_verify::encode::base64url_decode;
@@ -18,6 +19,8 @@ use serde_json::Value;
 const CLIENTS: usize = 6;
 /// States that one token's way to its client brings, at the least.
 const STATES_A_TOKEN: usize = 16;
+/// Power cuts tried after each fault.
+const IMAGES_AFTER_A_FAULT: usize = 8;
 /// One byte of the log in so many has a bit turned after it was durable.
 const DAMAGE_EVERY_BYTES: usize = 7;
 
@@ -61,19 +64,21 @@ fn serving(tokens_each: usize) -> (Sides, Recording) {
     server.wait_for(sides.mint);
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
-            scope.spawn(|| (0..tokens_each).for_each(|_| ask(&sides, &secret)));
+            scope.spawn(|| (0..tokens_each).for_each(|_| assert_eq!(asked(&sides, &secret).0, 200)));
         }
     });
     server.stop();
     (sides, recorder.finish())
 }
 
-fn ask(sides: &Sides, secret: &str) {
+/// The status of an answer, and its token if it brought one.
+fn asked(sides: &Sides, secret: &str) -> (u16, Option<String>) {
     let pair = format!("lander-7:{}", http::escaped(secret));
     let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair));
     let form = [("grant_type", "client_credentials"), ("audience", CONTROL)];
     let answer = http::post_form(sides.mint, "/oauth2/token", &[("authorization", &basic)], &form);
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let token = answer.json()["access_token"].as_str().map(str::to_owned);
+    (answer.status, token)
 }
 
 /// Starts the log as the mint does, on the disk as it was left, and demands of it what was promised.
@@ -94,6 +99,15 @@ fn recover(image: &Image, near: &Path, told: &[Told]) {
     let next = log.reserve("dome", 0).unwrap_or_else(|fault| panic!("{at}: {fault}"));
     let taken = told.iter().map(|token| token.position.index()).max();
     assert!(Some(next.position().index()) > taken, "{at}: {} is given twice", next.position());
+}
+
+/// The power goes right after what was recorded.
+fn recover_after(recording: &Recording, told: &[Told]) {
+    for image in recording.images_at_the_end().take(IMAGES_AFTER_A_FAULT) {
+        let near = scratch();
+        image.lay_out(near.path());
+        recover(&image, near.path(), told);
+    }
 }
 
 #[test]
@@ -135,6 +149,69 @@ fn a_mint_started_after_the_cut_issues_and_gives_no_position_twice() {
         (shown, started) = (shown + before.len(), started + 1);
     }
     assert!(started > shown && shown > 0, "{shown} of {started} cuts came after the token was shown");
+}
+
+#[test]
+fn a_disk_that_fails_while_a_command_issues_shows_no_token_that_is_not_on_it() {
+    let sides = Sides::founded();
+    sides.token("ada", CONTROL);
+    let rig = Rig::of(&sides.path("near"), &[sides.path("near.passphrase")]);
+    let issue = |near: &Path| {
+        let toml = near.join("mint.toml");
+        sides.command(&format!(
+            "mint token issue --site dome --subject ada --audience {CONTROL} --config {}",
+            toml.display()
+        ))
+    };
+    let struck = rig.strike(3, issue, |Struck { what, finished, recording }| {
+        let told = tokens(finished.stdout.as_bytes());
+        match finished.code {
+            0 => assert_eq!(told.len(), 1, "{what}: {finished:#?}"),
+            _ => assert!(
+                told.is_empty() && finished.stderr.contains("farside: error:"),
+                "{what}: {finished:#?}"
+            ),
+        }
+        recover_after(recording, &told);
+    });
+    assert!(struck >= Fault::ALL.len(), "only {struck} faults struck");
+}
+
+#[test]
+fn a_log_that_fails_under_a_serving_mint_issues_nothing_more_and_the_mint_says_so() {
+    // One write and one fsync for each token: the second token's.
+    let faults = [
+        (Fault::Full, 2),
+        (Fault::Broken, 3),
+        (Fault::Broken, 4),
+        (Fault::Short, 2),
+        (Fault::Unsynced, 2),
+        (Fault::ReadOnly, 2),
+    ];
+    let sides = Sides::founded();
+    sides.token("ada", CONTROL);
+    let secret =
+        sides.mint("bot secret lander-7 --json").json()["secret"].as_str().expect("a secret").to_owned();
+    let rig = Rig::of(&sides.path("near"), &[sides.path("near.passphrase")]);
+    for (fault, nth) in faults {
+        let recorder = rig.fresh();
+        let toml = rig.folder().join("mint.toml");
+        let mut serve = sides.command(&format!("mint serve --config {}", toml.display()));
+        recorder.attach_with(&mut serve, fault, nth, "log/issued.log");
+        let mut server = Server::start(serve);
+        server.wait_for(sides.mint);
+        let answers: Vec<_> = (0..5).map(|_| asked(&sides, &secret)).collect();
+        let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
+        let what = format!("{fault:?} at call {nth}");
+        assert_eq!(statuses, [200, 503, 503, 503, 503], "{what}: {}", server.words());
+        assert!(server.words().contains("the log could not be written"), "{what}: {}", server.words());
+        server.stop();
+        let recording = recorder.finish();
+        let told = tokens(recording.told());
+        assert!(struck_at(&recording).is_some() && told.len() == 1, "{what}: {} tokens told", told.len());
+        never_synced_again(&what, &recording);
+        recover_after(&recording, &told);
+    }
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::path::Path;
 
 use farside_service::journal::{self, Journal};
 use farside_system_tests::crash::{Image, Recording};
+use farside_system_tests::disk::Change;
+use farside_system_tests::faults::{Rig, never_synced_again, struck_at};
 use farside_system_tests::programs::{Server, scratch};
-use farside_system_tests::recorder::Recorder;
+use farside_system_tests::recorder::{Fault, Recorder};
 use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};
 use farside_system_tests::{http, torture};
 use serde_json::Value;
@@ -16,7 +18,9 @@ use serde_json::Value;
 const CLIENTS: usize = 6;
 /// States that one answer brings, at the least.
 const STATES_AN_ANSWER: usize = 12;
-/// How the answers that decide something begin and what ends the token's id in them.
+/// The serving gate's journal.
+const FILE: &str = "journal/gate.jsonl";
+/// How the answers that refuse begin, and what stands before the token's id in those that admit.
 const REFUSED: &[u8] = b"HTTP/1.1 401";
 const TOKEN_ID: &[u8] = b"x-farside-token-id: ";
 
@@ -92,6 +96,19 @@ fn written(image: &Image, far: &Path) -> Verdicts {
     verdicts
 }
 
+/// Every verdict told stands in the journal.
+fn all_written(image: &Image, far: &Path, told: &[(usize, String)]) {
+    let written = written(image, far);
+    let mut answered = Verdicts::new();
+    for (_, verdict) in told.iter().take_while(|(end, _)| *end <= image.told().len()) {
+        *answered.entry(verdict.clone()).or_default() += 1;
+    }
+    for (verdict, times) in answered {
+        let found = written.get(&verdict).copied().unwrap_or(0);
+        assert!(found >= times, "{}: `{verdict}` told {times}, written {found}", image.describe());
+    }
+}
+
 #[test]
 fn every_answer_at_a_door_is_in_the_journal_whatever_is_cut() {
     let count = torture::share(20);
@@ -99,17 +116,65 @@ fn every_answer_at_a_door_is_in_the_journal_whatever_is_cut() {
     let (_sides, recording) = serving(asks_each);
     let told = told(recording.told());
     assert_eq!(told.len(), CLIENTS * asks_each, "every answer was told");
-    torture::judge("journalling", &recording, count, |image, far| {
-        let written = written(image, far);
-        let mut answered = Verdicts::new();
-        for (_, verdict) in told.iter().take_while(|(end, _)| *end <= image.told().len()) {
-            *answered.entry(verdict.clone()).or_default() += 1;
+    torture::judge("journalling", &recording, count, |image, far| all_written(image, far, &told));
+}
+
+#[test]
+fn a_journal_that_fails_closes_the_doors_and_is_never_synced_again() {
+    let sides = Sides::founded();
+    let token = sides.token("ada", CONTROL);
+    sides.bundle("full");
+    sides.cross();
+    sides.serve_gate().stop();
+    let rig = Rig::of(&sides.path("far"), &[]);
+    let knocked = |fault: Option<(Fault, usize)>, knocks: usize| {
+        let recorder = rig.fresh();
+        let toml = rig.folder().join("gate.toml");
+        let mut serve = sides.command(&format!("gate serve --config {}", toml.display()));
+        match fault {
+            Some((fault, nth)) => recorder.attach_with(&mut serve, fault, nth, FILE),
+            None => recorder.attach(&mut serve),
+        };
+        let mut server = Server::start(serve);
+        server.wait_for(sides.gate);
+        let statuses: Vec<u16> = (0..knocks).map(|_| sides.knock(&token, CONTROL).status).collect();
+        let words = server.words();
+        server.stop();
+        (statuses, words, recorder.finish())
+    };
+    // What a gate writes from its start to its first answer goes well; the second answer's line does not.
+    let lines = synced_before_an_answer(&knocked(None, 1).2);
+    let (write, call) = (lines + 1, 2 * lines + 1);
+    let faults = [
+        (Fault::Full, write),
+        (Fault::Broken, call),
+        (Fault::Broken, call + 1),
+        (Fault::Short, write),
+        (Fault::Unsynced, write),
+        (Fault::ReadOnly, write),
+    ];
+    for (fault, nth) in faults {
+        let (statuses, words, recording) = knocked(Some((fault, nth)), 5);
+        let what = format!("{fault:?} at call {nth}");
+        assert_eq!(statuses, [200, 503, 503, 503, 503], "{what}: {words}");
+        assert!(words.contains("the log could not be written"), "{what}: {words}");
+        let told = told(recording.told());
+        assert!(struck_at(&recording).is_some() && told.len() == 1, "{what}: {told:?}");
+        never_synced_again(&what, &recording);
+        for image in recording.images_at_the_end() {
+            let far = scratch();
+            image.lay_out(far.path());
+            all_written(&image, far.path(), &told);
         }
-        for (verdict, times) in answered {
-            let found = written.get(&verdict).copied().unwrap_or(0);
-            assert!(found >= times, "{}: `{verdict}` told {times}, written {found}", image.describe());
-        }
-    });
+    }
+}
+
+/// How often the journal was synced before the first answer was told: once for each line, as nobody else
+/// knocks.
+fn synced_before_an_answer(recording: &Recording) -> usize {
+    let answer = |change: &Change| matches!(change, Change::Told(bytes) if !told(bytes).is_empty());
+    let before = recording.changes().iter().take_while(|change| !answer(change));
+    before.filter(|change| matches!(change, Change::Sync(path) if path == FILE)).count()
 }
 
 #[test]
