@@ -12,12 +12,21 @@ use crate::programs::scratch;
 
 /// States that an ordinary test run judges, all scenarios together; the long run has ten times as many.
 const STATES_DEFAULT: usize = 5_000;
+/// See [`rounds`].
+const STATES_A_RECORDING: usize = 2_250;
 /// What the long run has so many times more of.
 const CASES_LEFT_OUT: usize = 10;
 
 /// What share of all states, in percent, a scenario is to judge: here or over several recordings.
 pub fn share(percent: usize) -> usize {
     (all() * percent).div_ceil(100)
+}
+
+/// So many states, parted among recordings that each bring at most 2,250: a long recording makes each of its
+/// states slow to judge.
+pub fn rounds(count: usize) -> impl Iterator<Item = usize> {
+    let rounds = count.div_ceil(STATES_A_RECORDING).max(1);
+    (0..rounds).map(move |round| count * (round + 1) / rounds - count * round / rounds)
 }
 
 /// One of how many cases an ordinary test run takes, where the long run takes each: 1 there.

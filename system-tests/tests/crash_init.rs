@@ -1,8 +1,10 @@
 //! A mint whose power is cut while it is founded: afterwards there is a whole mint, or there is none and the
 //! next founding succeeds.
 
-use farside_system_tests::crash::{Image, Recorder};
+use farside_system_tests::crash::Image;
+use farside_system_tests::recorder::Recorder;
 use farside_system_tests::sides::Sides;
+use farside_system_tests::torture;
 
 /// One image in so many is worked with: opening keys takes long, while a look at the charter takes none.
 const WORKED_WITH_EVERY: usize = 40;
@@ -27,10 +29,10 @@ fn a_power_cut_at_founding_leaves_a_whole_mint_or_none() {
     let recording = recorder.finish();
 
     let (mut whole, mut none) = (0, 0);
-    for (number, image) in recording.images().enumerate() {
+    for (number, image) in recording.states(torture::share(4)).enumerate() {
         lay_out(&sides, &image);
         let shown = sides.attempt("mint charter show --json --config cut/mint.toml");
-        let told = String::from_utf8_lossy(&image.told).contains("fingerprint");
+        let told = String::from_utf8_lossy(image.told()).contains("fingerprint");
         let again = (number % WORKED_WITH_EVERY == 0).then(|| sides.attempt(&init("cut")).code);
         if shown.code == 0 {
             whole += 1;

@@ -1,6 +1,7 @@
 //! A mint whose power is cut while it issues: a token that anybody has seen is in the log, whatever the disk
 //! kept, and no position is ever given to two tokens.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use farside_mint::config::Mint;
@@ -51,24 +52,31 @@ fn before<'a>(told: &'a [Told], image: &Image) -> &'a [Told] {
     &told[..told.partition_point(|token| token.end <= image.told().len())]
 }
 
-/// A mint that serves clients, recorded from its start to its end.
-fn serving(tokens_each: usize) -> (Sides, Recording) {
+/// A mint that has issued once, and the secret of a bot that may ask it for tokens.
+fn about_to_serve() -> (Sides, Rig, String) {
     let sides = Sides::founded();
     sides.token("ada", CONTROL);
     let secret =
         sides.mint("bot secret lander-7 --json").json()["secret"].as_str().expect("a secret").to_owned();
-    let recorder = Recorder::new(&sides.path("near"));
-    let mut serve = sides.command("mint serve --config near/mint.toml");
+    let rig = Rig::of(&sides.path("near"), &[sides.path("near.passphrase")]);
+    (sides, rig, secret)
+}
+
+/// A mint that serves clients, recorded from its start to its end.
+fn serving(sides: &Sides, rig: &Rig, secret: &str, tokens_each: usize) -> Recording {
+    let recorder = rig.fresh();
+    let toml = rig.folder().join("mint.toml");
+    let mut serve = sides.command(&format!("mint serve --config {}", toml.display()));
     recorder.attach(&mut serve);
     let mut server = Server::start(serve);
     server.wait_for(sides.mint);
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
-            scope.spawn(|| (0..tokens_each).for_each(|_| assert_eq!(asked(&sides, &secret).0, 200)));
+            scope.spawn(|| (0..tokens_each).for_each(|_| assert_eq!(asked(sides, secret).0, 200)));
         }
     });
     server.stop();
-    (sides, recorder.finish())
+    recorder.finish()
 }
 
 /// The status of an answer, and its token if it brought one.
@@ -112,15 +120,18 @@ fn recover_after(recording: &Recording, told: &[Told]) {
 
 #[test]
 fn tokens_released_over_http_are_in_the_log_whatever_is_cut() {
-    let count = torture::share(45);
-    let tokens_each = (count / STATES_A_TOKEN / CLIENTS).max(4);
-    let (_sides, recording) = serving(tokens_each);
-    let told = tokens(recording.told());
-    let mut positions: Vec<u64> = told.iter().map(|token| token.position.index()).collect();
-    positions.sort_unstable();
-    positions.dedup();
-    assert_eq!(positions.len(), CLIENTS * tokens_each, "every token was released, each at its own position");
-    torture::judge("issuing", &recording, count, |image, near| recover(image, near, before(&told, image)));
+    let (sides, rig, secret) = about_to_serve();
+    for count in torture::rounds(torture::share(45)) {
+        let tokens_each = (count / STATES_A_TOKEN / CLIENTS).max(4);
+        let recording = serving(&sides, &rig, &secret, tokens_each);
+        let told = tokens(recording.told());
+        let positions: BTreeSet<u64> = told.iter().map(|token| token.position.index()).collect();
+        let wanted = CLIENTS * tokens_each;
+        assert_eq!(positions.len(), wanted, "every token was released, each at its own position");
+        torture::judge("issuing", &recording, count, |image, near| {
+            recover(image, near, before(&told, image))
+        });
+    }
 }
 
 #[test]
@@ -188,11 +199,7 @@ fn a_log_that_fails_under_a_serving_mint_issues_nothing_more_and_the_mint_says_s
         (Fault::Unsynced, 2),
         (Fault::ReadOnly, 2),
     ];
-    let sides = Sides::founded();
-    sides.token("ada", CONTROL);
-    let secret =
-        sides.mint("bot secret lander-7 --json").json()["secret"].as_str().expect("a secret").to_owned();
-    let rig = Rig::of(&sides.path("near"), &[sides.path("near.passphrase")]);
+    let (sides, rig, secret) = about_to_serve();
     for (fault, nth) in faults {
         let recorder = rig.fresh();
         let toml = rig.folder().join("mint.toml");

@@ -9,7 +9,7 @@ use farside_system_tests::crash::{Image, Recording};
 use farside_system_tests::disk::Change;
 use farside_system_tests::faults::{Rig, never_synced_again, struck_at};
 use farside_system_tests::programs::{Server, scratch};
-use farside_system_tests::recorder::{Fault, Recorder};
+use farside_system_tests::recorder::Fault;
 use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};
 use farside_system_tests::{http, torture};
 use serde_json::Value;
@@ -27,21 +27,28 @@ const TOKEN_ID: &[u8] = b"x-farside-token-id: ";
 /// How often each verdict was given: `admit <token id>`, or `refuse`.
 type Verdicts = BTreeMap<String, usize>;
 
-/// A gate that answers at its door, recorded from its start to its end.
-fn serving(asks_each: usize) -> (Sides, Recording) {
+/// A gate that holds a bundle, and two people's tokens.
+fn about_to_serve() -> (Sides, Rig, [String; 2]) {
     let sides = Sides::founded();
-    let tokens: Vec<String> = ["ada", "grace"].map(|name| sides.token(name, CONTROL)).into();
+    let tokens = ["ada", "grace"].map(|name| sides.token(name, CONTROL));
     sides.bundle("full");
     sides.cross();
-    let recorder = Recorder::new(&sides.path("far"));
-    let mut serve = sides.command("gate serve --config far/gate.toml");
+    sides.serve_gate().stop();
+    let rig = Rig::of(&sides.path("far"), &[]);
+    (sides, rig, tokens)
+}
+
+/// A gate that answers at its door, recorded from its start to its end.
+fn serving(sides: &Sides, rig: &Rig, tokens: &[String], asks_each: usize) -> Recording {
+    let recorder = rig.fresh();
+    let toml = rig.folder().join("gate.toml");
+    let mut serve = sides.command(&format!("gate serve --config {}", toml.display()));
     recorder.attach(&mut serve);
     let mut server = Server::start(serve);
     server.wait_for(sides.gate);
     server.wait_until("it is ready", || http::get(sides.gate, "/readyz", &[]).status == 200);
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
-            let (sides, tokens) = (&sides, &tokens);
             scope.spawn(move || {
                 for ask in 0..asks_each {
                     // Every third comes to a door that is not theirs.
@@ -53,7 +60,7 @@ fn serving(asks_each: usize) -> (Sides, Recording) {
         }
     });
     server.stop();
-    (sides, recorder.finish())
+    recorder.finish()
 }
 
 /// The verdicts in what was told, each with the place where its telling ended.
@@ -111,22 +118,19 @@ fn all_written(image: &Image, far: &Path, told: &[(usize, String)]) {
 
 #[test]
 fn every_answer_at_a_door_is_in_the_journal_whatever_is_cut() {
-    let count = torture::share(20);
-    let asks_each = (count / STATES_AN_ANSWER / CLIENTS).max(6);
-    let (_sides, recording) = serving(asks_each);
-    let told = told(recording.told());
-    assert_eq!(told.len(), CLIENTS * asks_each, "every answer was told");
-    torture::judge("journalling", &recording, count, |image, far| all_written(image, far, &told));
+    let (sides, rig, tokens) = about_to_serve();
+    for count in torture::rounds(torture::share(20)) {
+        let asks_each = (count / STATES_AN_ANSWER / CLIENTS).max(6);
+        let recording = serving(&sides, &rig, &tokens, asks_each);
+        let told = told(recording.told());
+        assert_eq!(told.len(), CLIENTS * asks_each, "every answer was told");
+        torture::judge("journalling", &recording, count, |image, far| all_written(image, far, &told));
+    }
 }
 
 #[test]
 fn a_journal_that_fails_closes_the_doors_and_is_never_synced_again() {
-    let sides = Sides::founded();
-    let token = sides.token("ada", CONTROL);
-    sides.bundle("full");
-    sides.cross();
-    sides.serve_gate().stop();
-    let rig = Rig::of(&sides.path("far"), &[]);
+    let (sides, rig, [token, _]) = about_to_serve();
     let knocked = |fault: Option<(Fault, usize)>, knocks: usize| {
         let recorder = rig.fresh();
         let toml = rig.folder().join("gate.toml");

@@ -1,6 +1,7 @@
 //! `cargo xtask torture [--states N]`: power cuts, ten times as many as an ordinary test run tries. Ends with
 //! one line for each scenario and the sum.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -26,16 +27,18 @@ pub(crate) fn run(states: Option<&str>) -> Outcome {
     let line = show(&tests);
     let mut child =
         tests.stdout(Stdio::piped()).spawn().map_err(|error| format!("could not start `{line}`: {error}"))?;
-    let mut counts = Vec::new();
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for line in child.stdout.take().into_iter().flat_map(|output| BufReader::new(output).lines()) {
         let line = line.map_err(|error| format!("the tests' output could not be read: {error}"))?;
         println!("{line}");
-        counts.extend(count(&line));
+        if let Some((scenario, states)) = count(&line) {
+            *counts.entry(scenario).or_default() += states;
+        }
     }
     let status = child.wait().map_err(|error| format!("the tests could not be awaited: {error}"))?;
     println!();
     counts.iter().for_each(|(scenario, states)| println!("{states:>8} {scenario}"));
-    let tried: u64 = counts.iter().map(|(_, states)| states).sum();
+    let tried: u64 = counts.values().sum();
     println!("{tried:>8} states of disks after a power cut, {wanted} wanted");
     match () {
         () if !status.success() => Err("a state is not as promised; it is named above".to_owned()),
