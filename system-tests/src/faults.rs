@@ -54,8 +54,8 @@ impl Rig {
     }
 
     /// Runs a program once for each fault and each call that it can befall, until there are no more such
-    /// calls; an ordinary test run takes one call of `step`, another one for each fault. `command` gets the folder.
-    /// Answers how often a fault struck.
+    /// calls; an ordinary test run takes one call of `step`, another one for each fault. `command` gets the
+    /// folder. Answers how often a fault struck.
     pub fn strike(&self, step: usize, command: impl Fn(&Path) -> Command, judge: impl Fn(&Struck)) -> usize {
         let step = step.min(torture::one_of());
         let mut struck = 0;

@@ -29,7 +29,7 @@ fn a_power_cut_at_founding_leaves_a_whole_mint_or_none() {
     let recording = recorder.finish();
 
     let (mut whole, mut none) = (0, 0);
-    for (number, image) in recording.states(torture::share(4)).enumerate() {
+    for (number, image) in recording.states(torture::share(2)).enumerate() {
         lay_out(&sides, &image);
         let shown = sides.attempt("mint charter show --json --config cut/mint.toml");
         let told = String::from_utf8_lossy(image.told()).contains("fingerprint");

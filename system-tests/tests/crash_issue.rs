@@ -19,7 +19,7 @@ use serde_json::Value;
 /// Clients that ask at the same time, so that several tokens share one fsync.
 const CLIENTS: usize = 6;
 /// States that one token's way to its client brings, at the least.
-const STATES_A_TOKEN: usize = 16;
+const STATES_A_TOKEN: usize = 12;
 /// Power cuts tried after each fault.
 const IMAGES_AFTER_A_FAULT: usize = 8;
 /// One byte of the log in so many has a bit turned after it was durable.

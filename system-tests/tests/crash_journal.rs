@@ -17,7 +17,7 @@ use serde_json::Value;
 /// People at the door at the same time, so that several decisions share one fsync.
 const CLIENTS: usize = 6;
 /// States that one answer brings, at the least.
-const STATES_AN_ANSWER: usize = 12;
+const STATES_AN_ANSWER: usize = 4;
 /// The serving gate's journal.
 const FILE: &str = "journal/gate.jsonl";
 /// How the answers that refuse begin, and what stands before the token's id in those that admit.
