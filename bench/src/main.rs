@@ -1,5 +1,6 @@
 //! Benchmarks against peers: `cargo xtask bench [NAME]` runs them and prints one `name value` a line.
 
+mod audit;
 mod count;
 mod gate;
 mod import;
@@ -8,17 +9,23 @@ mod log;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
 mod rounds;
+#[path = "../../crates/audit/src/staged.rs"]
+mod staged;
+#[expect(dead_code, reason = "tests of what crosses use more of it")]
+#[path = "../../crates/crossing/tests/crossing/support.rs"]
+mod support;
 mod verify;
 
 use std::process::ExitCode;
 
 /// Every benchmark by name, in the order of docs/benchmarks.md.
-const BENCHMARKS: [(&str, fn()); 5] = [
+const BENCHMARKS: [(&str, fn()); 6] = [
     ("verify", verify::run),
     ("issue", issue::run),
     ("gate", gate::run),
     ("import", import::run),
     ("log", log::run),
+    ("audit", audit::run),
 ];
 
 fn main() -> ExitCode {

@@ -179,3 +179,25 @@ impl Found {
         Found { of: site.to_owned(), place: token.to_string(), at: Some(at), detail: detail.into() }
     }
 }
+
+/// A length of time in the two units that matter.
+pub(crate) fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_for_eyes() {
+        assert_eq!((duration(59).as_str(), duration(3_660).as_str()), ("59 s", "1 h 1 min"));
+        assert_eq!((duration(61).as_str(), duration(90_000).as_str()), ("1 min 1 s", "1 d 1 h"));
+    }
+}

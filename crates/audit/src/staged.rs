@@ -71,6 +71,7 @@ pub(crate) struct Story {
 
 impl Story {
     /// Two bundles and six tokens, with which nothing is wrong.
+    #[cfg(test)]
     pub(crate) fn quiet() -> Story {
         Story::of(2, 6)
     }

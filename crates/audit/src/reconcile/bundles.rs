@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{Evidence, Far, Near};
-use crate::finding::{Code, Findings, Found};
+use crate::finding::{Code, Findings, Found, duration};
 use crate::life::{Life, State};
 
 pub(super) fn compare(evidence: &Evidence, lives: &[Life], findings: &mut Findings) {
@@ -62,14 +62,14 @@ fn late(far: &Far, findings: &mut Findings) {
     let mut due: Option<u64> = None;
     for row in far.bundles.values() {
         if let Some(by) = due.filter(|by| row.applied_at > *by) {
-            let detail = format!("{} seconds after it was due", row.applied_at - by);
+            let detail = format!("{} after it was due", duration(row.applied_at - by));
             findings
                 .notice(Code::BundleLate, Found::bundle(&far.site, row.seq, Some(row.applied_at), detail));
         }
         due = Some(row.next_by);
     }
     if let (Some(by), Some((last, _))) = (due.filter(|by| far.made_at > *by), far.bundles.last_key_value()) {
-        let detail = format!("{} seconds overdue when {} exported", far.made_at - by, far.label);
+        let detail = format!("{} overdue when {} exported", duration(far.made_at - by), far.label);
         findings.notice(Code::BundleLate, Found::bundle(&far.site, last + 1, Some(by), detail));
     }
 }

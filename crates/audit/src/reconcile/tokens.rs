@@ -7,7 +7,7 @@ use farside_verify::leaf::{self, TokenPosition};
 use farside_verify::merkle::Hash;
 
 use crate::evidence::{Admitted, Evidence, Far, Leaf, Near, Record};
-use crate::finding::{Code, Findings, Found};
+use crate::finding::{Code, Findings, Found, duration};
 
 pub(super) fn compare(evidence: &Evidence, findings: &mut Findings) {
     for far in &evidence.far {
@@ -151,13 +151,18 @@ impl<'e> Revoked<'e> {
         };
         match known {
             Some(known) if admitted.at > known => {
-                let detail =
-                    format!("its {what} was revoked, and the gate knew for {} s", admitted.at - known);
+                let detail = format!(
+                    "its {what} was revoked, and the gate knew for {}",
+                    duration(admitted.at - known)
+                );
                 findings.alarm(Code::UsedAfterRevocation, found(detail));
             }
             _ if admitted.at > row.at => {
-                let detail =
-                    format!("its {what} was revoked {} s before: {}", admitted.at - row.at, row.reason);
+                let detail = format!(
+                    "its {what} was revoked {} before: {}",
+                    duration(admitted.at - row.at),
+                    row.reason
+                );
                 findings.notice(Code::UsedBeforeRevocationArrived, found(detail));
             }
             _ => {}
@@ -198,7 +203,7 @@ fn past_key(
     let ended = keys.get(&admitted.kid).and_then(|key| key.accept_until);
     if let Some(until) = ended.filter(|until| admitted.at > *until) {
         let kid = evidence.names.word(admitted.kid);
-        let detail = format!("key {kid} was believed until {} s before", admitted.at - until);
+        let detail = format!("key {kid} was believed until {} before", duration(admitted.at - until));
         findings.alarm(Code::UsedPastKey, Found::token(&far.site, &admitted.token, admitted.at, detail));
     }
 }
@@ -219,7 +224,8 @@ fn two_sites(evidence: &Evidence, findings: &mut Findings) {
                 None => drop(first.insert(&admitted.signing_input, (site, admitted.at))),
                 Some((other, _)) if *other == site => {}
                 Some((other, at)) => {
-                    let detail = format!("{other} had admitted it {} s apart", admitted.at.abs_diff(*at));
+                    let detail =
+                        format!("{other} admitted it too, {} apart", duration(admitted.at.abs_diff(*at)));
                     let found = Found::token(site, &admitted.token, admitted.at, detail);
                     findings.alarm(Code::UsedAtTwoSites, found);
                 }
@@ -237,8 +243,12 @@ fn never_carried(near: &Near, shard: &str, leaves: &[Leaf], findings: &mut Findi
     for (leaf, index) in leaves.iter().zip(0..).skip(usize::try_from(carried).unwrap_or(usize::MAX)) {
         let (Some(_), Ok(position)) = (leaf.token, TokenPosition::new(shard, index)) else { continue };
         let waits = near.made_at.saturating_sub(leaf.at);
-        let found =
-            Found::token(site, position, leaf.at, format!("it waited {waits} s when the mint exported"));
+        let found = Found::token(
+            site,
+            position,
+            leaf.at,
+            format!("it had waited {} when the mint exported", duration(waits)),
+        );
         match waits > patience {
             true => findings.alarm(Code::IssuedNeverCarried, found),
             false => findings.notice(Code::IssuedNeverCarried, found),

@@ -2,7 +2,8 @@
 //! they follow light and dark; every mark tells its figures when it is pointed at.
 
 use super::model::{Day, KeyUse, Report};
-use super::page::{Page, day, duration, grouped, moment};
+use super::page::{Page, day, grouped, moment};
+use crate::finding::duration;
 use crate::life::{Life, State};
 
 /// Width and height of a drawing, in its own units.

@@ -58,7 +58,27 @@ impl Page {
 
     /// A cell with a time, or with a dash.
     pub(super) fn time(&mut self, at: Option<u64>) -> &mut Page {
-        self.tag("<td class=\"t\">", at.map_or_else(|| "–".to_owned(), moment), "</td>")
+        self.raw("<td class=\"t\">").moment(at).raw("</td>")
+    }
+
+    /// A time, or a dash. Where room is short, its hour goes below its day.
+    pub(super) fn moment(&mut self, at: Option<u64>) -> &mut Page {
+        let Some(at) = at else { return self.raw("–") };
+        let moment = moment(at);
+        for (part, word) in moment.split(' ').enumerate() {
+            self.raw(if part > 0 { " <span>" } else { "<span>" }).text(word).raw("</span>");
+        }
+        self
+    }
+
+    /// A cell whose words stay in one line.
+    pub(super) fn short(&mut self, text: impl Display) -> &mut Page {
+        self.tag("<td class=\"s\">", text, "</td>")
+    }
+
+    /// A code of our own.
+    pub(super) fn known(&mut self, code: &'static str) -> &mut Page {
+        self.raw("<td class=\"s\"><code>").raw(code).raw("</code></td>")
     }
 
     /// A cell in the face of code.
@@ -96,17 +116,6 @@ pub(super) fn day(at: u64) -> String {
     rfc3339(at).chars().take(10).collect()
 }
 
-/// A length of time in the two units that matter.
-pub(super) fn duration(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +136,5 @@ mod tests {
         assert_eq!(grouped(Some(1_234_567)), "1\u{2009}234\u{2009}567");
         assert_eq!(grouped(Some(12)), "12");
         assert_eq!(moment(0), "1970-01-01 00:00:00");
-        assert_eq!((duration(59).as_str(), duration(3_660).as_str()), ("59 s", "1 h 1 min"));
-        assert_eq!(duration(90_000), "1 d 1 h");
     }
 }

@@ -3,9 +3,9 @@
 use farside_crossing::evidence::RevokedKind;
 
 use super::model::Report;
-use super::page::{Page, duration, grouped, moment};
+use super::page::{Page, grouped};
 use crate::evidence::{Carriage, Proof};
-use crate::finding::Gravity;
+use crate::finding::{Gravity, duration};
 use crate::life::{Life, State};
 
 /// Acts that are shown on the page; the JSON has them all.
@@ -17,19 +17,19 @@ pub(super) fn findings(page: &mut Page, report: &Report) {
         page.raw("<p class=\"none\">Nothing was found that needs a word.</p>");
         return;
     }
-    head(page, &["", "finding", "count", "what it means"]);
+    head(page, &["", "finding", "#count", "what it means"]);
     for counted in &report.counts {
         page.raw("<tr>");
         gravity(page, counted.gravity);
-        page.code(counted.code.name()).number(Some(counted.count)).cell(counted.sentence).raw("</tr>");
+        page.known(counted.code.name()).number(Some(counted.count)).cell(counted.sentence).raw("</tr>");
     }
     foot(page);
     head(page, &["", "finding", "of", "place", "when (UTC)", "what"]);
     for finding in &report.findings {
         page.raw("<tr>");
         gravity(page, finding.gravity);
-        page.code(finding.code.name()).cell(&finding.of).code(&finding.place).time(finding.at);
-        page.cell(&finding.detail).raw("</tr>");
+        page.known(finding.code.name()).short(&finding.of).code(&finding.place).time(finding.at);
+        page.tag("<td class=\"w\">", &finding.detail, "</td>").raw("</tr>");
     }
     foot(page);
 }
@@ -47,9 +47,11 @@ pub(super) fn bundles(page: &mut Page, report: &Report) {
         page.raw("<p class=\"none\">No bundle is known.</p>");
         return;
     }
-    head(page, &["site", "number", "kind", "made", "sent", "received", "applied", "took", "receipt", ""]);
+    head(page, &["", "site", "#number", "kind", "made", "sent", "received", "applied", "#took", "receipt"]);
     for life in &report.bundles {
-        page.raw("<tr>").cell(&life.site).number(Some(life.seq));
+        page.raw("<tr>");
+        state(page, life);
+        page.cell(&life.site).number(Some(life.seq));
         page.cell(life.kind.map_or("–", farside_crossing::Kind::as_str)).time(life.made_at);
         custody(page, &life.sent);
         custody(page, &life.received);
@@ -57,9 +59,7 @@ pub(super) fn bundles(page: &mut Page, report: &Report) {
         page.time(applied);
         let took = applied.zip(life.made_at).map(|(applied, made)| duration(applied.saturating_sub(made)));
         page.tag("<td class=\"n\">", took.unwrap_or_else(|| "–".to_owned()), "</td>");
-        page.time(life.receipted_at);
-        state(page, life);
-        page.raw("</tr>");
+        page.time(life.receipted_at).raw("</tr>");
     }
     foot(page);
 }
@@ -70,7 +70,7 @@ fn custody(page: &mut Page, carriages: &[Carriage]) {
         page.raw("<td class=\"t\">–</td>");
         return;
     };
-    page.raw("<td class=\"t\">").text(moment(first.at));
+    page.raw("<td class=\"t\">").moment(Some(first.at));
     page.raw("<small>").text(first.medium.as_ref().unwrap_or(&first.lane));
     if let Some(by) = &first.by {
         page.text(format!(", {by}"));
@@ -114,7 +114,7 @@ pub(super) fn media(page: &mut Page, report: &Report) {
         page.raw("<p class=\"none\">No ferry's journal was brought.</p>");
         return;
     }
-    head(page, &["lane", "medium", "files sent", "files received", "first", "last"]);
+    head(page, &["lane", "medium", "#files sent", "#files received", "first", "last"]);
     for medium in &report.media {
         let name = if medium.medium.is_empty() { "without label" } else { &medium.medium };
         page.raw("<tr>")
@@ -130,7 +130,7 @@ pub(super) fn media(page: &mut Page, report: &Report) {
 /// Keys, their calendar and their use.
 pub(super) fn keys(page: &mut Page, report: &Report) {
     let headings =
-        ["site", "key", "algorithm", "signs from", "signs until", "believed until", "signed", "admitted"];
+        ["site", "key", "algorithm", "signs from", "signs until", "believed until", "#signed", "#admitted"];
     head(page, &headings);
     for key in &report.keys {
         page.raw("<tr>").cell(&key.site).code(&key.kid).cell(key.algorithm.as_deref().unwrap_or("–"));
@@ -146,7 +146,7 @@ pub(super) fn revocations(page: &mut Page, report: &Report) {
         page.raw("<p class=\"none\">Nothing was revoked, as far as is known.</p>");
         return;
     }
-    head(page, &["site", "what", "", "why", "revoked", "known at the gate", "took"]);
+    head(page, &["site", "what", "", "why", "revoked", "known at the gate", "#took"]);
     for revoked in &report.revocations {
         let kind = match revoked.kind {
             RevokedKind::Token => "token",
@@ -170,7 +170,7 @@ pub(super) fn checks(page: &mut Page, report: &Report) {
             Proof::Stated => "<td><span class=\"pill note\">stated</span></td>",
             Proof::Broken => "<td><span class=\"pill bad\">broken</span></td>",
         });
-        page.cell(&check.of).cell(&check.what).tag("<td class=\"w\">", &check.detail, "</td>").raw("</tr>");
+        page.short(&check.of).cell(&check.what).tag("<td class=\"w\">", &check.detail, "</td>").raw("</tr>");
     }
     foot(page);
 }
@@ -179,8 +179,8 @@ pub(super) fn checks(page: &mut Page, report: &Report) {
 pub(super) fn controls(page: &mut Page, report: &Report) {
     head(page, &["catalogue", "control", "title", "evidence here", ""]);
     for control in &report.controls {
-        page.raw("<tr>").cell(control.catalogue).cell(control.number).cell(control.title);
-        page.cell(&control.evidence).raw(match control.contradicted {
+        page.raw("<tr>").short(control.catalogue).short(control.number).cell(control.title);
+        page.tag("<td class=\"w\">", &control.evidence, "</td>").raw(match control.contradicted {
             true => "<td><span class=\"pill bad\">see findings</span></td>",
             false => "<td></td>",
         });
@@ -199,7 +199,7 @@ pub(super) fn acts(page: &mut Page, report: &Report) {
     for act in report.acts.iter().take(ACTS_SHOWN_MAX) {
         let members: Vec<String> =
             act.members.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        page.raw("<tr>").time(Some(act.at)).cell(&act.of).code(&act.event);
+        page.raw("<tr>").time(Some(act.at)).short(&act.of).code(&act.event);
         page.tag("<td class=\"w\">", members.join(" "), "</td>").raw("</tr>");
     }
     foot(page);
@@ -211,7 +211,11 @@ pub(super) fn acts(page: &mut Page, report: &Report) {
 fn head(page: &mut Page, headings: &[&'static str]) {
     page.raw("<div class=\"scroll\"><table><thead><tr>");
     for heading in headings {
-        page.raw("<th>").raw(heading).raw("</th>");
+        // A column of numbers stands at the right, and so does its heading.
+        match heading.strip_prefix('#') {
+            Some(number) => page.raw("<th class=\"n\">").raw(number).raw("</th>"),
+            None => page.raw("<th>").raw(heading).raw("</th>"),
+        };
     }
     page.raw("</tr></thead><tbody>");
 }
