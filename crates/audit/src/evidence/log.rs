@@ -141,11 +141,6 @@ pub(super) fn read_records(
         }
         Ok(())
     })?;
-    // audit.md §3.4
-    for (name, shard) in log.shards.iter().filter(|(_, shard)| !shard.ahead.is_empty()) {
-        let detail = format!("no record stands at index {}, though later ones do", shard.until());
-        contradicted(findings, "mint", name, detail);
-    }
     Ok(log)
 }
 
@@ -219,7 +214,13 @@ pub(super) fn prove(evidence: &mut Evidence) {
     let mut told = Vec::new();
     if let Some(near) = &evidence.near {
         for (name, shard) in &near.log.shards {
-            told.push(("mint".to_owned(), name.clone(), under_head(shard, |leaf| leaf.hash)));
+            let mut verdict = under_head(shard, |leaf| leaf.hash);
+            // Behind a signed head positions may still be open: tokens were being made when the mint exported.
+            if shard.head.is_none() && !shard.ahead.is_empty() {
+                let hole = shard.until();
+                verdict = (Proof::Broken, format!("no record stands at index {hole}, though later ones do"));
+            }
+            told.push(("mint".to_owned(), name.clone(), verdict));
         }
     }
     for far in &evidence.far {
