@@ -12,8 +12,6 @@ use crate::programs::scratch;
 
 /// States that an ordinary test run judges, all scenarios together; the long run has ten times as many.
 const STATES_DEFAULT: usize = 5_000;
-/// See [`rounds`].
-const STATES_A_RECORDING: usize = 2_250;
 /// What the long run has so many times more of.
 const CASES_LEFT_OUT: usize = 10;
 
@@ -22,10 +20,10 @@ pub fn share(percent: usize) -> usize {
     (all() * percent).div_ceil(100)
 }
 
-/// So many states, parted among recordings that each bring at most 2,250: a long recording makes each of its
-/// states slow to judge.
-pub fn rounds(count: usize) -> impl Iterator<Item = usize> {
-    let rounds = count.div_ceil(STATES_A_RECORDING).max(1);
+/// So many states, parted among recordings that bring at most `each`: a long recording makes each of its states
+/// slow to judge.
+pub fn rounds(count: usize, each: usize) -> impl Iterator<Item = usize> {
+    let rounds = count.div_ceil(each).max(1);
     (0..rounds).map(move |round| count * (round + 1) / rounds - count * round / rounds)
 }
 

@@ -17,6 +17,8 @@ use farside_system_tests::torture;
 const SEND: [&str; 8] = ["ferry", "send", "--from", "near/outbox/dome", "--to", "stick", "--keep", "1000"];
 /// Files that a medium keeps here: all of them.
 const KEEP: usize = 1_000;
+/// States that are taken of one recording, at the most.
+const STATES_A_RECORDING: usize = 250;
 /// States that one file's way brings, at the least.
 const STATES_A_FILE: usize = 25;
 /// Bytes of every other bundle, many sectors and some pages, and of the rest, about a sector.
@@ -78,7 +80,10 @@ fn dome() -> Name {
 
 #[test]
 fn a_power_cut_while_sending_leaves_whole_files_and_the_next_send_the_rest() {
-    let count = torture::share(5);
+    torture::rounds(torture::share(5), STATES_A_RECORDING).for_each(cut_while_sending);
+}
+
+fn cut_while_sending(count: usize) {
     let bundles = (count / STATES_A_FILE).max(2);
     let sides = sides(bundles);
     let root = sides.path();
@@ -100,7 +105,10 @@ fn a_power_cut_while_sending_leaves_whole_files_and_the_next_send_the_rest() {
 
 #[test]
 fn a_power_cut_while_receiving_leaves_whole_files_and_the_next_receive_the_rest() {
-    let count = torture::share(5);
+    torture::rounds(torture::share(5), STATES_A_RECORDING).for_each(cut_while_receiving);
+}
+
+fn cut_while_receiving(count: usize) {
     let bundles = (count / STATES_A_FILE).max(2);
     let sides = sides(bundles);
     let root = sides.path();

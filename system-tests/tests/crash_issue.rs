@@ -18,6 +18,8 @@ use serde_json::Value;
 
 /// Clients that ask at the same time, so that several tokens share one fsync.
 const CLIENTS: usize = 6;
+/// States that are taken of one recording, at the most.
+const STATES_A_RECORDING: usize = 2_250;
 /// States that one token's way to its client brings, at the least.
 const STATES_A_TOKEN: usize = 12;
 /// Power cuts tried after each fault.
@@ -121,7 +123,7 @@ fn recover_after(recording: &Recording, told: &[Told]) {
 #[test]
 fn tokens_released_over_http_are_in_the_log_whatever_is_cut() {
     let (sides, rig, secret) = about_to_serve();
-    for count in torture::rounds(torture::share(45)) {
+    for count in torture::rounds(torture::share(45), STATES_A_RECORDING) {
         let tokens_each = (count / STATES_A_TOKEN / CLIENTS).max(4);
         let recording = serving(&sides, &rig, &secret, tokens_each);
         let told = tokens(recording.told());

@@ -16,6 +16,8 @@ use serde_json::Value;
 
 /// People at the door at the same time, so that several decisions share one fsync.
 const CLIENTS: usize = 6;
+/// States that are taken of one recording, at the most.
+const STATES_A_RECORDING: usize = 1_000;
 /// States that one answer brings, at the least.
 const STATES_AN_ANSWER: usize = 4;
 /// The serving gate's journal.
@@ -119,7 +121,7 @@ fn all_written(image: &Image, far: &Path, told: &[(usize, String)]) {
 #[test]
 fn every_answer_at_a_door_is_in_the_journal_whatever_is_cut() {
     let (sides, rig, tokens) = about_to_serve();
-    for count in torture::rounds(torture::share(20)) {
+    for count in torture::rounds(torture::share(20), STATES_A_RECORDING) {
         let asks_each = (count / STATES_AN_ANSWER / CLIENTS).max(6);
         let recording = serving(&sides, &rig, &tokens, asks_each);
         let told = told(recording.told());
