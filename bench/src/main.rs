@@ -5,6 +5,7 @@ mod count;
 mod gate;
 mod import;
 mod issue;
+mod journals;
 mod log;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
@@ -24,6 +25,7 @@ const BENCHMARKS: [(&str, fn()); 6] = [
     ("issue", issue::run),
     ("gate", gate::run),
     ("import", import::run),
+    ("audit", journals::run),
     ("log", log::run),
     ("audit", audit::run),
 ];

@@ -4,19 +4,24 @@
 use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
-const PEERS: [(&str, &str); 6] = [
+const PEERS: [(&str, &str); 7] = [
     ("nginx", "nginx"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("strace", "strace"),
     ("curl", "curl"),
     ("cc", "gcc"),
+    // With the module that speaks TLS.
+    ("rsyslogd", "rsyslog rsyslog-gnutls"),
 ];
 
 /// Every peer present, or the sentence that names those missing.
 pub(crate) fn install() -> Outcome {
-    let missing: Vec<&str> =
-        PEERS.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = PEERS
+        .iter()
+        .filter(|(program, _)| !present(program))
+        .flat_map(|(_, packages)| packages.split(' '))
+        .collect();
     if !missing.is_empty() {
         if !(running_as_root() && present("apt-get")) {
             return Err(format!("these are needed and not installed: {}", missing.join(" ")));

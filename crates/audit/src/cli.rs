@@ -4,7 +4,7 @@ use clap::Subcommand;
 use farside_service::cli::{Failure, Output};
 
 use crate::brought::Brought;
-use crate::{journals, reconcile, report};
+use crate::{forward, journals, reconcile, report};
 
 /// Proves afterwards what happened.
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,10 @@ enum Command {
     ///
     /// Exit code 0: all are as they were written; 1: one is not, and the place is named; 2: could not read.
     Verify(journals::Verify),
+    /// Send journals to a syslog receiver (RFC 5424), each line once.
+    Send(forward::Send),
+    /// Print journals as other systems read them.
+    Export(forward::Export),
     /// Lay exports of both sides, or of the far side alone, side by side.
     ///
     /// Lists what was admitted but never issued, issued but never carried, used after its revocation or at two
@@ -43,6 +47,8 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let output = Output { json: cli.json };
     match &cli.command {
         Command::Verify(verify) => verify.run(output),
+        Command::Send(send) => send.run(output),
+        Command::Export(export) => export.run(output),
         Command::Reconcile(brought) => reconcile::run(brought, output),
         Command::Report(command) => report::run(command, output),
     }

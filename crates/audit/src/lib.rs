@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   journals of mint, ferry, gate ──verify──▶ whole, or where not
+//!                               └──send, export──▶ syslog, OCSF
 //!   exports of mint and gates, journals ──▶ evidence ──reconcile──▶ findings ──report──▶ HTML, JSON
 //! ```
 //! For auditors. It reads what the programs have written and knows none of them: they meet in files.
@@ -10,10 +11,15 @@ mod brought;
 pub mod cli;
 mod evidence;
 mod finding;
+mod forward;
 mod journals;
 mod life;
+mod lines;
+mod noted;
+mod ocsf;
 mod reconcile;
 mod report;
+mod syslog;
 
 #[cfg(test)]
 mod staged;

@@ -58,9 +58,9 @@ pub enum Audit {
     Verify {
         /// The ferry's journal, or the folder it lies in.
         journal: PathBuf,
-        /// How.
+        /// How far back.
         #[command(flatten)]
-        how: journal::Verify,
+        reach: journal::Reach,
     },
 }
 

@@ -15,6 +15,7 @@
 mod audit;
 mod end;
 mod files;
+mod follow;
 mod line;
 mod piece;
 mod verify;
@@ -28,10 +29,11 @@ use crate::durable::{self, Failed, Mode, failed};
 use crate::lock::LockFault;
 use crate::time;
 
-pub use audit::{Verify, audit};
+pub use audit::{Reach, audit};
 use end::{End, Mark, before_open, first_number, read_end};
 pub use end::{Head, heads};
 use files::{Files, Rotating, is_still, open_path};
+pub use follow::Follower;
 pub use line::LineFault;
 use line::{LINE_BYTES_MAX, RESERVED};
 pub use verify::{Beginning, JournalFault, Noted, Stored, Summary, verify};

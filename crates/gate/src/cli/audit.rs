@@ -12,7 +12,7 @@ use crate::evidence;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Audit {
     /// Check every journal's chain from its first line to its last.
-    Verify(journal::Verify),
+    Verify(journal::Reach),
     /// Put all that an auditor needs into a new folder: charters, bundles applied and missing, keys,
     /// revocations, log leaves, journals. It names people: keep it like the journals themselves.
     Export {
@@ -23,7 +23,7 @@ pub(super) enum Audit {
 
 pub(super) fn run(command: &Audit, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
-        Audit::Verify(verify) => journal::audit(verify, &[config.journal()], &[], output),
+        Audit::Verify(reach) => journal::audit(reach, &[config.journal()], &[], output),
         Audit::Export { folder } => export(config, folder, output),
     }
 }

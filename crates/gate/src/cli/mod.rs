@@ -46,7 +46,7 @@ enum Command {
     /// Judge tokens as a door would, admitting nobody.
     Check(check::Check),
     /// Show the receipt code of the bundle applied last.
-    Receipt,
+    Receipt(receipt::Receipt),
     /// Collect the tokens that were carried for a holder.
     Pickup(pickup::Pickup),
     /// Check this gate's records.
@@ -73,7 +73,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve => serve::run(&config()?),
         Command::Status => show_status(&config()?, output),
         Command::Check(check) => check.run(&config()?, output),
-        Command::Receipt => receipt::show(&config()?, output),
+        Command::Receipt(receipt) => receipt.show(&config()?, output),
         Command::Pickup(pickup) => pickup.run(&config()?, output),
         Command::Audit(command) => audit::run(&command, &config()?, output),
     }

@@ -1,49 +1,61 @@
-//! `gate receipt`: the code that a person may carry back, proof that a bundle was applied.
+//! `gate receipt`: the code that a person may carry back, proof that a bundle was applied; or, where text may be
+//! carried back, the long form.
 
+use farside_crossing::{Digest, JournalHead, LongReceipt};
 use farside_service::cli::{Failure, Output};
 use farside_service::journal;
-use serde::Serialize;
+use serde_json::json;
 
 use crate::config::Config;
-use crate::import::JOURNAL_NAME;
-use crate::store::{self, Store};
+use crate::store::{self, AppliedRow, Store};
 
-/// The receipt as printed.
-#[derive(Serialize)]
-struct Receipt {
-    site: String,
-    seq: u64,
-    digest: String,
-    code: String,
-    applied_at: u64,
-    journal: Option<JournalHead>,
+#[derive(Debug, clap::Args)]
+pub(super) struct Receipt {
+    /// Where text may be carried back: also how far this gate's journals have come, for the mint to keep.
+    #[arg(long)]
+    long: bool,
 }
 
-/// Where the importer's journal stands: carried back, it pins everything recorded so far.
-#[derive(Serialize)]
-struct JournalHead {
-    lines: u64,
-    head: String,
+impl Receipt {
+    // bundle.md §12
+    pub(super) fn show(&self, config: &Config, output: Output) -> Result<(), Failure> {
+        let store = Store::open(&config.database())?;
+        let Some(applied) = store.read(|tx| store::newest_receipt(tx))? else {
+            return Err(Failure::refused("no sealed bundle has been applied").hint(
+                "a receipt comes with a full or delta bundle for a site whose recipient key the mint knows",
+            ));
+        };
+        let code = applied.receipt.clone().unwrap_or_default();
+        let mut value = json!({"site": config.site, "seq": applied.seq, "digest": applied.digest, "code": code,
+                               "applied_at": applied.applied_at});
+        if !self.long {
+            return output.say(|| format!("bundle {} applied: {code}", applied.seq), &value);
+        }
+        let text = long(config, &store, &applied)?;
+        value["text"] = json!(text);
+        output.say(|| text.trim_end().to_owned(), &value)
+    }
 }
 
-// bundle.md §12
-pub(super) fn show(config: &Config, output: Output) -> Result<(), Failure> {
-    let applied = Store::open(&config.database())?.read(|tx| store::newest_receipt(tx))?;
-    let Some(applied) = applied else {
-        return Err(Failure::refused("no sealed bundle has been applied").hint(
-            "a receipt comes with a full or delta bundle for a site whose recipient key the mint knows",
-        ));
-    };
-    let path = config.journal().join(format!("{JOURNAL_NAME}.jsonl"));
-    let seen =
-        journal::verify(&path).map_err(|fault| Failure::refused(format!("{}: {fault}", path.display())))?;
-    let receipt = Receipt {
+fn long(config: &Config, store: &Store, applied: &AppliedRow) -> Result<String, Failure> {
+    let unreadable = || Failure::could_not("what this gate keeps of its newest receipt cannot be read");
+    let (key, counted) = store
+        .read(|tx| Ok::<_, store::StoreFault>((store::receipt_key(tx, applied.seq)?, store::counted(tx)?)))?;
+    let heads = journal::heads(&config.journal())?.into_iter();
+    let receipt = LongReceipt {
         site: config.site.clone(),
         seq: applied.seq,
-        digest: applied.digest,
-        code: applied.receipt.unwrap_or_default(),
-        applied_at: applied.applied_at,
-        journal: Some(JournalHead { lines: seen.lines, head: seen.head }),
+        digest: applied.digest.parse().map_err(|_| unreadable())?,
+        code: applied.receipt.as_deref().unwrap_or_default().parse().map_err(|_| unreadable())?,
+        counted,
+        journals: heads
+            .map(|head| JournalHead {
+                name: head.name,
+                lines: head.lines,
+                head: Digest::from_bytes(head.hash),
+            })
+            .collect(),
     };
-    output.say(|| format!("bundle {} applied: {}", receipt.seq, receipt.code), &receipt)
+    let text = receipt.text(&key.ok_or_else(unreadable)?);
+    text.map_err(|refusal| Failure::could_not(refusal.to_string()))
 }

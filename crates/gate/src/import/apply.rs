@@ -5,8 +5,8 @@
 
 use farside_crossing::bundle::{self, Opened};
 use farside_crossing::{
-    Acceptance, Base, Charter, Clock, Code, ComponentType, PolicyDocument, RecipientSecret, Refusal,
-    StatusDocument, Stream, status,
+    Acceptance, Base, Charter, Clock, Code, ComponentType, PolicyDocument, ReceiptKey, RecipientSecret,
+    Refusal, StatusDocument, Stream, status,
 };
 use farside_service::cli::Failure;
 use farside_verify::status_list::StatusList;
@@ -243,6 +243,9 @@ fn apply(
         receipt: receipt.clone(),
     };
     store::add_bundle(tx, &row, opened.manifest_note())?;
+    if let Some(nonce) = nonce {
+        store::set_receipt_key(tx, seq, &ReceiptKey::new(&nonce, seq, &opened.digest()))?;
+    }
     if let Some((first, last)) = judged.missing {
         store::add_missing(tx, first, last, scene.now)?;
     }

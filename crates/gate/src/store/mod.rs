@@ -37,8 +37,9 @@ pub(crate) use parcels::{
     add as add_parcel, counts as parcel_counts, forget_expired, mark_collected, show_proof, waiting,
 };
 pub(crate) use trust::{
-    add_bundle, add_charter, add_fork, add_missing, advance, bundle, charters, count_superseded, document,
-    forks, missing, newest_bundle, newest_receipt, realm, set_document, set_realm, set_stream, state,
+    add_bundle, add_charter, add_fork, add_missing, advance, bundle, charters, count_superseded, counted,
+    document, forks, missing, newest_bundle, newest_receipt, realm, receipt_key, set_document, set_realm,
+    set_receipt_key, set_stream, state,
 };
 
 /// Marks the file as a gate's store ("Fgat").

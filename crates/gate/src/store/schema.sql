@@ -33,7 +33,9 @@ CREATE TABLE bundle (
     not_after INTEGER NOT NULL,
     applied_at INTEGER NOT NULL,
     manifest BLOB NOT NULL,
-    receipt TEXT
+    receipt TEXT,
+    -- What long receipts are tagged with; secret between this gate and the mint.
+    receipt_key BLOB
 ) STRICT;
 
 CREATE TABLE missing (

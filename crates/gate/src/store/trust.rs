@@ -1,5 +1,6 @@
 //! What the gate believes, as rows: state, charters, documents, bundles. No judgement is made here.
 
+use farside_crossing::{Counted, ReceiptKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
@@ -205,6 +206,32 @@ pub(crate) fn newest_bundle(connection: &Connection) -> Result<Option<AppliedRow
     let sql = format!("SELECT {BUNDLE_COLUMNS} FROM bundle ORDER BY seq DESC LIMIT 1");
     let row = connection.prepare(&sql)?.query_row([], applied_row).optional()?;
     Ok(row)
+}
+
+/// Keeps what the long receipts of a bundle are tagged with.
+pub(crate) fn set_receipt_key(connection: &Connection, seq: u64, key: &ReceiptKey) -> Result<(), StoreFault> {
+    let update = "UPDATE bundle SET receipt_key = ?2 WHERE seq = ?1";
+    connection.execute(update, (signed(seq, "number")?, key.as_bytes()))?;
+    Ok(())
+}
+
+/// What the long receipts of a bundle are tagged with.
+pub(crate) fn receipt_key(connection: &Connection, seq: u64) -> Result<Option<ReceiptKey>, StoreFault> {
+    let select = "SELECT receipt_key FROM bundle WHERE seq = ?1";
+    let key = connection.query_row(select, [signed(seq, "number")?], |row| row.get::<_, Option<[u8; 32]>>(0));
+    Ok(key.optional()?.flatten().map(ReceiptKey::from_bytes))
+}
+
+/// What this gate has counted since it was made.
+pub(crate) fn counted(connection: &Connection) -> Result<Counted, StoreFault> {
+    let count = |select: &str| -> Result<u64, StoreFault> {
+        unsigned(connection.query_row(select, [], |row| row.get(0))?, "count of bundles")
+    };
+    Ok(Counted {
+        applied: count("SELECT count(*) FROM bundle")?,
+        missing: count("SELECT coalesce(sum(last - first + 1), 0) FROM missing")?,
+        superseded: count("SELECT superseded FROM state")?,
+    })
 }
 
 /// The newest bundle that came with a receipt.

@@ -3,8 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use farside_crossing::long_receipt::UnprovenReceipt;
 use farside_crossing::status::{BitList, RevokedKey, RevokedSubject, ShardList};
-use farside_crossing::{Base, Digest, Kind, Packed, ReceiptCode, RecipientPublic, Refusal, StatusDocument};
+use farside_crossing::{
+    Base, Digest, Kind, LongReceipt, Packed, ReceiptCode, ReceiptKey, RecipientPublic, Refusal,
+    StatusDocument,
+};
 use farside_verify::leaf::TokenPosition;
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -291,6 +295,26 @@ pub fn list(store: &Store, site: Option<&str>) -> Result<Vec<Listed>, StoreFault
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
+}
+
+/// Believes a long receipt: only the site's gate can have written it, for that bundle. Marks nothing.
+///
+/// # Errors
+/// [`BundleFault::NoReceipt`]: it is another bundle's, or was changed.
+pub fn prove_receipt(store: &Store, unproven: UnprovenReceipt) -> Result<LongReceipt, BundleFault> {
+    let LongReceipt { site, seq, .. } = unproven.unproven();
+    let row = store.read(|transaction| {
+        let select = "SELECT nonce, digest FROM bundle WHERE site = ?1 AND seq = ?2";
+        let row = transaction.query_row(select, (site, signed(*seq)), |row| {
+            Ok((row.get::<_, Option<[u8; NONCE_BYTES]>>(0)?, row.get::<_, String>(1)?))
+        });
+        row.optional().map_err(StoreFault::from)
+    })?;
+    let none = || BundleFault::NoReceipt(site.clone(), *seq);
+    let (Some(nonce), digest) = row.ok_or_else(none)? else { return Err(none()) };
+    let key = ReceiptKey::new(&nonce, *seq, &read_digest(digest)?);
+    let none = none();
+    unproven.prove(&key).map_err(|_| none)
 }
 
 /// Takes a receipt: `Ok(true)` where only the site's gate can have made that code for that bundle, which is

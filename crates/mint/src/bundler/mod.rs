@@ -30,7 +30,7 @@ use crate::config::Home;
 use crate::store::{Site, Store, StoreFault};
 
 pub use books::Books;
-pub use content::{Carried, list, receipt};
+pub use content::{Carried, list, prove_receipt, receipt};
 use content::{Content, LeafMark};
 
 /// Courier rounds that may fail before a gate stops trusting what it holds.
@@ -126,6 +126,9 @@ pub enum BundleFault {
     /// Somebody else took the number meanwhile, in spite of the lock.
     #[error("bundle number {0} was taken by another program")]
     NumberTaken(u64),
+    /// A long receipt that the site's gate did not write.
+    #[error("this is not the long receipt of bundle {1} of site {0}: another one's, or changed on the way")]
+    NoReceipt(String, u64),
     /// The charter does not hold.
     #[error("{0}")]
     Charter(#[from] CharterFault),
@@ -175,6 +178,8 @@ impl From<BundleFault> for farside_service::cli::Failure {
             BundleFault::NoDocument { site, .. } => Self::refused(sentence)
                 .hint(format!("make a key and release it with `mint keys new --site {site}`")),
             BundleFault::NoBase(_) => Self::refused(sentence).hint("make a full bundle first"),
+            BundleFault::NoReceipt(..) => Self::refused(sentence)
+                .hint("carry back what `farside gate receipt --long` prints, unchanged"),
             BundleFault::NoSite(_) | BundleFault::Disabled(_) => Self::refused(sentence),
             _ => Self::could_not(sentence),
         }

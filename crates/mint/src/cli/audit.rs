@@ -14,7 +14,7 @@ use crate::evidence;
 #[derive(Debug, Subcommand)]
 pub enum Audit {
     /// Follow every journal's hash chain from its first line to its last.
-    Verify(journal::Verify),
+    Verify(journal::Reach),
     /// Put all that an auditor needs into a new folder: charters, bundles, keys, revocations, the records of
     /// the issuance log, journals. It names people: keep it like the log itself
     Export {
@@ -25,9 +25,7 @@ pub enum Audit {
 
 pub(super) fn run(command: &Audit, program: &Program) -> Result<(), Failure> {
     match command {
-        Audit::Verify(verify) => {
-            journal::audit(verify, &[program.mint()?.home.journal()], &[], program.output)
-        }
+        Audit::Verify(reach) => journal::audit(reach, &[program.mint()?.home.journal()], &[], program.output),
         Audit::Export { folder } => export(folder, program),
     }
 }

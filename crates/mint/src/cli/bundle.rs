@@ -1,11 +1,15 @@
 //! `mint bundle make|list|receipt`: what crosses, and what is known to have arrived.
 
+use std::path::{Path, PathBuf};
+
+use farside_crossing::LongReceipt;
 use farside_crossing::manifest::Kind;
 use farside_crossing::receipt::ReceiptCode;
 use farside_service::cli::{Failure, operator, table};
 use farside_service::time::{now_unix, rfc3339};
+use serde_json::{Value, json};
 
-use super::Program;
+use super::{Program, read_text};
 use crate::bundler::{self, Made};
 use crate::control::{Command as Order, Reply};
 use crate::desk;
@@ -28,16 +32,20 @@ pub enum Command {
         #[arg(long)]
         site: Option<String>,
     },
-    /// Enter the code that the gate shows once it has applied a bundle
+    /// Enter the code that the gate shows once it has applied a bundle, or its long receipt
     Receipt {
         /// The site
-        #[arg(long)]
-        site: String,
+        #[arg(long, required_unless_present = "long")]
+        site: Option<String>,
         /// The bundle's number
-        #[arg(long)]
-        seq: u64,
+        #[arg(long, required_unless_present = "long")]
+        seq: Option<u64>,
         /// The code, as the gate shows it
-        code: String,
+        #[arg(required_unless_present = "long")]
+        code: Option<String>,
+        /// The file with what `gate receipt --long` printed; `-` for standard input
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["site", "seq", "code"])]
+        long: Option<PathBuf>,
     },
 }
 
@@ -56,7 +64,12 @@ pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
     match command {
         Command::Make { site, kind } => make(site, kind, program),
         Command::List { site } => list(site.as_deref(), program),
-        Command::Receipt { site, seq, code } => receipt(&site, seq, &code, program),
+        Command::Receipt { long: Some(file), .. } => long_receipt(&file, program),
+        Command::Receipt { site: Some(site), seq: Some(seq), code: Some(code), .. } => {
+            let code = code.parse().map_err(|_| mistyped())?;
+            receipt(&site, seq, &code, json!({}), program)
+        }
+        Command::Receipt { .. } => Err(Failure::could_not("name the site, the number and the code")),
     }
 }
 
@@ -103,24 +116,40 @@ fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
     program.output.say(|| table(&headings, &rows).trim_end().to_owned(), &bundles)
 }
 
-fn receipt(site: &str, seq: u64, code: &str, program: &Program) -> Result<(), Failure> {
+fn long_receipt(file: &Path, program: &Program) -> Result<(), Failure> {
+    let unproven = LongReceipt::read(&read_text(file)?).map_err(|_| mistyped())?;
+    let proven = bundler::prove_receipt(&program.mint()?.store()?, unproven)?;
+    let LongReceipt { site, seq, code, counted, journals, .. } = &proven;
+    receipt(site, *seq, code, json!({"counted": counted, "journals": journals}), program)
+}
+
+fn mistyped() -> Failure {
+    Failure::refused("that is not a receipt code: it has a mistake in it")
+        .hint("twelve letters and digits, as `farside gate receipt` shows them")
+}
+
+/// Marks a bundle as applied; `told` is what else the gate said, for the journal.
+fn receipt(
+    site: &str,
+    seq: u64,
+    code: &ReceiptCode,
+    mut told: Value,
+    program: &Program,
+) -> Result<(), Failure> {
     #[derive(serde::Serialize)]
     struct Receipted<'a> {
         site: &'a str,
         seq: u64,
         receipted_at: u64,
     }
-    let mistyped = || {
-        Failure::refused("that is not a receipt code: it has a mistake in it")
-            .hint("twelve letters and digits, as `farside gate receipt` shows them")
-    };
-    let code: ReceiptCode = code.parse().map_err(|_| mistyped())?;
     let (mint, now) = (program.mint()?, now_unix());
-    if !bundler::receipt(&mint.store()?, site, seq, &code, now)? {
+    if !bundler::receipt(&mint.store()?, site, seq, code, now)? {
         return Err(Failure::refused(format!("this code is not the receipt of bundle {seq} of site {site}"))
             .hint("compare the number: each bundle has a code of its own"));
     }
-    mint.diary()?.record("bundle_receipted", serde_json::json!({ "site": site, "seq": seq }))?;
+    told["site"] = json!(site);
+    told["seq"] = json!(seq);
+    mint.diary()?.record("bundle_receipted", told)?;
     let told = Receipted { site, seq, receipted_at: now };
     program.output.say(|| format!("site {site} has applied bundle {seq}"), &told)
 }

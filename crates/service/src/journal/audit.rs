@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::verify::{Beginning, JournalFault, Noted, Stored, Summary};
 use crate::cli::{Exit, Failure, Output, Style, printable};
 
-/// How `audit verify` is asked, in every program.
+/// How far back `audit verify` goes, in every program.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Verify {
+pub struct Reach {
     /// Take each journal to begin with the first line at hand: earlier files lie in an archive.
     #[arg(long)]
     pub archived: bool,
@@ -34,8 +34,8 @@ struct Verdict {
 /// # Errors
 /// Exit 1: one is not as it was written, and the place has been told. Exit 2: a path cannot be read, or holds no
 /// journal.
-pub fn audit(verify: &Verify, paths: &[PathBuf], noted: &[Noted], output: Output) -> Result<(), Failure> {
-    let beginning = if verify.archived { Beginning::Archived } else { Beginning::Whole };
+pub fn audit(reach: &Reach, paths: &[PathBuf], noted: &[Noted], output: Output) -> Result<(), Failure> {
+    let beginning = if reach.archived { Beginning::Archived } else { Beginning::Whole };
     let mut journals: Vec<Stored> = Vec::new();
     for path in paths {
         let found = Stored::at(path)?;
