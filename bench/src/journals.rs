@@ -1,5 +1,5 @@
-//! Verifying a journal of ten million decisions, beside reading the same files and hashing them whole: from the
-//! disk, and from memory.
+//! Verifying a journal of ten million decisions, beside reading the same files and hashing them whole: from
+//! the disk, and from memory.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -46,7 +46,7 @@ fn write(folder: &Path, lines: u64) {
     for n in 0..lines {
         let members = json!({"door": "verify", "verdict": "admit", "aud": "https://warehouse.dome.example",
             "sub": format!("user-{:06}", n % 1_000_000), "jti": format!("dome-{n:x}"), "kid": "x7QdPm2a",
-            "exp": 1_795_464_900 + n / 1000, "signing_input_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"});
+            "exp": 1_795_464_900 + n / 1000, "signing_input_sha256": format!("{n:064x}")});
         last = Some(journal.record_at(1_795_464_000 + n / 1000, "decision", members).unwrap());
     }
     last.unwrap().wait().unwrap();

@@ -1,5 +1,5 @@
-//! Journals of both sides, by the commands that an auditor would type: whatever is done to one is named with its
-//! place, also what no chain can show by itself.
+//! Journals of both sides, by the commands that an auditor would type: whatever is done to one is named with
+//! its place, also what no chain can show by itself.
 
 use std::path::PathBuf;
 

@@ -28,9 +28,9 @@ enum Command {
     Export(forward::Export),
     /// Lay exports of both sides, or of the far side alone, side by side.
     ///
-    /// Lists what was admitted but never issued, issued but never carried, used after its revocation or at two
-    /// sites, and whatever does not hold by itself. Exit code 0: nothing needs an explanation; 1: something
-    /// does; 2: could not read.
+    /// Lists what was admitted but never issued, issued but never carried, used after its revocation or at
+    /// two sites, and whatever does not hold by itself. Exit code 0: nothing needs an explanation; 1:
+    /// something does; 2: could not read.
     Reconcile(Brought),
     /// Write what happened on one page, and the same as JSON.
     ///

@@ -55,8 +55,8 @@ pub(crate) struct Send {
     /// Stay, and send what is written from now on as well.
     #[arg(long)]
     follow: bool,
-    /// A file that remembers what was sent, so that the next run goes on there. A line that was sent just before
-    /// a crash may be sent again; none is left out.
+    /// A file that remembers what was sent, so that the next run goes on there. A line that was sent just
+    /// before a crash may be sent again; none is left out.
     #[arg(long, value_name = "FILE")]
     cursor: Option<PathBuf>,
     /// The name of the machine that the journals are of; by default this one.

@@ -1,5 +1,5 @@
-//! Journal lines on their way to somebody else: read in order, each checked against the one before it, so that
-//! nothing leaves as a journal's word that is not.
+//! Journal lines on their way to somebody else: read in order, each checked against the one before it, so
+//! that nothing leaves as a journal's word that is not.
 
 use std::collections::HashMap;
 use std::fs::File;

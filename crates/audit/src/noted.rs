@@ -1,7 +1,7 @@
-//! Heads of journals that somebody else keeps: in bundles and manifests, long receipts, and the journals of the
-//! other side. Against them a journal that lost its end, or was written anew, shows. Bundles and manifests count
-//! only by their signatures; a long receipt was proven where it was entered, and its text is taken at its word
-//! here.
+//! Heads of journals that somebody else keeps: in bundles and manifests, long receipts, and the journals of
+//! the other side. Against them a journal that lost its end, or was written anew, shows. Bundles and
+//! manifests count only by their signatures; a long receipt was proven where it was entered, and its text is
+//! taken at its word here.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};

@@ -123,7 +123,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Send(args) => send(&args, output),
         Command::Receive(args) => receive(&args, output),
         Command::Status { stick } => show(&stick, output),
-        Command::Audit(Audit::Verify { journal, how }) => journal::audit(&how, &[journal], &[], output),
+        Command::Audit(Audit::Verify { journal, reach }) => journal::audit(&reach, &[journal], &[], output),
     }
 }
 

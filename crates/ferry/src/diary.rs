@@ -1,5 +1,6 @@
-//! What the ferry writes down: every file carried, with lane, name, digest, bytes and medium, in a journal that
-//! only grows. It goes where a `journal` folder stands already, for nothing precious is created implicitly.
+//! What the ferry writes down: every file carried, with lane, name, digest, bytes and medium, in a journal
+//! that only grows. It goes where a `journal` folder stands already, for nothing precious is created
+//! implicitly.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! How many tokens were issued and refused since the journal was last told. The log has every token by itself;
-//! the journal's sums let an auditor see at a glance what a minute brought, refusals included, and no stranger
-//! can fill the disk with them.
+//! How many tokens were issued and refused since the journal was last told. The log has every token by
+//! itself; the journal's sums let an auditor see at a glance what a minute brought, refusals included, and no
+//! stranger can fill the disk with them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

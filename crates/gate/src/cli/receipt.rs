@@ -1,5 +1,5 @@
-//! `gate receipt`: the code that a person may carry back, proof that a bundle was applied; or, where text may be
-//! carried back, the long form.
+//! `gate receipt`: the code that a person may carry back, proof that a bundle was applied; or, where text may
+//! be carried back, the long form.
 
 use farside_crossing::{Digest, JournalHead, LongReceipt};
 use farside_service::cli::{Failure, Output};
@@ -26,8 +26,9 @@ impl Receipt {
             ));
         };
         let code = applied.receipt.clone().unwrap_or_default();
-        let mut value = json!({"site": config.site, "seq": applied.seq, "digest": applied.digest, "code": code,
-                               "applied_at": applied.applied_at});
+        let AppliedRow { seq, digest, applied_at, .. } = &applied;
+        let mut value = json!({"site": config.site, "seq": seq, "digest": digest, "code": code,
+                               "applied_at": applied_at});
         if !self.long {
             return output.say(|| format!("bundle {} applied: {code}", applied.seq), &value);
         }

@@ -1,5 +1,5 @@
-//! What a bundle leaves in the mint's journals, and what it carries of them: what goes out of the house stands
-//! written before it goes, and the far side keeps how far the journals had come.
+//! What a bundle leaves in the mint's journals, and what it carries of them: what goes out of the house
+//! stands written before it goes, and the far side keeps how far the journals had come.
 
 use farside_crossing::manifest::{JOURNALS_MAX, JournalHead};
 use farside_crossing::{Digest, Packed};

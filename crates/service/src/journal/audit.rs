@@ -28,12 +28,12 @@ struct Verdict {
     line: Option<u64>,
 }
 
-/// Reads every journal of `paths` (journals, or folders of them) to its end, whatever is wrong with others, and
-/// tells of each. A head that was `noted` elsewhere is looked for in the journals of its name.
+/// Reads every journal of `paths` (journals, or folders of them) to its end, whatever is wrong with others,
+/// and tells of each. A head that was `noted` elsewhere is looked for in the journals of its name.
 ///
 /// # Errors
-/// Exit 1: one is not as it was written, and the place has been told. Exit 2: a path cannot be read, or holds no
-/// journal.
+/// Exit 1: one is not as it was written, and the place has been told. Exit 2: a path cannot be read, or holds
+/// no journal.
 pub fn audit(reach: &Reach, paths: &[PathBuf], noted: &[Noted], output: Output) -> Result<(), Failure> {
     let beginning = if reach.archived { Beginning::Archived } else { Beginning::Whole };
     let mut journals: Vec<Stored> = Vec::new();

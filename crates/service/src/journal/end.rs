@@ -1,5 +1,5 @@
-//! Where a journal ends, found from the end of its newest file, so that opening a long journal takes no longer
-//! than a short one; [`verify`](super::verify) reads it all.
+//! Where a journal ends, found from the end of its newest file, so that opening a long journal takes no
+//! longer than a short one; [`verify`](super::verify) reads it all.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -53,9 +53,9 @@ pub(super) struct End {
     pub(super) torn: Option<TornTail>,
 }
 
-/// The heads of all journals of a folder, also of those that are being written. What they name is durable when
-/// this returns, or a power cut could make a liar of whoever passed them on. A journal whose end is damaged has
-/// no head; that is logged, and holds up nobody.
+/// The heads of all journals of a folder, also of those that are being written. What they name is durable
+/// when this returns, or a power cut could make a liar of whoever passed them on. A journal whose end is
+/// damaged has no head; that is logged, and holds up nobody.
 ///
 /// # Errors
 /// The folder cannot be read.

@@ -1,7 +1,7 @@
 //! One line of the journal: written, and read back with its hash checked.
 //!
-//! A line's own members stand at fixed places around those of its event, so that reading back millions of lines
-//! costs little more than hashing them; the whole is read as JSON all the same.
+//! A line's own members stand at fixed places around those of its event, so that reading back millions of
+//! lines costs little more than hashing them; the whole is read as JSON all the same.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -1,5 +1,5 @@
-//! A journal's file read in pieces by all processors at once. Within a piece every line is checked against the
-//! one before it; that the pieces follow each other is for whoever joins them.
+//! A journal's file read in pieces by all processors at once. Within a piece every line is checked against
+//! the one before it; that the pieces follow each other is for whoever joins them.
 
 use std::fs::File;
 use std::io::{self, BufRead as _};

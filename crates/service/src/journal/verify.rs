@@ -1,5 +1,5 @@
-//! Reads journals from the first line to the last: is each as it was written? For every program's `audit verify`
-//! alike.
+//! Reads journals from the first line to the last: is each as it was written? For every program's `audit
+//! verify` alike.
 //!
 //! ```text
 //!   file ─▶ pieces ─▶ each line: text, hash, number ─▶ pieces joined in order ─▶ heads noted elsewhere
@@ -121,8 +121,8 @@ fn file_name(path: &Path) -> String {
 pub struct Stored(Files);
 
 impl Stored {
-    /// The journals at a path: all of a folder; of an open journal's file that one, with its closed files; of a
-    /// closed file it alone.
+    /// The journals at a path: all of a folder; of an open journal's file that one, with its closed files; of
+    /// a closed file it alone.
     ///
     /// # Errors
     /// The path cannot be read.
