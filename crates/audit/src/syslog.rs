@@ -2,7 +2,7 @@
 //! counting (RFC 6587), TLS (RFC 5425), a local socket.
 //!
 //! ```text
-//!   <110>1 2026-11-23T20:00:00Z moon farside-gate - decision [farside@32473 journal="gate" n="7" …] {"n":7,…}
+//!   <110>1 2026-11-23T20:00:00Z moon farside-gate - decision [farside@32473 journal="gate" …] {"n":7,…}
 //! ```
 //!
 //! The message is the journal's line, byte for byte: whoever receives it can check its hash. It has no byte
