@@ -100,6 +100,7 @@ impl Evidence {
             events::read_export(reader, &label(head), None, &mut evidence)?;
         }
         let mut gates = std::mem::take(&mut evidence.far);
+        evidence.heads.forget_shared(&gates);
         let readers = opened.iter().filter(|(_, head)| head.side == Side::Gate);
         for (far, (reader, head)) in gates.iter_mut().zip(readers) {
             events::read_export(reader, &label(head), Some(far), &mut evidence)?;

@@ -8,30 +8,58 @@ use serde::Serialize;
 /// Findings of one code that are listed one by one; the rest is counted.
 pub(crate) const LISTED_MAX: usize = 1_000;
 
-/// The kinds, gravest first.
-// audit.md §4.2
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Code {
-    JournalBroken,
-    CharterBroken,
-    ManifestUnproven,
-    LogContradicted,
-    BundleForged,
-    BundleForked,
-    ReceiptUnapplied,
-    AdmittedNeverIssued,
-    AdmittedElsewhere,
-    UsedAtTwoSites,
-    UsedAfterRevocation,
-    UsedPastKey,
-    SignedOffCalendar,
-    IssuedNeverCarried,
-    BundleMissing,
-    BundleLate,
-    UsedBeforeRevocationArrived,
-    AdmittedUnproven,
-    Unwitnessed,
+macro_rules! codes {
+    ($($variant:ident $name:literal, $sentence:literal;)*) => {
+        /// The kinds, gravest first.
+        // audit.md §4.2
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Code {
+            $(#[doc = $sentence] $variant,)*
+        }
+
+        #[cfg(test)]
+        const ALL: &[Code] = &[$(Code::$variant,)*];
+
+        impl Code {
+            /// As reports and scripts know it.
+            pub(crate) fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name,)* }
+            }
+
+            /// What it says, in a sentence.
+            pub(crate) fn sentence(self) -> &'static str {
+                match self { $(Code::$variant => $sentence,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    JournalBroken "journal_broken", "A journal is not as it was written; nothing from there on is counted.";
+    CharterBroken "charter_broken", "The charters do not follow from each other, or from the one expected.";
+    ManifestUnproven "manifest_unproven", "A manifest is not signed as the charter demands, or is another.";
+    LogContradicted "log_contradicted", "Records, leaves that crossed and the signed head do not agree.";
+    BundleForged "bundle_forged", "A gate applied a bundle that the mint did not make.";
+    BundleForked "bundle_forked", "Two bundles came under one number.";
+    ReceiptUnapplied "receipt_unapplied", "A receipt was entered for a bundle that the gate never applied.";
+    AdmittedNeverIssued "admitted_never_issued", "A token was admitted that does not stand in the issuance log.";
+    AdmittedElsewhere "admitted_elsewhere", "A gate admitted a token of another site's log.";
+    UsedAtTwoSites "used_at_two_sites", "One token was admitted at two sites.";
+    UsedAfterRevocation "used_after_revocation", "A gate admitted what a bundle it had applied revokes.";
+    UsedPastKey "used_past_key", "A token was admitted after its key had ended.";
+    SignedOffCalendar "signed_off_calendar", "A token was signed outside its key's calendar.";
+    IssuedNeverCarried "issued_never_carried", "A token's leaf rode in no bundle.";
+    BundleMissing "bundle_missing", "A bundle was made and never applied, though a later one was.";
+    BundleLate "bundle_late", "A bundle came after its successor was due, or is due still.";
+    UsedBeforeRevocationArrived "used_before_revocation_arrived", "A token was admitted after it was revoked, before any bundle could say so.";
+    AdmittedUnproven "admitted_unproven", "A token was admitted whose leaf is not among those at hand.";
+    Unwitnessed "unwitnessed", "A bundle was applied that no ferry's journal saw arrive.";
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// How much a finding asks for.
@@ -42,60 +70,6 @@ pub(crate) enum Gravity {
     Alarm,
     /// How a one-way crossing looks.
     Notice,
-}
-
-impl Code {
-    /// As reports and scripts know it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Code::JournalBroken => "journal_broken",
-            Code::CharterBroken => "charter_broken",
-            Code::ManifestUnproven => "manifest_unproven",
-            Code::LogContradicted => "log_contradicted",
-            Code::BundleForged => "bundle_forged",
-            Code::BundleForked => "bundle_forked",
-            Code::ReceiptUnapplied => "receipt_unapplied",
-            Code::AdmittedNeverIssued => "admitted_never_issued",
-            Code::AdmittedElsewhere => "admitted_elsewhere",
-            Code::UsedAtTwoSites => "used_at_two_sites",
-            Code::UsedAfterRevocation => "used_after_revocation",
-            Code::UsedPastKey => "used_past_key",
-            Code::SignedOffCalendar => "signed_off_calendar",
-            Code::IssuedNeverCarried => "issued_never_carried",
-            Code::BundleMissing => "bundle_missing",
-            Code::BundleLate => "bundle_late",
-            Code::UsedBeforeRevocationArrived => "used_before_revocation_arrived",
-            Code::AdmittedUnproven => "admitted_unproven",
-            Code::Unwitnessed => "unwitnessed",
-        }
-    }
-
-    /// What it says, in a sentence.
-    pub(crate) fn sentence(self) -> &'static str {
-        match self {
-            Code::JournalBroken => "A journal is not as it was written; nothing from there on is counted.",
-            Code::CharterBroken => "The charters do not follow from each other, or from the one expected.",
-            Code::ManifestUnproven => "A manifest is not signed as the charter demands, or is another.",
-            Code::LogContradicted => "Records, leaves that crossed and the signed head do not agree.",
-            Code::BundleForged => "A gate applied a bundle that the mint did not make.",
-            Code::BundleForked => "Two bundles came under one number.",
-            Code::ReceiptUnapplied => "A receipt was entered for a bundle that the gate never applied.",
-            Code::AdmittedNeverIssued => "A token was admitted that does not stand in the issuance log.",
-            Code::AdmittedElsewhere => "A gate admitted a token of another site's log.",
-            Code::UsedAtTwoSites => "One token was admitted at two sites.",
-            Code::UsedAfterRevocation => "A gate admitted what a bundle it had applied revokes.",
-            Code::UsedPastKey => "A token was admitted after its key had ended.",
-            Code::SignedOffCalendar => "A token was signed outside its key's calendar.",
-            Code::IssuedNeverCarried => "A token's leaf rode in no bundle.",
-            Code::BundleMissing => "A bundle was made and never applied, though a later one was.",
-            Code::BundleLate => "A bundle came after its successor was due, or is due still.",
-            Code::UsedBeforeRevocationArrived => {
-                "A token was admitted after it was revoked, before any bundle could say so."
-            }
-            Code::AdmittedUnproven => "A token was admitted whose leaf is not among those at hand.",
-            Code::Unwitnessed => "A bundle was applied that no ferry's journal saw arrive.",
-        }
-    }
 }
 
 /// One finding.
@@ -194,6 +168,17 @@ pub(crate) fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_specification_lists_every_code_once_and_no_other() {
+        let spec = include_str!("../../../spec/audit.md");
+        let listed: Vec<&str> = spec
+            .lines()
+            .filter(|line| line.contains("| alarm") || line.contains("| notice"))
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        assert_eq!(listed, ALL.iter().map(|code| code.name()).collect::<Vec<_>>());
+    }
 
     #[test]
     fn lengths_of_time_are_for_eyes() {

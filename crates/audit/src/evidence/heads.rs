@@ -7,6 +7,8 @@ use farside_crossing::manifest::JournalHead;
 use farside_service::digest::SHA256_BYTES;
 use farside_service::journal::{Head, Noted};
 
+use super::Far;
+
 /// Who noted what of whose journals.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
@@ -28,6 +30,11 @@ impl Heads {
             let place = (head.name.clone(), head.lines, *head.head.as_bytes());
             noted.entry(place).or_insert_with(|| (at, by.to_owned()));
         }
+    }
+
+    /// Of several gates of one site nobody can tell whose journals a receipt has noted.
+    pub(super) fn forget_shared(&mut self, gates: &[Far]) {
+        self.noted.retain(|of, _| gates.iter().filter(|far| far.label == *of).count() < 2);
     }
 
     /// What was noted of one journal before its copy was made.

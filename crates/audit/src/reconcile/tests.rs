@@ -8,6 +8,8 @@ use farside_crossing::manifest::JournalHead;
 use farside_crossing::status::{BitList, RevokedKey, ShardList};
 use farside_crossing::{Digest, ExpectedFingerprint};
 
+use serde_json::json;
+
 use super::reconcile;
 use crate::brought::Brought;
 use crate::evidence::{Evidence, Proof};
@@ -295,6 +297,28 @@ fn a_journal_whose_tail_was_cut_off_is_missed_by_the_bundles_that_noted_it() {
     replace(&doctored, name, &whole.as_bytes()[..kept]);
     let place = format!("journal mint-cli, line {}", seen.lines);
     found(&audit(&story, &[doctored, far]), &[(Gravity::Alarm, Code::JournalBroken, &place)]);
+}
+
+#[test]
+fn a_gates_journal_whose_tail_was_cut_off_is_missed_by_the_receipt_that_noted_it() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut story = Story::quiet();
+    let (_, far) = story.write(first.path());
+    let name = "journal/gate.jsonl";
+    let seen = farside_service::journal::verify(&far.join(name)).unwrap();
+    let head = json!({"name": "gate", "lines": seen.lines, "head": seen.head});
+    let receipt = json!({"site": SITE, "seq": 2, "journals": [head]});
+    story.near_lines.push((story.exported_at - 1, "bundle_receipted", receipt));
+    let (near, other) = story.write(second.path());
+    found(&audit(&story, &[near.clone(), far.clone()]), &[]);
+    // With two gates of the site nobody can tell whose receipt it was.
+    let two = audit(&story, &[near.clone(), far.clone(), other]);
+    assert_eq!(two.findings.total(Gravity::Alarm), 0, "{:#?}", two.findings);
+    let whole = fs::read_to_string(far.join(name)).unwrap();
+    let kept = whole.trim_end().rfind('\n').unwrap() + 1;
+    replace(&far, name, &whole.as_bytes()[..kept]);
+    let place = format!("journal gate, line {}", seen.lines);
+    found(&audit(&story, &[near, far]), &[(Gravity::Alarm, Code::JournalBroken, &place)]);
 }
 
 #[test]
