@@ -52,8 +52,10 @@ struct Seen<'r> {
 impl<'r> Seen<'r> {
     fn of(report: &'r Report) -> Seen<'r> {
         let figures = &report.figures;
-        let whole = report.checks.iter().filter(|check| check.what.starts_with("journal"));
-        let (whole, broken): (Vec<_>, Vec<_>) = whole.partition(|check| check.proof == Proof::Proven);
+        let checks = |what: &'static str, proof: Proof| {
+            let of_kind = report.checks.iter().filter(move |check| check.what.starts_with(what));
+            grouped(Some(of_kind.filter(|check| check.proof == proof).count() as u64))
+        };
         let count = |number: usize| grouped(Some(number as u64));
         Seen {
             report,
@@ -65,9 +67,12 @@ impl<'r> Seen<'r> {
                 count(report.acts.len()),
             ),
             chains: format!(
-                "{} hash-chained journals whole, {} broken; the issuance log is a Merkle tree under signed heads",
-                count(whole.len()),
-                count(broken.len()),
+                "{} hash-chained journals whole, {} broken; {} copies of issuance logs make the root that is \
+                 signed, {} do not",
+                checks("journal", Proof::Proven),
+                checks("journal", Proof::Broken),
+                checks("log", Proof::Proven),
+                checks("log", Proof::Broken),
             ),
             bundles: format!(
                 "{} bundles made, {} applied, {} missing; every manifest signed and bound to one site",

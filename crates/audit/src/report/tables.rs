@@ -199,7 +199,8 @@ pub(super) fn acts(page: &mut Page, report: &Report) {
     for act in report.acts.iter().take(ACTS_SHOWN_MAX) {
         let members: Vec<String> =
             act.members.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        page.raw("<tr>").time(Some(act.at)).short(&act.of).code(&act.event);
+        page.raw("<tr>").time(Some(act.at)).short(&act.of);
+        page.tag("<td class=\"s\"><code>", &act.event, "</code></td>");
         page.tag("<td class=\"w\">", members.join(" "), "</td>").raw("</tr>");
     }
     foot(page);
