@@ -97,7 +97,7 @@ impl Realm {
                 leeway_seconds, courier_seconds, every_seconds, sealed, created_at, profiles)
              VALUES ('{site}', 'https://gate.{site}.example', '{name}', 900, 86400, 1024, 60, 86400,
                 3600, 0, {now}, '[\"access\"]');
-             INSERT INTO audience (name, site) VALUES ('warehouse-{site}', '{site}');
+             INSERT INTO audience (name, site, logged) VALUES ('warehouse-{site}', '{site}', 'no');
              INSERT INTO release_document (site, kind, version, note, adopted_at) VALUES ('{site}',
                 'keys', 1, x'', 1);
              INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until,
