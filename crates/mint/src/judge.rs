@@ -232,11 +232,12 @@ pub fn judge<S: Signers>(
     let key = key(request.profile, site, now)?;
     let expires_at = expires_at(request, site, key, now)?;
     let signer = signers.signer(site, key).map_err(Undrafted::Broken)?;
-    let spiffe_id = format!("spiffe://{}/{}/{}", directory.realm(), subject.kind.as_str(), subject.name);
     let svid = request.profile == Profile::JwtSvid;
+    let spiffe_id =
+        svid.then(|| format!("spiffe://{}/{}/{}", directory.realm(), subject.kind.as_str(), subject.name));
     let claims = ClaimsDraft {
         issuer: (!svid).then_some(site.terms.issuer.as_str()),
-        subject: if svid { &spiffe_id } else { &subject.name },
+        subject: spiffe_id.as_ref().unwrap_or(&subject.name),
         audience: &request.audience,
         client_id: (request.profile == Profile::Access).then_some(subject.client_id.as_str()),
         issued_at: now,

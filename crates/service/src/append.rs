@@ -144,9 +144,13 @@ impl Group {
         let number = state.appended;
         state.appended += 1;
         state.pending_bytes += record.len();
+        // The writer waits only while nothing is pending: whoever ends that has told it for all who follow.
+        let ends_the_wait = state.pending.is_empty();
         state.pending.push(record);
         drop(state);
-        self.shared.work.notify_one();
+        if ends_the_wait {
+            self.shared.work.notify_one();
+        }
         Ok(Ticket { shared: Arc::clone(&self.shared), number })
     }
 

@@ -200,17 +200,25 @@ fn scope(text: &str) -> Result<Vec<&str>, OAuthError> {
     Ok(parts)
 }
 
+/// A successful answer.
 // RFC 6749 §5.1
+#[derive(serde::Serialize)]
+struct TokenAnswer<'t> {
+    access_token: &'t str,
+    token_type: &'static str,
+    expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'t str>,
+}
+
 fn token_response(token: &SignedToken, now: u64) -> Response {
-    let mut body = serde_json::json!({
-        "access_token": token.expose(),
-        "token_type": "Bearer",
-        "expires_in": token.draft().expires_at().saturating_sub(now),
-    });
-    if let Some(scope) = token.draft().scope() {
-        body["scope"] = scope.into();
-    }
-    let mut response = Json(body).into_response();
+    let answer = TokenAnswer {
+        access_token: token.expose(),
+        token_type: "Bearer",
+        expires_in: token.draft().expires_at().saturating_sub(now),
+        scope: token.draft().scope(),
+    };
+    let mut response = Json(answer).into_response();
     never_stored(&mut response);
     response
 }

@@ -62,7 +62,7 @@ impl Store {
     /// The directory as of the last commit of any process. Cheap when nothing has changed: one pragma.
     pub fn directory(&self) -> Result<Arc<Directory>, StoreFault> {
         let mut reader = unpoisoned(&self.reader);
-        let version: i64 = reader.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        let version = data_version(&reader)?;
         if let Some(held) = self.picture.load_full().filter(|held| held.data_version() == version) {
             return Ok(held);
         }
@@ -161,6 +161,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreFault> {
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "secure_delete", true)?;
     Ok(connection)
+}
+
+// Prepared once: every request for a token asks.
+fn data_version(reader: &Connection) -> Result<i64, StoreFault> {
+    Ok(reader.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }
 
 /// A panic elsewhere cannot leave a connection half-used: its transaction was rolled back when it was
