@@ -1,5 +1,6 @@
 //! What the system's tests share: the program under test, servers that are always stopped, a small HTTP
-//! client, and a disk that can lose what was never synced. Nothing here knows Farside's formats.
+//! client, and a disk that can lose what was never synced. But for [`told`], nothing here knows Farside's
+//! formats.
 
 pub mod crash;
 pub mod disk;
@@ -10,4 +11,5 @@ pub mod programs;
 pub mod recorder;
 pub mod sides;
 pub mod source;
+pub mod told;
 pub mod torture;

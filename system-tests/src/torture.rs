@@ -20,8 +20,8 @@ pub fn share(percent: usize) -> usize {
     (all() * percent).div_ceil(100)
 }
 
-/// So many states, parted among recordings that bring at most `each`: a long recording makes each of its states
-/// slow to judge.
+/// So many states, parted among recordings that bring at most `each`: a long recording makes each of its
+/// states slow to judge.
 pub fn rounds(count: usize, each: usize) -> impl Iterator<Item = usize> {
     let rounds = count.div_ceil(each).max(1);
     (0..rounds).map(move |round| count * (round + 1) / rounds - count * round / rounds)

@@ -20,15 +20,20 @@ use serde_json::Value;
 
 /// Power cuts tried after each fault.
 const IMAGES_AFTER_A_FAULT: usize = 8;
+/// States that are taken of the import of one bundle, and of a refusal, at the most.
+const STATES_AN_IMPORT: usize = 2_000;
+const STATES_A_REFUSAL: usize = 100;
 /// After one of so many states the courier comes again.
 const AGAIN_EVERY: usize = 8;
 
-/// Bundle 1 is applied; bundle 2, with a revocation, a parcel and leaves, is about to be.
-fn about_to_import() -> (Sides, String) {
+/// Bundle 1 is applied; bundle 2, with a revocation, a parcel and so many leaves more than that needs, is
+/// about to be.
+fn about_to_import(leaves: usize) -> (Sides, String) {
     let sides = Sides::founded();
     sides.token("ada", CONTROL);
     sides.bundle("full");
     sides.cross();
+    (0..leaves).for_each(|_| drop(sides.token("grace", CONTROL)));
     sides.mint(&format!(
         "order add --site dome --subject ada --audience {CONTROL} --lifetime 8h --claim phrase"
     ));
@@ -87,7 +92,12 @@ fn import_again(image: &Image, far: &Path, bundle: &Path) {
 
 #[test]
 fn a_power_cut_at_import_leaves_one_bundle_or_the_other() {
-    let (sides, second) = about_to_import();
+    let rounds = torture::rounds(torture::share(24), STATES_AN_IMPORT);
+    rounds.enumerate().for_each(|(round, count)| cut_at_import(round, count));
+}
+
+fn cut_at_import(leaves: usize, count: usize) {
+    let (sides, second) = about_to_import(leaves);
     let before = held(&sides.gate("status --json").json());
     let mut import = sides.command(&format!("gate import {second} --json --config far/gate.toml"));
     let recording = record(&sides, &mut import);
@@ -95,7 +105,7 @@ fn a_power_cut_at_import_leaves_one_bundle_or_the_other() {
     assert_eq!((before[0], after[0]), (1, 2));
 
     let (olds, news, bundle) = (AtomicUsize::new(0), AtomicUsize::new(0), sides.path(&second));
-    torture::judge("importing", &recording, torture::share(22), |image, far| {
+    torture::judge("importing", &recording, count, |image, far| {
         let found = held_after(image, far);
         let counted = match found {
             found if found == before => &olds,
@@ -117,23 +127,28 @@ fn a_power_cut_at_import_leaves_one_bundle_or_the_other() {
 
 #[test]
 fn a_refused_bundle_leaves_no_trace_in_what_is_trusted_whatever_is_cut() {
-    let (sides, second) = about_to_import();
+    let (sides, second) = about_to_import(0);
     let whole = sides.get(&second);
-    sides.put("cut.fbundle", &whole[..whole.len() - 1]);
     let before = held(&sides.gate("status --json").json());
-    let recorder = Recorder::new(&sides.path("far"));
-    let mut import = sides.command("gate import cut.fbundle --json --config far/gate.toml");
-    recorder.attach(&mut import);
-    assert_eq!(run(import).code, 1);
-    torture::judge("refusing", &recorder.finish(), torture::share(3), |image, far| {
-        assert_eq!(held_after(image, far), before, "{}", image.describe());
-        journal_after(image, far);
-    });
+    let rig = Rig::of(&sides.path("far"), &[]);
+    for (round, count) in torture::rounds(torture::share(1), STATES_A_REFUSAL).enumerate() {
+        sides.put("cut.fbundle", &whole[..whole.len() - 1 - 999 * round]);
+        let recorder = rig.fresh();
+        let toml = rig.folder().join("gate.toml");
+        let mut import =
+            sides.command(&format!("gate import cut.fbundle --json --config {}", toml.display()));
+        recorder.attach(&mut import);
+        assert_eq!(run(import).code, 1);
+        torture::judge("refusing", &recorder.finish(), count, |image, far| {
+            assert_eq!(held_after(image, far), before, "{}", image.describe());
+            journal_after(image, far);
+        });
+    }
 }
 
 #[test]
 fn a_disk_that_fails_at_import_leaves_one_bundle_or_the_other_and_is_said() {
-    let (sides, second) = about_to_import();
+    let (sides, second) = about_to_import(0);
     let rig = Rig::of(&sides.path("far"), &[]);
     let (before, bundle) = (held(&sides.gate("status --json").json()), sides.path(&second));
     let import = |far: &Path| {

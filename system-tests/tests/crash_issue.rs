@@ -11,10 +11,8 @@ use farside_system_tests::faults::{Rig, Struck, never_synced_again, struck_at};
 use farside_system_tests::programs::{Server, scratch};
 use farside_system_tests::recorder::{Fault, Recorder};
 use farside_system_tests::sides::{CONTROL, Sides};
+use farside_system_tests::told::{Told, before, tokens};
 use farside_system_tests::{http, torture};
-use farside_verify::encode::base64url_decode;
-use farside_verify::leaf::{self, TokenPosition};
-use serde_json::Value;
 
 /// Clients that ask at the same time, so that several tokens share one fsync.
 const CLIENTS: usize = 6;
@@ -26,33 +24,6 @@ const STATES_A_TOKEN: usize = 12;
 const IMAGES_AFTER_A_FAULT: usize = 8;
 /// One byte of the log in so many has a bit turned after it was durable.
 const DAMAGE_EVERY_BYTES: usize = 7;
-
-/// A token that was told: where its telling ended, and what it is.
-struct Told {
-    end: usize,
-    position: TokenPosition,
-    leaf: [u8; 32],
-}
-
-/// Every token in what was told, in order.
-fn tokens(told: &[u8]) -> Vec<Told> {
-    let part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let words = told.split(|byte| !part(byte));
-    words.filter_map(|word| token(word, word.as_ptr_range().end as usize - told.as_ptr() as usize)).collect()
-}
-
-fn token(word: &[u8], end: usize) -> Option<Told> {
-    let word = std::str::from_utf8(word).ok().filter(|word| word.starts_with("eyJ"))?;
-    let (input, _) = word.rsplit_once('.').filter(|(input, _)| input.matches('.').count() == 1)?;
-    let claims: Value = serde_json::from_slice(&base64url_decode(input.split('.').nth(1)?)?).ok()?;
-    let position: TokenPosition = claims["jti"].as_str()?.parse().ok()?;
-    let leaf = leaf::hash(&position, &leaf::signing_input_sha256(input.as_bytes()));
-    Some(Told { end, position, leaf })
-}
-
-fn before<'a>(told: &'a [Told], image: &Image) -> &'a [Told] {
-    &told[..told.partition_point(|token| token.end <= image.told().len())]
-}
 
 /// A mint that has issued once, and the secret of a bot that may ask it for tokens.
 fn about_to_serve() -> (Sides, Rig, String) {
