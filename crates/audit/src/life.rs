@@ -65,7 +65,7 @@ pub(crate) fn lives(evidence: &Evidence) -> Vec<Life> {
             let gate = far.label.clone();
             life.applied.push(Application { gate, at: row.applied_at, digest: row.digest });
         }
-        for seq in far.missing.iter().flat_map(|hole| hole.first..=hole.last.min(hole.first + HOLE_MAX)) {
+        for seq in far.missing.iter().flat_map(|hole| hole.first..=hole.last).take(MISSING_MAX) {
             life(&mut lives, &far.site, seq);
         }
     }
@@ -74,8 +74,8 @@ pub(crate) fn lives(evidence: &Evidence) -> Vec<Life> {
     lives.into_values().collect()
 }
 
-/// Numbers of one hole that are listed one by one: a jump over more needs a fence (bundle.md §10.7).
-const HOLE_MAX: u64 = 10_000;
+/// Missing numbers of one gate that are listed one by one: a jump over more needs a fence (bundle.md §10.7).
+const MISSING_MAX: usize = 10_000;
 
 fn life<'l>(lives: &'l mut BTreeMap<(String, u64), Life>, site: &str, seq: u64) -> &'l mut Life {
     lives.entry((site.to_owned(), seq)).or_insert_with(|| Life {

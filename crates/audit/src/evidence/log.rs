@@ -18,6 +18,10 @@ use serde::Deserialize;
 use super::{Evidence, Names, Proof};
 use crate::finding::{Code, Findings, Found};
 
+/// Highest index of a leaf.
+// bundle.md §1.1
+const INDEX_MAX: u64 = (1 << 53) - 1;
+
 /// The shards of one side.
 #[derive(Debug)]
 pub(crate) struct Log<L> {
@@ -167,10 +171,13 @@ pub(super) fn read_leaves(reader: &Reader, of: &str, findings: &mut Findings) ->
     let mut log: Log<Hash> = Log::default();
     let mut runs: BTreeMap<(String, u64), Vec<u8>> = BTreeMap::new();
     for row in reader.rows::<LeavesRow>(LEAVES)? {
-        let hashes = base64url_decode(&row.hashes).filter(|bytes| bytes.len() % SHA256_BYTES == 0);
+        let fit = |bytes: &Vec<u8>| bytes.len() % SHA256_BYTES == 0 && row.first <= INDEX_MAX;
+        let hashes = base64url_decode(&row.hashes).filter(fit);
         match hashes {
             Some(hashes) => drop(runs.insert((row.shard, row.first), hashes)),
-            None => contradicted(findings, of, &row.shard, "leaves that are no hashes".to_owned()),
+            None => {
+                contradicted(findings, of, &row.shard, "leaves that are no hashes, or no index".to_owned())
+            }
         }
     }
     for ((name, first), hashes) in runs {

@@ -70,7 +70,7 @@ fn late(far: &Far, findings: &mut Findings) {
     }
     if let (Some(by), Some((last, _))) = (due.filter(|by| far.made_at > *by), far.bundles.last_key_value()) {
         let detail = format!("{} overdue when {} exported", duration(far.made_at - by), far.label);
-        findings.notice(Code::BundleLate, Found::bundle(&far.site, last + 1, Some(by), detail));
+        findings.notice(Code::BundleLate, Found::bundle(&far.site, last.saturating_add(1), Some(by), detail));
     }
 }
 

@@ -18,6 +18,8 @@ const BARS_MAX: usize = 62;
 /// Keys of the calendar that are drawn.
 const KEYS_MAX: usize = 40;
 const DAY_SECONDS: u64 = 86_400;
+/// Nothing takes longer: what an export says of times may be anything.
+const CENTURY_SECONDS: u64 = 36_525 * DAY_SECONDS;
 
 /// A scale from figures to places.
 #[derive(Clone, Copy)]
@@ -30,7 +32,7 @@ struct Scale {
 
 impl Scale {
     fn new(from: u64, until: u64, start: f64, length: f64) -> Scale {
-        Scale { from: from as f64, span: (until.max(from + 1) - from) as f64, start, length }
+        Scale { from: from as f64, span: until.saturating_sub(from).max(1) as f64, start, length }
     }
 
     fn place(&self, figure: u64) -> f64 {
@@ -115,7 +117,7 @@ fn taken_together(days: &[Day]) -> Vec<Day> {
 pub(super) fn crossings(page: &mut Page, report: &Report) {
     let took = |life: &Life| {
         let applied = life.applied.iter().map(|applied| applied.at).min()?;
-        Some(applied.saturating_sub(life.made_at?))
+        Some(applied.saturating_sub(life.made_at?).min(CENTURY_SECONDS))
     };
     let made: Vec<u64> = report.bundles.iter().filter_map(|life| life.made_at).collect();
     let (Some(from), Some(until)) = (made.iter().min(), made.iter().max()) else {

@@ -110,3 +110,21 @@ fn on_the_far_side_alone_the_report_says_what_it_cannot_tell() {
     assert_eq!(json["figures"]["admitted"], 6);
     assert_eq!(json["scope"].as_array().map(Vec::len), Some(2), "no mint, no fingerprint: {json}");
 }
+
+#[test]
+fn numbers_at_the_edge_stop_no_audit() {
+    use farside_crossing::evidence::MissingRow;
+    let mut story = Story::quiet();
+    let (first, last, noticed_at) = (1, u64::MAX, u64::MAX);
+    story.missing = vec![MissingRow { first, last, noticed_at }, MissingRow { first, last, noticed_at }];
+    story.applied[1].applied_at = u64::MAX;
+    story.applied[1].seq = u64::MAX;
+    story.applied[0].next_by = 0;
+    story.made[0].leaves.insert(SITE.to_owned(), u64::MAX);
+    story.tokens[5].issued_at = u64::MAX - 900;
+    story.tokens[4].issued_at = 0;
+    story.exported_at = u64::MAX;
+    let (_dir, page, json) = written(&story);
+    assert!(page.ends_with("</html>\n") && !page.contains("NaN"));
+    assert!(json["alarms"].as_u64() > Some(0));
+}
