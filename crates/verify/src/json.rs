@@ -100,7 +100,7 @@ impl<'a> Checked<'a> {
         Checked { text, printable: false }
     }
 
-    /// Whether it is known to be an array of strings of printable ASCII; some such arrays are not known to be.
+    /// Whether it is known to be an array of strings of printable ASCII; not of every such array is it known.
     pub(crate) fn is_printable_strings(self) -> bool {
         self.printable
     }
