@@ -25,8 +25,11 @@ pub(crate) fn run() {
         farside_gate::serve::run(&Config::load(Path::new(&config)).unwrap()).unwrap();
         return;
     }
-    served();
-    judged();
+    if std::env::var_os(crate::logged::CHILD).is_none() {
+        served();
+        judged();
+    }
+    crate::logged::run();
 }
 
 fn served() {

@@ -7,6 +7,7 @@ mod import;
 mod issue;
 mod journals;
 mod log;
+mod logged;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
 mod rounds;

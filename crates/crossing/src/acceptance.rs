@@ -51,6 +51,12 @@ impl Stream {
         bundle.pardon().filter(|pardon| pardon.version > self.version_of(ComponentType::Pardon))
     }
 
+    /// Whether the bundle's fence acts: for what begins anew beside the stream, such as a log.
+    // bundle.md §10.10
+    pub fn fence_acts(&self, bundle: &Opened<'_>) -> bool {
+        fence_acts(self, bundle.manifest(), bundle.fence())
+    }
+
     /// Version of a component held; 0 where there is none.
     fn version_of(&self, kind: ComponentType) -> u64 {
         self.components.get(&kind).map_or(0, |held| held.version)

@@ -121,22 +121,25 @@ impl Logs {
             return Err(not_logged(detail, STAPLE_CURE));
         };
         let head = Head { size: staple.size, root };
-        match self.root_held(shard, head.size) {
-            Some(held) if held == root => return Ok(()),
-            Some(_) => return Err(contradicted(shard, head.size)),
-            None => {}
+        let newest = self.shards.get(shard).filter(|log| log.size == head.size).map(|log| log.root);
+        if newest == Some(root) {
+            return Ok(());
         }
+        let waiting = self.heads().get(shard).and_then(|heads| heads.get(&head.size)).copied();
+        if newest.or(waiting).is_some_and(|held| held != root) {
+            return Err(contradicted(shard, head.size));
+        }
+        // Each time anew: the charter may have dropped the key since this head was held.
         if checkpoint::believe(&self.keys, shard, head, &staple.signature).is_err() {
             let detail = format!("no log key has signed the head of {} leaves stapled to it", head.size);
             return Err(not_logged(detail, STAPLE_CURE));
         }
-        self.hold(shard, &StapledHead { size: head.size, root, signature: staple.signature }, now)
-    }
-
-    /// The root held of a shard at one size: of its newest head, or of one that a token brought along.
-    fn root_held(&self, shard: &str, size: u64) -> Option<Hash> {
-        let newest = self.shards.get(shard).filter(|log| log.size == size).map(|log| log.root);
-        newest.or_else(|| self.heads().get(shard).and_then(|heads| heads.get(&size)).copied())
+        match waiting {
+            Some(_) => Ok(()),
+            None => {
+                self.hold(shard, &StapledHead { size: head.size, root, signature: staple.signature }, now)
+            }
+        }
     }
 
     /// Holds a head that the log key has signed. It is on the disk when this returns.

@@ -5,8 +5,8 @@
 
 use farside_crossing::bundle::{self, Opened};
 use farside_crossing::{
-    Acceptance, Base, Charter, Clock, Code, ComponentType, PolicyDocument, ReceiptKey, RecipientSecret,
-    Refusal, StatusDocument, Stream, status,
+    Acceptance, Base, Charter, Clock, Code, PolicyDocument, ReceiptKey, RecipientSecret, Refusal,
+    StatusDocument, Stream, status,
 };
 use farside_service::cli::Failure;
 use farside_verify::status_list::StatusList;
@@ -111,7 +111,7 @@ pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) ->
         }
         Acceptance::Apply { next, missing, thawed } => {
             let judged = Judged { next, missing, thawed };
-            match log::believe(tx, &opened, held.fence_acts(&judged.next), scene.now)? {
+            match log::believe(tx, &opened, held.stream.fence_acts(&opened), scene.now)? {
                 Runs::Believed(runs) => {
                     apply(tx, scene, &opened, &held, judged, runs).map(Considered::Applied)
                 }
@@ -169,13 +169,6 @@ impl Held {
             policy: document(tx, "policy")?,
             status: document(tx, "status")?,
         })
-    }
-
-    /// Whether a fence acts on the bundle with which the stream becomes `next`.
-    // bundle.md §10.10
-    fn fence_acts(&self, next: &Stream) -> bool {
-        let fence = |stream: &Stream| stream.components.get(&ComponentType::Fence).map(|held| held.version);
-        fence(&self.stream) != fence(next)
     }
 
     fn leeway_seconds(&self) -> u64 {

@@ -32,10 +32,10 @@ pub(crate) fn add_run(
     let (mut added, mut at, mut rest) = (0, first, hashes);
     let mut statement = connection.prepare_cached(
         "SELECT id, first, hashes FROM leaves
-         WHERE shard = ?1 AND first < ?3 AND first + count > ?2 ORDER BY first",
+         WHERE shard = ?1 AND first < ?3 AND first > ?2 - ?4 AND first + count > ?2 ORDER BY first",
     )?;
     let range = (signed(first, "leaf index")?, signed(first + hashes.len() as u64, "leaf index")?);
-    let held = statement.query_map(params![shard, range.0, range.1], chunk)?;
+    let held = statement.query_map(params![shard, range.0, range.1, CHUNK_LEAVES_MAX as i64], chunk)?;
     for held in held.collect::<Result<Vec<_>, _>>()? {
         // What lies before this chunk is new.
         let (new, after) = rest.split_at(distance(at, held.first).min(rest.len()));
@@ -158,9 +158,10 @@ pub(crate) fn each_between(
 ) -> Result<bool, StoreFault> {
     let mut statement = connection.prepare_cached(
         "SELECT id, first, hashes FROM leaves
-         WHERE shard = ?1 AND first < ?3 AND first + count > ?2 ORDER BY first",
+         WHERE shard = ?1 AND first < ?3 AND first > ?2 - ?4 AND first + count > ?2 ORDER BY first",
     )?;
-    let range = params![shard, signed(from, "leaf index")?, signed(to, "leaf index")?];
+    let (low, high) = (signed(from, "leaf index")?, signed(to, "leaf index")?);
+    let range = params![shard, low, high, CHUNK_LEAVES_MAX as i64];
     let mut at = from;
     for chunk in statement.query_map(range, chunk)? {
         let chunk = chunk?;
@@ -190,9 +191,10 @@ pub(crate) fn leaf(connection: &Connection, shard: &str, index: u64) -> Result<O
     let Ok(index) = i64::try_from(index) else { return Ok(None) };
     let mut statement = connection.prepare_cached(
         "SELECT substr(hashes, (?2 - first) * 32 + 1, 32) FROM leaves
-         WHERE shard = ?1 AND first <= ?2 AND ?2 < first + count ORDER BY first DESC LIMIT 1",
+         WHERE shard = ?1 AND first <= ?2 AND first > ?2 - ?3 AND ?2 < first + count",
     )?;
-    let found: Option<Vec<u8>> = statement.query_row(params![shard, index], |row| row.get(0)).optional()?;
+    let found: Option<Vec<u8>> =
+        statement.query_row(params![shard, index, CHUNK_LEAVES_MAX as i64], |row| row.get(0)).optional()?;
     found.map(|hash| hash.try_into().map_err(|_| StoreFault::Damaged("leaf"))).transpose()
 }
 

@@ -126,6 +126,18 @@ fn far_after_one(realm: &mut Realm, tree: &mut Tree) -> Far {
 }
 
 #[test]
+fn a_fence_for_other_numbers_lets_no_log_begin_anew() {
+    let (mut realm, far, mut tree) = ground(100);
+    assert_eq!(send(&mut realm, &far, tree.run(0, 100, &[])), "applied 1");
+    let mut other = realm.tree();
+    let leaves = Some(other.fill(120, "thief").run(0, 120, &[]));
+    // Release people signed it for another day; the thief of the online key found it.
+    let fenced = realm.pack(&Plan { fence: Some(fence(40)), leaves, ..realm.plan() });
+    assert_eq!(code(&far.import(&fenced.bytes)), "log_forked");
+    assert_eq!(held(&far), hex(&tree.head(100)));
+}
+
+#[test]
 fn a_log_rolled_back_is_refused_and_one_that_stands_still_is_not() {
     let (mut realm, _, mut tree) = ground(100);
     // An older head of the same log: nothing new, and nothing against it. The newest head stays.

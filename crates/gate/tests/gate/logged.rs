@@ -1,7 +1,7 @@
 //! Proof of logging where it is demanded: the leaf that crossed, or a staple under a head of the log key. A
 //! stolen token key alone opens no gate.
 
-use farside_crossing::{Head, Logged, Staple, staple};
+use farside_crossing::{CharterDraft, Head, Kind, Logged, Staple, note, staple};
 use farside_gate::judge::{inspect, judge};
 use farside_gate::logged::STAPLED_HEADS_MAX;
 use farside_gate::trust::TrustState;
@@ -238,6 +238,20 @@ fn a_stapled_head_goes_on_waiting_where_the_run_begins_behind_it() {
     let plan = Plan { policy: Some(demanded), leaves, ..realm.plan() };
     assert_eq!(code(&far.import(&realm.send(plan))), "applied 3");
     assert_eq!(far.status()["logs"][0]["stapled_heads"], 0);
+}
+
+#[test]
+fn a_staple_of_a_log_key_that_the_charter_has_dropped_counts_no_more() {
+    let (mut realm, far, mut tree) = demanding(Logged::Staple, 5);
+    let token = realm.token("ada", 5, "");
+    let stapled = tree.log(&token).staple(&token, 5, 6);
+    assert_eq!(verdict(&far.trust_state(), &stapled), Ok(()));
+    let draft = CharterDraft { log: vec![LogPair::new("next-log").public], ..realm.charter.successor(NOW) };
+    let next = note::sign(&draft.text().unwrap(), &[&realm.root]).unwrap();
+    let two = realm.send(Plan { charters: vec![next], policy: None, ..realm.plan_on_base(Kind::Delta) });
+    assert_eq!(code(&far.import(&two)), "applied 2");
+    assert_eq!(far.status()["logs"][0]["stapled_heads"], 1, "it is still to be found in the log");
+    assert_eq!(verdict(&far.trust_state(), &stapled), Err(Code::NotLogged));
 }
 
 #[test]
