@@ -40,7 +40,30 @@ pub struct Config {
     /// Bounds on what a client may send.
     #[serde(default)]
     pub limits: web::Limits,
+    /// The issuance log.
+    #[serde(default)]
+    pub log: LogConfig,
 }
+
+/// `[log]`: how the issuance log is published.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Where the newest signed heads are kept; left out: `lock/heads.db`. Never restore it from a backup: it is
+    /// what an old copy of the log is known by. Best on another disk than the log.
+    pub lock: Option<PathBuf>,
+    /// How many seconds after a token was issued its leaf is under a published head at the latest.
+    pub publish_seconds: u64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { lock: None, publish_seconds: PUBLISH_SECONDS_DEFAULT }
+    }
+}
+
+/// How often heads are published when the file does not say.
+const PUBLISH_SECONDS_DEFAULT: u64 = 10;
 
 fn listen_default() -> web::Listen {
     web::Listen { address: LISTEN_DEFAULT, tls: None, clear_beyond_loopback: None }
@@ -82,6 +105,12 @@ impl Mint {
     /// Opens the database, which must exist.
     pub fn store(&self) -> Result<Store, Failure> {
         Ok(Store::open(&self.home.database(), time::now_unix())?)
+    }
+
+    /// The lock of the log's heads.
+    pub fn lock(&self) -> PathBuf {
+        let path = self.config.log.lock.as_ref().map(|path| self.home.0.join(path));
+        path.unwrap_or_else(|| self.home.lock())
     }
 
     /// The passphrase of the keys that the mint uses unattended.
@@ -173,6 +202,11 @@ impl Home {
     /// The issuance log.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
+    }
+
+    /// The newest heads of the log that were signed. No backup restores it.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock").join("heads.db")
     }
 
     /// The journals.

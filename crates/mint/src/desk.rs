@@ -309,8 +309,7 @@ impl From<IssueFault> for Failure {
             fault @ (IssueFault::PublicKey { .. } | IssueFault::Sign(_)) => {
                 Failure::could_not(fault.to_string())
             }
-            fault @ IssueFault::Log(_) => Failure::could_not(fault.to_string())
-                .hint("no token is issued without its record: mend the disk, then start the mint again"),
+            IssueFault::Log(fault) => fault.into(),
         }
     }
 }

@@ -7,16 +7,17 @@
 //! For the token endpoint, the command line and standing orders alike. No log, no token: a [`SignedToken`] is
 //! made from a [`Durable`] and in no other way.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use farside_service::time::now_unix_micros;
 use farside_verify::KeySetError;
 use farside_verify::leaf::TokenPosition;
 
 use crate::config::Mint;
 use crate::judge::{Draft, IssueRequest, Refused, Signers, Undrafted, judge};
-use crate::keys::{self, KeyFault, Passphrase, TokenKey};
-use crate::log::{Committed, Durable, IssuanceLog, LogFault, Recovered};
+use crate::keys::{self, KeyFault, LogKeyFile, Passphrase, TokenKey};
+use crate::log::{Committed, Durable, IssuanceLog, LogFault, Opening, Recovered};
 use crate::store::{Directory, Site, Store, StoreFault, TokenKeyRecord};
 use crate::tally::Tally;
 use crate::token_signer::{SignFault, TokenSigner};
@@ -100,8 +101,14 @@ impl Issuer {
         now: u64,
     ) -> Result<(Issuer, Recovered), IssueFault> {
         let since = now.saturating_sub(ASSERTION_MEMORY_SECONDS);
-        let (log, recovered) = IssuanceLog::open(&mint.home.log(), now, since)?;
-        refuse_rollback(&store, &log, &mint.config.replica)?;
+        let opening = Opening {
+            folder: &mint.home.log(),
+            lock: &mint.lock(),
+            key: LogKeyFile::new(mint.home.log_key(), Arc::clone(&passphrase)),
+            clock: now_unix_micros,
+            carried: &carried(&store, &mint.config.replica)?,
+        };
+        let (log, recovered) = IssuanceLog::open(opening, now, since)?;
         let keyring = Keyring::new(mint.home.0.clone(), passphrase);
         let (replica, tally) = (mint.config.replica.clone(), Arc::default());
         Ok((Issuer { store, log, replica, keyring, tally }, recovered))
@@ -186,18 +193,12 @@ impl Issuer {
     }
 }
 
-// A log that is shorter than what has crossed is an old copy: going on would give one position two tokens.
-fn refuse_rollback(store: &Store, log: &IssuanceLog, replica: &str) -> Result<(), IssueFault> {
-    for site in store.directory()?.sites() {
-        let shard = site.shard(replica);
-        let carried = store.read(|transaction| {
-            let newest = "SELECT coalesce(max(until), 0) FROM bundle_leaves WHERE shard = ?1";
-            let carried: i64 = transaction.query_row(newest, [&shard], |row| row.get(0))?;
-            Ok::<_, StoreFault>(u64::try_from(carried).unwrap_or(u64::MAX))
-        })?;
-        log.refuse_rollback(&shard, carried)?;
-    }
-    Ok(())
+// How far bundles have carried the shards that this mint writes.
+fn carried(store: &Store, replica: &str) -> Result<Vec<(String, u64)>, IssueFault> {
+    let directory = store.directory()?;
+    let own: BTreeSet<String> = directory.sites().iter().map(|site| site.shard(replica)).collect();
+    let carried = store.leaves_carried()?;
+    Ok(carried.into_iter().filter(|(shard, _)| own.contains(shard)).collect())
 }
 
 impl Pending {

@@ -13,6 +13,7 @@
 //! Only after the last one may anybody be told that the file exists. A failed fsync is never retried: Linux
 //! reports a lost page once and then forgets it, so a second, successful fsync would prove nothing.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write};
@@ -85,6 +86,24 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), Failed> {
     staged.commit_new()
 }
 
+/// Writes many files as [`write`] does, each replacing what was there, and makes each folder durable once.
+///
+/// # Errors
+/// Any of the steps failed; then some files may be written and others not, each of them whole.
+pub fn write_each<'f>(
+    files: impl IntoIterator<Item = (&'f Path, &'f [u8])>,
+    mode: Mode,
+) -> Result<(), Failed> {
+    let mut folders = BTreeSet::new();
+    for (path, bytes) in files {
+        let mut staged = Staged::create(path, mode)?;
+        staged.write_all(bytes).map_err(|source| failed("write", path, source))?;
+        staged.name()?;
+        folders.insert(parent(path));
+    }
+    folders.into_iter().try_for_each(sync_dir)
+}
+
 /// A file being written under a temporary name. Dropped without a commit, it is removed.
 ///
 /// ```
@@ -151,10 +170,15 @@ impl Staged {
     /// # Errors
     /// A step failed; then the old file, if any, still stands.
     pub fn commit(mut self) -> Result<(), Failed> {
+        self.name()?;
+        sync_dir(parent(&self.path))
+    }
+
+    fn name(&mut self) -> Result<(), Failed> {
         self.sync()?;
         fs::rename(&self.temporary, &self.path).map_err(|source| failed("name", &self.path, source))?;
         self.named = Named::Finally;
-        sync_dir(parent(&self.path))
+        Ok(())
     }
 
     /// Makes it durable under its name, which must still be free.
@@ -328,6 +352,16 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(names(dir.path()), ["online.key"]);
+    }
+
+    #[test]
+    fn many_files_are_written_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two] = ["000", "001"].map(|name| dir.path().join(name));
+        let files = [(one.as_path(), &b"first"[..]), (two.as_path(), b"second")];
+        write_each(files, Mode::Shared).unwrap();
+        assert_eq!((fs::read(one).unwrap(), fs::read(two).unwrap()), (b"first".to_vec(), b"second".to_vec()));
+        assert_eq!(names(dir.path()).len(), 2);
     }
 
     #[test]

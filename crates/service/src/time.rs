@@ -15,6 +15,13 @@ pub fn now_unix() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// Microseconds since 1970 by this machine's clock, for what must tell two moments of one second apart.
+#[must_use]
+pub fn now_unix_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
 /// The time as RFC 3339 in UTC; beyond year 9999 the bare number of seconds.
 ///
 /// ```

@@ -66,6 +66,11 @@ impl TokenPosition {
         Ok(TokenPosition { shard: shard.to_owned(), index })
     }
 
+    /// Another position of the same shard.
+    pub fn at(&self, index: u64) -> TokenPosition {
+        TokenPosition { shard: self.shard.clone(), index }
+    }
+
     /// The shard's name.
     pub fn shard(&self) -> &str {
         &self.shard

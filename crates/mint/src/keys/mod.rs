@@ -9,7 +9,10 @@ mod token;
 use farside_service::secret_file::Secret;
 
 pub use file::{Header, KeyKind, inspect};
-pub use pair::{LogSigner, PairSigner, create_log, create_signer, create_signer_in, open_log, open_signer};
+pub use pair::{
+    LogKeyFile, LogSigner, PairSigner, create_log, create_signer, create_signer_in, ephemeral_log, open_log,
+    open_signer,
+};
 pub use token::{KeyPair, MadeKey, Period, TokenKey, open_token};
 
 /// Fewest bytes of a passphrase under which a new key is written.

@@ -1,7 +1,8 @@
 //! Signers of the charter's roles: Ed25519 and ML-DSA side by side, which count only together; and the log's
 //! Ed25519 key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::signature::{
     Ed25519KeyPair, KeyPair as _, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
@@ -116,6 +117,40 @@ impl std::fmt::Debug for LogSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "LogSigner({})", self.public)
     }
+}
+
+/// The log's key as an issuing mint holds it: opened when the first head is signed, since that takes most of
+/// a second.
+#[derive(Debug)]
+pub struct LogKeyFile {
+    file: Option<(PathBuf, Arc<Passphrase>)>,
+    opened: OnceLock<LogSigner>,
+}
+
+impl LogKeyFile {
+    /// The key in the file at `path`.
+    pub fn new(path: PathBuf, passphrase: Arc<Passphrase>) -> LogKeyFile {
+        LogKeyFile { file: Some((path, passphrase)), opened: OnceLock::new() }
+    }
+
+    /// A key that is open already.
+    pub fn opened(signer: LogSigner) -> LogKeyFile {
+        LogKeyFile { file: None, opened: OnceLock::from(signer) }
+    }
+
+    /// The key, open.
+    pub fn signer(&self) -> Result<&LogSigner, KeyFault> {
+        if let (None, Some((path, passphrase))) = (self.opened.get(), &self.file) {
+            // Another thread may have been faster: then its key stands.
+            let _ = self.opened.set(open_log(path, passphrase)?);
+        }
+        self.opened.get().ok_or(KeyFault::Crypto("log key"))
+    }
+}
+
+/// Makes a log's key that is kept nowhere.
+pub fn ephemeral_log(name: &str) -> Result<LogSigner, KeyFault> {
+    assemble_log(name, &*new_seeds::<SEED_BYTES>()?)
 }
 
 /// Makes the log's key and writes its file; returns the verifier key.

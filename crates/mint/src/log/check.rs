@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{LogFault, Replay, segments};
+use super::replay::{Replay, Replayed};
+use super::{LogFault, segments};
 
 /// What a log holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +35,7 @@ pub struct ShardLength {
 pub fn check(folder: &Path) -> Result<Checked, LogFault> {
     let mut replay = Replay::new(u64::MAX);
     let recovery = segments(folder).read(0, |record| replay.add(record))?;
-    let (shards, recovered) = replay.finish(&recovery)?;
+    let Replayed { shards, recovered, .. } = replay.finish(&recovery)?;
     let lengths = shards.extents().into_iter().map(|(shard, leaves)| ShardLength { shard, leaves });
     Ok(Checked {
         records: recovered.records,

@@ -3,30 +3,46 @@
 //! ```text
 //! reserve(shard) ─▶ Reservation ─commit(entry)─▶ Committed ─wait─▶ Durable ─▶ the token may leave
 //!      takes a position   │ dropped: a void record          one fsync for all who wait
+//!                                                            └─▶ publish ─▶ heads, tiles, proofs
 //! ```
 //! For [`issue`](crate::issue), which cannot release a token without a [`Durable`], and for the bundler,
-//! which carries leaves. Refuses a second writer, a second leaf at one position, and everything after the
-//! first write that failed.
+//! which carries leaves under a published head. Refuses a second writer, a second leaf at one position,
+//! everything after the first write that failed, and a log that is not the one whose heads it has signed.
 
 mod check;
+mod fault;
 pub mod index;
+mod lock;
+mod proof;
+mod prove;
+mod publish;
 mod read;
 mod record;
 mod redact;
+mod replay;
 mod shards;
+mod tile;
+mod tree;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use farside_service::append::{self, Group, Segments, Ticket};
 use farside_service::durable;
-use farside_verify::leaf::{HASH_BYTES, PositionError, TokenPosition};
+use farside_verify::leaf::TokenPosition;
 
+use crate::keys::LogKeyFile;
 pub use check::{Checked, ShardLength, check};
+pub use fault::LogFault;
+use lock::Lock;
+use publish::Heads;
+pub use publish::{Clock, Progress};
 pub use read::read;
 pub use record::{Entry, RECORD_BYTES_MAX, Record, RecordFault, RedactedEntry, TokenEntry, VoidReason};
 pub use redact::{RedactFault, Redacted};
+use replay::{Replay, Replayed};
 use shards::{Fork, Shards};
+pub use tile::{Row, TileName};
 
 /// How the names of the files of records begin.
 const NAME: &str = "issued";
@@ -37,6 +53,22 @@ pub struct IssuanceLog {
     group: Group,
     /// Owns positions: who holds it may take one, or put a record into the file's order.
     shards: Mutex<Shards>,
+    heads: Heads,
+}
+
+/// All it takes to open a log.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    /// The folder of records and tiles.
+    pub folder: &'a Path,
+    /// The lock, which is never restored from a backup.
+    pub lock: &'a Path,
+    /// What signs heads.
+    pub key: LogKeyFile,
+    /// The clock that heads are published by.
+    pub clock: Clock,
+    /// How far bundles have carried each shard.
+    pub carried: &'a [(String, u64)],
 }
 
 /// What opening the log found.
@@ -50,60 +82,6 @@ pub struct Recovered {
     pub voided: u64,
     /// Client assertions spent at or after the moment asked for, with that moment.
     pub assertions: Vec<(String, u64)>,
-}
-
-/// Why the log cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LogFault {
-    /// The folder could not be made.
-    #[error("the issuance log could not be opened: {0}")]
-    Folder(#[from] durable::Failed),
-    /// The file could not be opened: the disk, another writer, or damage.
-    #[error("the issuance log could not be opened: {0}")]
-    Unopened(#[from] append::LogFault),
-    /// A write failed: nothing more is taken until the log has been opened again.
-    #[error("the issuance log failed: {0}")]
-    Unwritten(#[from] append::Refused),
-    /// A record is whole and yet not one of ours.
-    #[error("record {number} of the issuance log cannot be believed: {fault}")]
-    Record {
-        /// Which one, from 0.
-        number: u64,
-        /// What is wrong with it.
-        fault: RecordFault,
-    },
-    /// A record could not be spelled.
-    #[error("a record for the issuance log could not be written: {fault}")]
-    Unwritable {
-        /// Why not.
-        fault: RecordFault,
-    },
-    /// Two records claim one position.
-    #[error("record {number} of the issuance log repeats a position: the log has forked")]
-    Forked {
-        /// The second of them, from 0.
-        number: u64,
-    },
-    /// The shard's name is not allowed.
-    #[error("{shard:?} cannot be the name of a log shard: {fault}")]
-    Shard {
-        /// The name.
-        shard: String,
-        /// Why not.
-        fault: PositionError,
-    },
-    /// The log is shorter than what has crossed: an old copy was put back, or the file was cut.
-    #[error(
-        "log shard {shard} holds {held} leaves, but {carried} have been carried: the log was rolled back"
-    )]
-    RolledBack {
-        /// The shard.
-        shard: String,
-        /// Leaves in the log.
-        held: u64,
-        /// Leaves that bundles have carried.
-        carried: u64,
-    },
 }
 
 /// A position taken. Dropped without [`commit`](Reservation::commit) it becomes a void leaf.
@@ -131,21 +109,31 @@ pub struct Durable {
 }
 
 impl IssuanceLog {
-    /// Opens the log in `folder` for writing, alone, and mends what a crash has left: a torn batch is set
-    /// aside, positions without a record become void. Assertions spent since `assertions_since` are handed
-    /// back, so that they stay spent.
-    pub fn open(folder: &Path, now: u64, assertions_since: u64) -> Result<(Arc<Self>, Recovered), LogFault> {
+    /// Opens the log for writing, alone, and mends what a crash has left: a torn batch is set aside, positions
+    /// without a record become void, a head that was signed and not shown is shown. Assertions spent since
+    /// `assertions_since` are handed back, so that they stay spent.
+    ///
+    /// # Errors
+    /// A reason of log.md §4.3, records that cannot be believed, another writer, or the disk.
+    pub fn open(
+        opening: Opening<'_>,
+        now: u64,
+        assertions_since: u64,
+    ) -> Result<(Arc<Self>, Recovered), LogFault> {
+        let Opening { folder, lock, key, clock, carried } = opening;
         durable::create_dir_all(folder, durable::Mode::Private)?;
-        let mut replay = Replay::new(assertions_since);
+        let lock = Lock::take(lock)?;
+        let held = lock.heads()?;
+        let heads = Heads::new(folder, lock, key, clock);
+        heads.refuse_lost_lock(carried)?;
+        let mut replay = Replay::new(assertions_since).against(held, heads.tiles.clone())?;
         let (group, recovery) = segments(folder).open(0, |record| replay.add(record))?;
-        let (shards, mut recovered) = replay.finish(&recovery)?;
-        let log = IssuanceLog::over(group, shards);
+        let Replayed { shards, signed, mut recovered } = replay.finish(&recovery)?;
+        // log.md §4.4
+        signed.into_values().try_for_each(|signed| heads.release(signed.tree, signed.locked, &[]))?;
+        let log = Arc::new(IssuanceLog { group, shards: Mutex::new(shards), heads });
         recovered.voided = log.fill_gaps(now)?;
         Ok((log, recovered))
-    }
-
-    fn over(group: Group, shards: Shards) -> Arc<Self> {
-        Arc::new(IssuanceLog { group, shards: Mutex::new(shards) })
     }
 
     /// Takes the next position of `shard`.
@@ -156,6 +144,7 @@ impl IssuanceLog {
     ) -> Result<Reservation<'log>, LogFault> {
         let fault = |fault| LogFault::Shard { shard: shard.to_owned(), fault };
         TokenPosition::new(shard, 0).map_err(fault)?;
+        self.heads.refuse_stopped()?;
         let index = self.shards().take(shard);
         let position = TokenPosition::new(shard, index).map_err(fault)?;
         Ok(Reservation { log: self, position, now, open: true })
@@ -173,30 +162,17 @@ impl IssuanceLog {
 
     /// Whether the log still takes records.
     pub fn healthy(&self) -> Result<(), LogFault> {
+        self.heads.refuse_stopped()?;
         self.group.healthy().map_err(broken)
-    }
-
-    /// The durable leaf hashes of `shard` from position `from` on, as a bundle carries them.
-    pub fn leaves(&self, shard: &str, from: u64) -> Vec<[u8; HASH_BYTES]> {
-        self.shards().leaves(shard, from)
-    }
-
-    /// Refuses to go on where the log holds less than what has been carried already.
-    pub fn refuse_rollback(&self, shard: &str, carried: u64) -> Result<(), LogFault> {
-        let held = self.len(shard);
-        if held < carried {
-            return Err(LogFault::RolledBack { shard: shard.to_owned(), held, carried });
-        }
-        Ok(())
     }
 
     fn append(self: &Arc<Self>, record: &Record) -> Result<Committed, LogFault> {
         let unwritable = |fault| LogFault::Unwritable { fault };
         let bytes = record.to_bytes().map_err(unwritable)?;
-        let hash = record.leaf_hash().map_err(unwritable)?;
+        let leaf = record.leaf().map_err(unwritable)?;
         let mut shards = self.shards();
         let ticket = self.group.append(bytes)?;
-        shards.appended(ticket.number(), &record.shard, record.index, hash);
+        shards.appended(ticket.number(), &record.shard, record.index, leaf);
         Ok(Committed { log: Arc::clone(self), ticket })
     }
 
@@ -265,51 +241,6 @@ impl Committed {
     pub async fn durable(self) -> Result<Durable, LogFault> {
         self.ticket.await.map_err(broken)?;
         self.log.settled()
-    }
-}
-
-/// What reading the file from the start builds up, the same for recovery and for `log check`.
-struct Replay {
-    shards: Shards,
-    recovered: Recovered,
-    assertions_since: u64,
-    fault: Option<LogFault>,
-}
-
-impl Replay {
-    fn new(assertions_since: u64) -> Replay {
-        let (shards, recovered) = (Shards::default(), Recovered::default());
-        Replay { shards, recovered, assertions_since, fault: None }
-    }
-
-    // The first fault is kept, and nothing after it is believed.
-    fn add(&mut self, record: append::Record<'_>) {
-        if self.fault.is_none() {
-            self.fault = self.believe(record).err();
-        }
-    }
-
-    fn believe(&mut self, record: append::Record<'_>) -> Result<(), LogFault> {
-        let number = record.number;
-        let unbelievable = |fault| LogFault::Record { number, fault };
-        let record = Record::parse(record.bytes).map_err(unbelievable)?;
-        let hash = record.leaf_hash().map_err(unbelievable)?;
-        self.shards.add(&record.shard, record.index, hash).map_err(|Fork| LogFault::Forked { number })?;
-        if let Entry::Token(TokenEntry { assertion: Some(assertion), .. }) = record.entry
-            && record.at >= self.assertions_since
-        {
-            self.recovered.assertions.push((assertion, record.at));
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, recovery: &append::Recovery) -> Result<(Shards, Recovered), LogFault> {
-        self.recovered.records = recovery.records;
-        self.recovered.torn_bytes = recovery.torn.as_ref().map_or(0, |torn| torn.bytes);
-        match self.fault {
-            Some(fault) => Err(fault),
-            None => Ok((self.shards, self.recovered)),
-        }
     }
 }
 

@@ -4,8 +4,10 @@
 //! only the hash of what was signed.
 
 use farside_verify::encode::base64url_decode;
-use farside_verify::leaf::{self, HASH_BYTES, PositionError, TokenPosition};
+use farside_verify::leaf::{HASH_BYTES, PositionError, TokenPosition};
 use serde::{Deserialize, Serialize};
+
+use super::tree::Leaf;
 
 /// Largest record that is read back.
 pub const RECORD_BYTES_MAX: usize = 8 * 1024;
@@ -122,14 +124,18 @@ impl Record {
 
     /// The Merkle leaf hash of this record: what a bundle carries and a gate computes from the token.
     pub(crate) fn leaf_hash(&self) -> Result<[u8; HASH_BYTES], RecordFault> {
-        let position = self.position()?;
+        Ok(self.leaf()?.hash(&self.position()?))
+    }
+
+    /// What its leaf commits to.
+    pub(super) fn leaf(&self) -> Result<Leaf, RecordFault> {
         let signed = match &self.entry {
-            Entry::Void { .. } => return Ok(leaf::void_hash(&position)),
+            Entry::Void { .. } => return Ok(Leaf(None)),
             Entry::Token(token) => &token.signing_input_sha256,
             Entry::Redacted(token) => &token.signing_input_sha256,
         };
         let hash = base64url_decode(signed).and_then(|hash| hash.try_into().ok()).ok_or(RecordFault::Hash)?;
-        Ok(leaf::hash(&position, &hash))
+        Ok(Leaf(Some(hash)))
     }
 
     /// The position, which is the id of the token that stands there.

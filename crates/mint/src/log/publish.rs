@@ -1,0 +1,185 @@
+//! New heads, in the one order in which a log that crashes anywhere does not fork (log.md §4.1):
+//!
+//! ```text
+//!   records durable ─▶ full tiles durable ─▶ sign ─▶ lock moves old → new ─▶ checkpoint ─▶ carried, served
+//!        (a)                  (b)             (c)            (d)                (e)             (f)
+//!        crash up to here: nothing was said        │  crash from here on: the lock knows, and starting
+//!                                                  │  does (e) and (f)
+//! ```
+//!
+//! For every shard with new leaves in one go. Refuses to go on, for good, once lock, clock or disk are not as
+//! this mint has left them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use farside_crossing::{Head, checkpoint};
+use farside_verify::merkle;
+use serde::Serialize;
+
+use super::lock::{Lock, Locked, Step};
+use super::replay::refuse_lost_lock;
+use super::tile::{Tile, Tiles};
+use super::tree::Tree;
+use super::{IssuanceLog, LogFault};
+use crate::keys::LogKeyFile;
+
+/// The clock in microseconds since 1970. It is asked while the lock is held: an instant taken before another
+/// publisher's turn would seem to go back.
+pub type Clock = fn() -> u64;
+
+/// The heads that have been published, and all it takes to publish the next ones.
+#[derive(Debug)]
+pub(super) struct Heads {
+    pub(super) tiles: Tiles,
+    key: LogKeyFile,
+    clock: Clock,
+    /// Owns the turn: who holds it publishes.
+    lock: Mutex<Lock>,
+    /// Owns what is published; held to look one up and to put new ones in.
+    trees: RwLock<BTreeMap<String, Arc<Published>>>,
+    /// Why nothing more may be signed.
+    stopped: OnceLock<String>,
+}
+
+/// A shard's published head, and the tree that it is the head of.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) tree: Tree,
+    pub(super) locked: Locked,
+}
+
+/// What publishing has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// Shards with a new head.
+    pub shards: usize,
+    /// Leaves that are under a head now and were not before.
+    pub leaves: u64,
+}
+
+/// A shard's tree with its new leaves.
+struct Grown {
+    old: Option<Head>,
+    tree: Tree,
+    full: Vec<Tile>,
+    leaves: u64,
+}
+
+impl IssuanceLog {
+    /// Publishes a new head for every shard that has new leaves.
+    ///
+    /// # Errors
+    /// A reason of log.md §4.3, or lock, disk or key failed. Nothing was published under a head that the lock
+    /// does not hold; but for a key that did not open, the log takes nothing more until it is opened again.
+    pub fn publish(&self) -> Result<Progress, LogFault> {
+        let mut lock = self.heads.turn();
+        self.heads.refuse_stopped()?;
+        self.publish_in_order(&mut lock).inspect_err(|fault| self.heads.stop_after(fault))
+    }
+
+    fn publish_in_order(&self, lock: &mut Lock) -> Result<Progress, LogFault> {
+        // log.md §4.1 (a): what is not durable is not here yet.
+        let grown = self.grown()?;
+        if grown.is_empty() {
+            return Ok(Progress::default());
+        }
+        let leaves = grown.iter().map(|grown| grown.leaves).sum();
+        let now_micros = (self.heads.clock)();
+        lock.refuse_clock(now_micros)?;
+        // log.md §4.1 (b)
+        self.heads.tiles.keep(grown.iter().flat_map(Grown::full))?;
+        // log.md §4.1 (c)
+        let steps = grown.iter().map(|grown| self.heads.sign(grown)).collect::<Result<Vec<_>, _>>()?;
+        // log.md §4.1 (d)
+        lock.swap(&steps, now_micros)?;
+        // log.md §4.1 (e) and (f)
+        let shards = steps.len();
+        for (grown, step) in grown.into_iter().zip(steps) {
+            self.heads.release(grown.tree, step.new, &grown.full)?;
+            self.shards().released(&step.shard, grown.leaves);
+        }
+        Ok(Progress { shards, leaves })
+    }
+
+    fn grown(&self) -> Result<Vec<Grown>, LogFault> {
+        self.settled()?;
+        let unpublished = self.shards().unpublished()?;
+        let grown = unpublished.into_iter().map(|(origin, leaves)| {
+            let published = self.heads.published(origin.shard());
+            let old = published.as_ref().map(|published| published.locked.head);
+            let mut tree = published.map_or_else(|| Tree::new(origin), |published| published.tree.clone());
+            let full = tree.grow(&leaves);
+            Grown { old, tree, full, leaves: leaves.len() as u64 }
+        });
+        Ok(grown.collect())
+    }
+}
+
+impl Grown {
+    fn full(&self) -> impl Iterator<Item = (&str, &Tile)> {
+        self.full.iter().map(|tile| (self.tree.shard(), tile))
+    }
+}
+
+impl Heads {
+    pub(super) fn new(log: &Path, lock: Lock, key: LogKeyFile, clock: Clock) -> Heads {
+        let (tiles, lock) = (Tiles::of(log), Mutex::new(lock));
+        Heads { tiles, key, clock, lock, trees: RwLock::default(), stopped: OnceLock::new() }
+    }
+
+    /// Refuses a lock that is missing or older than what went out.
+    // log.md §4.3 (e) and (f)
+    pub(super) fn refuse_lost_lock(&self, carried: &[(String, u64)]) -> Result<(), LogFault> {
+        refuse_lost_lock(&self.turn(), &self.tiles, carried)
+    }
+
+    /// What is published of a shard.
+    pub(super) fn published(&self, shard: &str) -> Option<Arc<Published>> {
+        self.trees.read().unwrap_or_else(PoisonError::into_inner).get(shard).cloned()
+    }
+
+    /// Refuses to go on where the log was stopped.
+    pub(super) fn refuse_stopped(&self) -> Result<(), LogFault> {
+        self.stopped.get().map_or(Ok(()), |reason| Err(LogFault::Stopped { reason: reason.clone() }))
+    }
+
+    /// Shows a head that the lock holds: by recovery those that it finds there, by normal work the new ones.
+    // log.md §4.1 (e) and (f), §4.4
+    pub(super) fn release(&self, tree: Tree, locked: Locked, full: &[Tile]) -> Result<(), LogFault> {
+        let shard = tree.shard().to_owned();
+        self.tiles.show(&shard, &tree.partial(), full)?;
+        self.tiles.show_checkpoint(&shard, &locked.checkpoint)?;
+        let published = Arc::new(Published { tree, locked });
+        self.trees.write().unwrap_or_else(PoisonError::into_inner).insert(shard, published);
+        Ok(())
+    }
+
+    fn sign(&self, grown: &Grown) -> Result<Step, LogFault> {
+        let (shard, tree) = (grown.tree.shard(), &grown.tree);
+        let head = Head { size: tree.size(), root: tree.root() };
+        let signer = self.key.signer()?;
+        let signature = signer.sign(checkpoint::text(signer.public(), shard, &head).as_bytes());
+        let signature = signature.map_err(|_| crate::keys::KeyFault::Crypto("signature of a head"))?;
+        // The mint verifies what it signs.
+        let checkpoint = checkpoint::note(signer.public(), shard, &head, &signature)?;
+        Ok(Step { shard: shard.to_owned(), old: grown.old, new: Locked { head, checkpoint } })
+    }
+
+    fn stop_after(&self, fault: &LogFault) {
+        if fault.is_final() && self.stopped.set(fault.to_string()).is_ok() {
+            tracing::error!(%fault, "the log is stopped: nothing more is issued or signed");
+        }
+    }
+
+    // Who panicked while publishing has moved the lock whole or not at all; the next turn finds out which.
+    fn turn(&self) -> MutexGuard<'_, Lock> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The head of a log without leaves.
+pub(super) fn empty() -> Head {
+    Head { size: 0, root: merkle::empty_root() }
+}
