@@ -38,6 +38,9 @@ pub enum Command {
         site: String,
         /// Its kind.
         kind: Kind,
+        /// A size of the log that a late gate named.
+        #[serde(default)]
+        since: Option<u64>,
         /// Who gives the order, for the journal.
         operator: String,
     },

@@ -129,8 +129,8 @@ impl Desk {
     pub fn carry_out(&self, command: &Command, now: u64) -> Result<Reply, Failure> {
         match command {
             Command::IssueToken(order) => self.issue(order, now),
-            Command::MakeBundle { site, kind, operator } => {
-                let made = self.make_bundle(site, *kind, operator, now);
+            Command::MakeBundle { site, kind, since, operator } => {
+                let made = self.make_bundle((site, *kind), *since, operator, now);
                 if let Err(failure) = &made {
                     self.not_made(operator, site, *kind, failure)?;
                 }
@@ -153,6 +153,26 @@ impl Desk {
             let desk = Arc::clone(&self);
             if tokio::task::spawn_blocking(move || desk.round(now_unix())).await.is_err() {
                 tracing::error!("a round of the cadence failed");
+            }
+        }
+    }
+
+    /// Publishes heads for what was issued; until shut down, and then once more.
+    pub async fn keep_publishing(self: Arc<Self>, shutdown: Shutdown) -> Result<(), WebFault> {
+        let every = Duration::from_secs(self.mint.config.log.publish_seconds.max(1));
+        loop {
+            let last = tokio::select! {
+                () = shutdown.wait() => true,
+                () = tokio::time::sleep(every) => false,
+            };
+            let desk = Arc::clone(&self);
+            match tokio::task::spawn_blocking(move || desk.issuer.log().publish()).await {
+                Ok(Ok(progress)) => tracing::debug!(?progress, "the log's heads are published"),
+                Ok(Err(fault)) => tracing::error!(%fault, "the log's heads are not published"),
+                Err(_panicked) => tracing::error!("publishing the log's heads failed"),
+            }
+            if last {
+                return Ok(());
             }
         }
     }
@@ -196,7 +216,7 @@ impl Desk {
     }
 
     fn make_due_bundle(&self, site: &Site, now: u64) {
-        let made = self.make_bundle(&site.name, Kind::Full, CADENCE, now);
+        let made = self.make_bundle((&site.name, Kind::Full), None, CADENCE, now);
         let failed = made.as_ref().err().map(Failure::to_string);
         let before = lock(&self.tried).insert(site.name.clone(), Tried { at: now, failed: failed.clone() });
         match made {
@@ -217,13 +237,19 @@ impl Desk {
         self.record("bundle_not_made", members)
     }
 
-    fn make_bundle(&self, site: &str, kind: Kind, by: &str, now: u64) -> Result<Made, Failure> {
+    fn make_bundle(
+        &self,
+        (site, kind): (&str, Kind),
+        since: Option<u64>,
+        by: &str,
+        now: u64,
+    ) -> Result<Made, Failure> {
         // The head that this bundle carries of the journal covers what was issued until now.
         self.tell_issuing(now)?;
         let online = self.online()?;
         let (home, store) = (&self.mint.home, self.issuer.store());
         let books = Books { journal: &self.journal, by };
-        let order = bundler::Order { home, store, site, kind, online, books, now };
+        let order = bundler::Order { home, store, site, kind, since, online, books, now };
         let made = bundler::make(&order, &*self.issuer)?;
         metrics::counter!("farside_mint_bundles_total", "site" => made.site.clone()).increment(1);
         Ok(made)

@@ -7,15 +7,17 @@
 use std::ops::Range;
 
 use farside_crossing::parcels::{Claim, Parcel};
-use farside_crossing::{Digest, Fingerprint, RawJson};
+use farside_crossing::{Digest, Fingerprint, Head, RawJson};
 use farside_service::duration::Seconds;
 use farside_service::{digest, random};
 use farside_verify::encode::base64url;
+use farside_verify::merkle::Hash;
 
 use crate::bundler::{Issuance, IssuanceFault};
 use crate::claims::Profile;
 use crate::issue::{IssueFault, Issuer};
 use crate::judge::{self, IssueRequest, Refused, Requester};
+use crate::log::LogFault;
 use crate::store::{self, Directory, Order, Site, Store, StoreFault};
 
 /// Words of a claim phrase that is made here, each one of 256: 80 bits.
@@ -221,12 +223,24 @@ impl Issuance for Issuer {
         vec![site.shard(self.replica())]
     }
 
-    fn leaf_count(&self, shard: &str) -> Result<u64, IssuanceFault> {
-        Ok(self.log().len(shard))
+    fn publish(&self) -> Result<(), LogFault> {
+        self.log().publish().map(drop)
     }
 
-    fn leaf_hashes(&self, shard: &str, range: Range<u64>) -> Result<Vec<[u8; 32]>, IssuanceFault> {
-        self.log().leaves(shard, range).map_err(|fault| IssuanceFault(fault.to_string()))
+    fn signed_head(&self, shard: &str) -> Option<(Head, Vec<u8>)> {
+        self.log().signed_head(shard)
+    }
+
+    fn leaf_hashes(&self, shard: &str, range: Range<u64>) -> Result<Vec<Hash>, LogFault> {
+        self.log().leaves(shard, range)
+    }
+
+    fn edge(&self, shard: &str, size: u64) -> Result<Vec<Hash>, LogFault> {
+        self.log().edge(shard, size)
+    }
+
+    fn consistency(&self, shard: &str, old: u64, size: u64) -> Result<Vec<Hash>, LogFault> {
+        self.log().consistency(shard, old, size)
     }
 }
 

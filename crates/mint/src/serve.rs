@@ -36,6 +36,7 @@ pub fn run(mint: &Mint) -> Result<(), Failure> {
     let (desk, recovered) = Desk::open(mint, now)?;
     bundler::settle_all(&mint.home, desk.issuer().store())?;
     desk.issuer().warm_up(now)?;
+    desk.issuer().log().publish()?;
     tell(&recovered);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|fault| Failure::could_not(format!("no threads could be had: {fault}")))?;
@@ -73,6 +74,7 @@ impl Serving {
             control.serve_router(control_router(&self.desk), shutdown.clone()),
             serve_admin(admin, self.admin_pages(), shutdown.clone()),
             Arc::clone(&self.desk).keep_cadence(shutdown.clone()),
+            Arc::clone(&self.desk).keep_publishing(shutdown.clone()),
         )?;
         self.desk.tell_issuing(now_unix())?;
         self.desk.record("stopped", json!({"by": by}))?;

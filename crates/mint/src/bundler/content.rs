@@ -13,6 +13,7 @@ use farside_verify::leaf::TokenPosition;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::leave::Leave;
+use super::leaves::LeafMark;
 use super::{BundleFault, NONCE_BYTES};
 use crate::release::{self, Kind as DocumentKind};
 use crate::store::{Site, Store, StoreFault, signed, unsigned};
@@ -37,13 +38,6 @@ pub(super) struct BaseRow {
     pub(super) charter_version: u64,
     pub(super) keys_version: u64,
     pub(super) policy_version: u64,
-}
-
-/// The leaves of one shard that a bundle brings.
-pub(super) struct LeafMark {
-    pub(super) shard: String,
-    pub(super) first: u64,
-    pub(super) until: u64,
 }
 
 #[derive(Default)]

@@ -11,27 +11,31 @@
 mod books;
 mod content;
 mod leave;
+mod leaves;
 mod stage;
 
 use std::ops::Range;
 use std::time::Duration;
 
 use farside_crossing::{
-    Base, Digest, Draft, Kind, PackFault, Packed, Parcel, ReceiptCode, RecipientPublic, Refusal, SealContext,
-    Signer, Writer, parcels::Packer,
+    Base, Digest, Draft, Head, Kind, PackFault, Packed, Parcel, ReceiptCode, RecipientPublic, Refusal,
+    SealContext, Signer, Writer, parcels::Packer,
 };
 use farside_service::append::Broken;
 use farside_service::journal::RecordFault;
 use farside_service::lock::{Exclusive, LockFault};
 use farside_service::random;
+use farside_verify::merkle::Hash;
 
 use crate::ceremony::{self, CharterFault};
 use crate::config::Home;
+use crate::log::LogFault;
 use crate::store::{Site, Store, StoreFault};
 
 pub use books::Books;
+use content::Content;
 pub use content::{Carried, list, prove_receipt, receipt};
-use content::{Content, LeafMark};
+use leaves::Leaves;
 
 /// Courier rounds that may fail before a gate stops trusting what it holds.
 const COURIERS_MISSED_MAX: u64 = 3;
@@ -49,13 +53,19 @@ pub trait Issuance {
     fn parcels(&self, site: &Site, now: u64) -> Result<Vec<Parcel>, IssuanceFault>;
     /// The log shards that hold leaves of `site`.
     fn shards(&self, site: &Site) -> Vec<String>;
-    /// How many leaves of `shard` are durable without a gap.
-    fn leaf_count(&self, shard: &str) -> Result<u64, IssuanceFault>;
+    /// Publishes heads over all that is durable.
+    fn publish(&self) -> Result<(), LogFault>;
+    /// The published head of `shard` and its checkpoint; `None` where it has no leaves.
+    fn signed_head(&self, shard: &str) -> Option<(Head, Vec<u8>)>;
     /// The leaf hashes of that range.
-    fn leaf_hashes(&self, shard: &str, range: Range<u64>) -> Result<Vec<[u8; 32]>, IssuanceFault>;
+    fn leaf_hashes(&self, shard: &str, range: Range<u64>) -> Result<Vec<Hash>, LogFault>;
+    /// The right edge of the first `size` leaves.
+    fn edge(&self, shard: &str, size: u64) -> Result<Vec<Hash>, LogFault>;
+    /// The proof that the first `old` leaves are how those `size` leaves began.
+    fn consistency(&self, shard: &str, old: u64, size: u64) -> Result<Vec<Hash>, LogFault>;
 }
 
-/// Why tokens or leaves could not be had.
+/// Why tokens could not be had.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct IssuanceFault(pub String);
@@ -70,6 +80,8 @@ pub struct Order<'a> {
     pub site: &'a str,
     /// What kind of bundle.
     pub kind: Kind,
+    /// A size of the log that a gate named which is late by many bundles: a proof from there is brought.
+    pub since: Option<u64>,
     /// The online signer.
     pub online: &'a dyn Signer,
     /// Where it is written down.
@@ -132,9 +144,20 @@ pub enum BundleFault {
     /// The charter does not hold.
     #[error("{0}")]
     Charter(#[from] CharterFault),
-    /// Tokens or leaves could not be had.
+    /// Tokens could not be had.
     #[error("{0}")]
     Issuance(#[from] IssuanceFault),
+    /// The log could not be published or read.
+    #[error("{0}")]
+    Log(#[from] LogFault),
+    /// The leaves that were read do not make the head that was signed.
+    #[error("the leaves of log shard {shard} do not make its head at {size}: its tiles are damaged")]
+    LeavesTorn {
+        /// The shard.
+        shard: String,
+        /// The head's size.
+        size: u64,
+    },
     /// What was to be packed would be refused by the gate.
     #[error("the bundle could not be packed: {0}")]
     Pack(#[from] PackFault),
@@ -173,6 +196,9 @@ impl From<BundleFault> for farside_service::cli::Failure {
         match fault {
             BundleFault::Charter(fault) => fault.into(),
             BundleFault::Store(fault) => fault.into(),
+            BundleFault::Log(fault) => fault.into(),
+            BundleFault::LeavesTorn { .. } => Self::could_not(sentence)
+                .hint("remove log/tiles, all of it, and start the mint again: it makes the tiles anew"),
             BundleFault::NotEnrolled(site) => Self::refused(sentence)
                 .hint(format!("enter its gate's line with `mint site recipient {site} FILE`")),
             BundleFault::NoDocument { site, .. } => Self::refused(sentence)
@@ -201,16 +227,10 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
     } else {
         issuance.parcels(site, order.now)?
     };
-    let marks = leaf_marks(order, site, &content, issuance)?;
+    let Leaves { component, marks } = leaves::gather(order, site, &content, issuance)?;
     let nonce = random::bytes::<NONCE_BYTES>()?;
     let draft = draft(order, directory.realm(), site, &content);
-    let packed = pack(
-        order,
-        draft,
-        &content,
-        &Cargo { site, parcels: &parcels, marks: &marks, nonce: &nonce },
-        issuance,
-    )?;
+    let packed = pack(order, draft, &content, &Cargo { site, parcels: &parcels, nonce: &nonce }, component)?;
     check(order, &packed)?;
     let leaves = marks.iter().map(|mark| mark.until - mark.first).sum();
     let carried = Carried {
@@ -251,7 +271,6 @@ pub fn settle_all(home: &Home, store: &Store) -> Result<(), BundleFault> {
 struct Cargo<'a> {
     site: &'a Site,
     parcels: &'a [Parcel],
-    marks: &'a [LeafMark],
     nonce: &'a [u8; NONCE_BYTES],
 }
 
@@ -280,7 +299,7 @@ fn pack(
     draft: Draft,
     content: &Content,
     cargo: &Cargo<'_>,
-    issuance: &dyn Issuance,
+    leaves: Vec<u8>,
 ) -> Result<Packed, BundleFault> {
     let journals = books::heads(order.home)?;
     if order.kind == Kind::Beacon {
@@ -306,7 +325,9 @@ fn pack(
         writer = writer.policy(&content.policy.1)?;
     }
     writer = content.leave.add_to(writer, newest, (order.kind, seq))?;
-    writer = writer.leaves(leaves_component(cargo.marks, issuance)?);
+    if !leaves.is_empty() {
+        writer = writer.leaves(leaves);
+    }
     if let Some(recipient) = content::recipient(cargo.site)? {
         writer = writer.parcels(seal(
             &recipient,
@@ -336,43 +357,4 @@ fn seal(
         packer.push(parcel)?;
     }
     Ok(packer.finish()?)
-}
-
-/// Which leaves each shard is to bring: since the base for a delta; for a full bundle since the newest bundle
-/// so old that no token of its time can still be accepted.
-fn leaf_marks(
-    order: &Order<'_>,
-    site: &Site,
-    content: &Content,
-    issuance: &dyn Issuance,
-) -> Result<Vec<LeafMark>, BundleFault> {
-    if order.kind == Kind::Beacon {
-        return Ok(Vec::new());
-    }
-    let settled_before =
-        order.now.saturating_sub(site.terms.lifetime_seconds_max + 2 * site.terms.leeway_seconds);
-    let mut marks = Vec::new();
-    for shard in issuance.shards(site) {
-        let until = issuance.leaf_count(&shard)?;
-        let first = order.store.read(|transaction| {
-            content.leaves_from(transaction, &site.name, &shard, order.kind, settled_before)
-        })?;
-        marks.push(LeafMark { shard, first: first.min(until), until });
-    }
-    Ok(marks)
-}
-
-fn leaves_component(marks: &[LeafMark], issuance: &dyn Issuance) -> Result<Vec<u8>, BundleFault> {
-    let mut component = Vec::new();
-    for mark in marks {
-        let hashes = issuance.leaf_hashes(&mark.shard, mark.first..mark.until)?;
-        let run = farside_crossing::leaves::Run {
-            shard: &mark.shard,
-            first: mark.first,
-            proof: &[],
-            hashes: &hashes,
-        };
-        farside_crossing::leaves::push_run(&mut component, &run)?;
-    }
-    Ok(component)
 }

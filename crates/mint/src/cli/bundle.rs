@@ -25,6 +25,9 @@ pub enum Command {
         /// What kind
         #[arg(long, value_enum, default_value = "full")]
         kind: KindName,
+        /// Prove that the log has only grown since this size, which a gate named that is late by many bundles
+        #[arg(long, value_name = "SIZE")]
+        since: Option<u64>,
     },
     /// Every bundle made
     List {
@@ -62,7 +65,7 @@ pub enum KindName {
 
 pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
     match command {
-        Command::Make { site, kind } => make(site, kind, program),
+        Command::Make { site, kind, since } => make(site, kind, since, program),
         Command::List { site } => list(site.as_deref(), program),
         Command::Receipt { long: Some(file), .. } => long_receipt(&file, program),
         Command::Receipt { site: Some(site), seq: Some(seq), code: Some(code), .. } => {
@@ -73,13 +76,13 @@ pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
     }
 }
 
-fn make(site: String, kind: KindName, program: &Program) -> Result<(), Failure> {
+fn make(site: String, kind: KindName, since: Option<u64>, program: &Program) -> Result<(), Failure> {
     let kind = match kind {
         KindName::Full => Kind::Full,
         KindName::Delta => Kind::Delta,
         KindName::Beacon => Kind::Beacon,
     };
-    let order = Order::MakeBundle { site, kind, operator: operator() };
+    let order = Order::MakeBundle { site, kind, since, operator: operator() };
     let reply = desk::carry_out(&program.mint()?, &order, now_unix())?;
     let Reply::Bundle(made) = reply else {
         return Err(Failure::could_not("the mint answered another question"));

@@ -19,6 +19,12 @@ use super::{IssuanceLog, LogFault};
 const TILE_LEVELS: u32 = TILE_WIDTH.ilog2();
 
 impl IssuanceLog {
+    /// The published head of `shard` with its checkpoint; `None` where nothing is published.
+    pub fn signed_head(&self, shard: &str) -> Option<(Head, Vec<u8>)> {
+        let published = self.heads.published(shard)?;
+        Some((published.locked.head, published.locked.checkpoint.clone()))
+    }
+
     /// The published head of `shard`; that of no leaves where none is.
     pub fn head(&self, shard: &str) -> Head {
         self.heads.published(shard).map_or_else(publish::empty, |published| published.locked.head)

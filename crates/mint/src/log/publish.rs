@@ -183,3 +183,6 @@ impl Heads {
 pub(super) fn empty() -> Head {
     Head { size: 0, root: merkle::empty_root() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,6 +129,7 @@ impl Record {
 
     /// What its leaf commits to.
     pub(super) fn leaf(&self) -> Result<Leaf, RecordFault> {
+        self.position()?;
         let signed = match &self.entry {
             Entry::Void { .. } => return Ok(Leaf(None)),
             Entry::Token(token) => &token.signing_input_sha256,

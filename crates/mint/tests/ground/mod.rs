@@ -5,21 +5,27 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use farside_crossing::{Claim, Digest, Kind, Logged, Parcel, RecipientSecret, Signer, SignerPublic, note};
+use farside_crossing::{
+    Claim, Digest, Head, Kind, Logged, Parcel, RecipientSecret, Signer, SignerPublic, note,
+};
 use farside_mint::bundler::{self, Books, BundleFault, Issuance, IssuanceFault, Made, Order};
 use farside_mint::calendar::profile::PROFILES;
 use farside_mint::calendar::{self, Wish};
 use farside_mint::ceremony::{self, Roles};
 use farside_mint::config::Home;
-use farside_mint::keys::{self, PairSigner, Passphrase};
+use farside_mint::keys::{self, LogKeyFile, PairSigner, Passphrase};
+use farside_mint::log::{IssuanceLog, LogFault, Opening, TokenEntry};
 use farside_mint::release;
 use farside_mint::site;
 use farside_mint::store::{Audience, Site, SiteTerms, Store};
 use farside_service::journal::Journal;
 use farside_service::secret_file::Secret;
+use farside_service::time::now_unix_micros;
 use farside_verify::Algorithm;
+use farside_verify::encode::base64url;
+use farside_verify::merkle::Hash;
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const SITE: &str = "plant-7";
@@ -125,7 +131,7 @@ impl Realm {
         let (journal, _) = Journal::open(&self.home.journal(), "mint").unwrap();
         let (home, store, online) = (&self.home, &self.store, &self.online);
         let books = Books { journal: &journal, by: "cadence" };
-        bundler::make(&Order { home, store, site: SITE, kind, online, books, now }, issuance)
+        bundler::make(&Order { home, store, site: SITE, kind, since: None, online, books, now }, issuance)
     }
 
     pub(crate) fn outbox(&self) -> Vec<PathBuf> {
@@ -136,11 +142,26 @@ impl Realm {
     }
 }
 
-/// Tokens and leaves without a log behind them.
-#[derive(Default)]
+/// Parcels as they are told, and a log of one shard.
 pub(crate) struct Desk {
-    pub(crate) leaves: Mutex<Vec<[u8; 32]>>,
+    pub(crate) log: Arc<IssuanceLog>,
     pub(crate) parcels: Mutex<Vec<Parcel>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let opening = Opening {
+            folder: &folder.path().join("log"),
+            lock: &folder.path().join("lock/heads.db"),
+            key: LogKeyFile::opened(keys::ephemeral_log("acme-log").unwrap()),
+            clock: now_unix_micros,
+            carried: &[],
+        };
+        let (log, _) = IssuanceLog::open(opening, NOW, 0).unwrap();
+        Desk { log, parcels: Mutex::default(), _folder: folder }
+    }
 }
 
 impl Desk {
@@ -158,10 +179,20 @@ impl Desk {
     }
 
     pub(crate) fn grow(&self, count: usize) {
-        let mut leaves = self.leaves.lock().unwrap();
+        let entry = |index: u64| TokenEntry {
+            requester: "order:1".into(),
+            subject: format!("bot-{index}"),
+            audience: "press".into(),
+            expires_at: NOW + 900,
+            kid: "x7QdT0aB".into(),
+            profile: "access".into(),
+            signing_input_sha256: base64url(Digest::of(&index.to_be_bytes()).as_bytes()),
+            assertion: None,
+        };
         for _ in 0..count {
-            let next = *Digest::of(&leaves.len().to_be_bytes()).as_bytes();
-            leaves.push(next);
+            let reservation = self.log.reserve(SITE, NOW).unwrap();
+            let entry = entry(reservation.position().index());
+            reservation.commit(entry).unwrap().wait().unwrap();
         }
     }
 }
@@ -175,11 +206,23 @@ impl Issuance for Desk {
         vec![site.name.clone()]
     }
 
-    fn leaf_count(&self, _: &str) -> Result<u64, IssuanceFault> {
-        Ok(self.leaves.lock().unwrap().len() as u64)
+    fn publish(&self) -> Result<(), LogFault> {
+        self.log.publish().map(drop)
     }
 
-    fn leaf_hashes(&self, _: &str, range: Range<u64>) -> Result<Vec<[u8; 32]>, IssuanceFault> {
-        Ok(self.leaves.lock().unwrap()[range.start as usize..range.end as usize].to_vec())
+    fn signed_head(&self, shard: &str) -> Option<(Head, Vec<u8>)> {
+        self.log.signed_head(shard)
+    }
+
+    fn leaf_hashes(&self, shard: &str, range: Range<u64>) -> Result<Vec<Hash>, LogFault> {
+        self.log.leaves(shard, range)
+    }
+
+    fn edge(&self, shard: &str, size: u64) -> Result<Vec<Hash>, LogFault> {
+        self.log.edge(shard, size)
+    }
+
+    fn consistency(&self, shard: &str, old: u64, size: u64) -> Result<Vec<Hash>, LogFault> {
+        self.log.consistency(shard, old, size)
     }
 }

@@ -18,7 +18,7 @@ struct Ground {
 impl Ground {
     fn new() -> Ground {
         let folder = tempfile::tempdir().unwrap();
-        let (log, _) = IssuanceLog::open(folder.path(), NOW, 0).unwrap();
+        let (log, _) = crate::log::tests::open(folder.path(), NOW);
         let index = Index::open(folder.path()).unwrap();
         Ground { folder, log, index }
     }
@@ -161,7 +161,7 @@ fn a_redaction_leaves_every_leaf_and_no_trace_of_the_subject_in_any_file_of_the_
     ground.issue("plant7", "eve", "order:1", LATER);
     let Ground { folder, log, index } = ground;
     drop((log, index));
-    let (log, recovered) = IssuanceLog::open(folder.path(), LATER, 0).unwrap();
+    let (log, recovered) = crate::log::tests::open(folder.path(), LATER);
     assert_eq!((log.len("plant7"), recovered.voided), (304, 0), "and the log starts as before");
 }
 
