@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -16,13 +16,14 @@ use farside_mint::claims::Profile;
 use farside_mint::config::{Home, Mint};
 use farside_mint::issue::Issuer;
 use farside_mint::judge::{IssueRequest, Requester};
-use farside_mint::keys::{self, MadeKey, Passphrase, Period};
+use farside_mint::keys::{self, LogKeyFile, MadeKey, Passphrase, Period};
+use farside_mint::log::{IssuanceLog, Opening, TokenEntry};
 use farside_mint::oauth::{Endpoints, SpentAssertions};
 use farside_mint::store::{Purpose, Store, StoreFault};
 use farside_mint::token_signer::TokenSigner;
 use farside_service::append::Log;
 use farside_service::secret_file::Secret;
-use farside_service::time::now_unix;
+use farside_service::time::{now_unix, now_unix_micros};
 use farside_service::web::{Limits, Listen, Server, Shutdown};
 use farside_service::{digest, random};
 use farside_verify::Algorithm;
@@ -35,6 +36,9 @@ const CLIENTS: usize = 64;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(1500);
 const RECORD_BYTES: usize = 330;
+const PUBLISHED_EVERY: Duration = Duration::from_millis(500);
+const SHARDS: usize = 10_000;
+const SHARDS_GROWN: usize = 10;
 const CLAIMS: &str = concat!(
     r#"{"iss":"https://gate.site-a.example","sub":"person-0123456789","aud":"warehouse","client_id":"c1","#,
     r#""iat":1764000000,"exp":1764000900,"jti":"site-a-7ps","flr":41,"roles":["operator"]}"#,
@@ -49,6 +53,7 @@ pub(crate) fn run() {
         print_signing(&realm, algorithm);
     }
     print_issuing(&realm, folder.path());
+    print_shards(folder.path());
 }
 
 struct Realm {
@@ -66,6 +71,7 @@ impl Realm {
         std::fs::create_dir(home.keys()).expect("a folder for keys");
         let mint = Mint::open(&home.config()).expect("the configuration just written");
         let passphrase = Arc::new(Passphrase::new(Secret::new(b"bench bench bench".to_vec().into())));
+        keys::create_log(&mint.home.log_key(), "bench-log", &passphrase).expect("a log key");
         let secret = farside_verify::encode::base64url(random::bytes::<32>().expect("dice"));
         let realm = Realm { mint, store, passphrase, secret };
         let hash = digest::hex(&digest::sha256(realm.secret.as_bytes()));
@@ -185,12 +191,14 @@ fn print_issuing(realm: &Realm, folder: &Path) {
     let issuer = Arc::new(realm.issuer());
     let server = Served::start(&issuer);
     let (mut limits, mut by_es, mut by_ed, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut checked_limits, mut checked_shares) = (Vec::new(), Vec::new());
+    let (mut checked_limits, mut checked_shares, mut with_tree) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let limit = limit_per_second(&folder.join(format!("limit-{round}.log")), Own::Signature);
         let checked = limit_per_second(&folder.join(format!("checked-{round}.log")), Own::SignatureChecked);
         let es = server.tokens_per_second("warehouse-es", &realm.secret);
         let ed = server.tokens_per_second("warehouse-ed", &realm.secret);
+        issuer.log().publish().expect("heads of what was issued without them");
+        with_tree.push(publishing(&issuer, || server.tokens_per_second("warehouse-es", &realm.secret)) / es);
         limits.push(limit);
         checked_limits.push(checked);
         checked_shares.push(es / checked);
@@ -205,7 +213,67 @@ fn print_issuing(realm: &Realm, folder: &Path) {
     println!("issue_checked_limit_es256_per_second {:.0}", median(checked_limits));
     println!("issue_http_es256_share_of_checked_limit {:.3}", median(checked_shares));
     println!("issue_http_eddsa_per_second {:.0}", median(by_ed));
+    println!("issue_with_tree_share {:.3}", median(with_tree));
     server.stop();
+}
+
+/// Measures while heads are published twenty times as often as a mint does it by default.
+fn publishing(issuer: &Issuer, measured: impl FnOnce() -> f64) -> f64 {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                issuer.log().publish().expect("a disk");
+                std::thread::sleep(PUBLISHED_EVERY);
+            }
+        });
+        let rate = measured();
+        over.store(true, Ordering::Relaxed);
+        rate
+    })
+}
+
+/// Publishing where there are ten thousand shards: all of them new, and a few of them grown.
+fn print_shards(folder: &Path) {
+    let opening = Opening {
+        folder: &folder.join("shards"),
+        lock: &folder.join("shards-lock/heads.db"),
+        key: LogKeyFile::opened(keys::ephemeral_log("bench-log").expect("a key")),
+        clock: now_unix_micros,
+        carried: &[],
+    };
+    let (log, _) = IssuanceLog::open(opening, now_unix(), 0).expect("a log");
+    let grow = |shards: &mut dyn Iterator<Item = usize>| {
+        let entry = || TokenEntry {
+            requester: "operator:bench".to_owned(),
+            subject: "person-0123456789".to_owned(),
+            audience: "warehouse".to_owned(),
+            expires_at: now_unix() + 900,
+            kid: "x7QdT0aB".to_owned(),
+            profile: "access".to_owned(),
+            signing_input_sha256: farside_verify::encode::base64url([7; 32]),
+            assertion: None,
+        };
+        let commit = |n: usize| {
+            let reservation = log.reserve(&format!("site-{n}"), now_unix()).expect("a position");
+            reservation.commit(entry()).expect("an open log")
+        };
+        let last = shards.map(commit).last().expect("shards");
+        last.wait().expect("a disk");
+    };
+    let publish = || {
+        let start = Instant::now();
+        log.publish().expect("a disk");
+        start.elapsed().as_secs_f64() * 1000.0
+    };
+    grow(&mut (0..SHARDS));
+    println!("publish_{SHARDS}_new_shards_ms {:.1}", publish());
+    let few = (0..ROUNDS).map(|round| {
+        grow(&mut (0..SHARDS).skip(round).step_by(SHARDS / SHARDS_GROWN));
+        publish()
+    });
+    println!("publish_{SHARDS_GROWN}_of_{SHARDS}_shards_ms {:.1}", median(few.collect()));
+    println!("publish_none_of_{SHARDS}_shards_ms {:.3}", publish());
 }
 
 /// What a limit does before it waits for the disk.

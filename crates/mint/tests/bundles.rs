@@ -5,11 +5,14 @@
 
 mod ground;
 
-use farside_crossing::{Acceptance, Clock, Kind, ReceiptCode, RecipientSecret, Stream, bundle, judge};
+use farside_crossing::{
+    Acceptance, Clock, Head, Kind, ReceiptCode, RecipientSecret, Stream, bundle, judge, leaves,
+};
 use farside_mint::bundler::{self, BundleFault};
 use farside_mint::ceremony;
 use farside_mint::release;
 use farside_mint::revocation::{self, What};
+use farside_verify::merkle::{Frontier, is_consistent};
 use ground::{Desk, NOW, RECIPIENT_SEED, SITE, realm};
 
 /// Applies files in order as a gate would and answers the stream afterwards.
@@ -220,4 +223,59 @@ fn a_new_key_signs_only_once_its_calendar_can_have_arrived() {
     let code = ReceiptCode::new(&nonce, made.seq, &made.digest);
     assert!(bundler::receipt(&realm.store, SITE, made.seq, &code, NOW + 50).unwrap());
     assert_eq!(usable(&second), Some(NOW + 50), "receipted: at once");
+}
+
+/// The runs of a bundle's leaves as a gate reads them.
+fn runs(realm: &ground::Realm, made: &bundler::Made) -> Vec<(u64, Vec<[u8; 32]>, Vec<u8>)> {
+    let bytes = std::fs::read(&made.path).unwrap();
+    let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
+    let owned = |run: &leaves::Run<'_>| (run.first, run.hashes.to_vec(), run.proof.to_vec());
+    opened.leaves().unwrap().iter().map(owned).collect()
+}
+
+#[test]
+fn each_run_of_leaves_hangs_together_with_the_heads_before() {
+    let realm = realm();
+    let desk = Desk::default();
+    let mut heads = Vec::new();
+    for (step, count) in (0..).zip([3, 2, 300]) {
+        desk.grow(count);
+        let kind = if step == 0 { Kind::Full } else { Kind::Delta };
+        let made = realm.make(kind, NOW + step, &desk).unwrap();
+        let [(first, hashes, proof)] = &runs(&realm, &made)[..] else { panic!("one run of one shard") };
+        let proof = leaves::RunProof::read(proof).unwrap();
+        let (head, note) = desk.log.signed_head(SITE).unwrap();
+        assert_eq!((proof.checkpoint, head.size), (&note[..], first + hashes.len() as u64));
+        let mut tree = Frontier::new(*first, proof.edge.to_vec()).unwrap();
+        tree.extend(hashes.iter().copied());
+        assert_eq!(tree.root(), head.root);
+        for old in heads.iter().filter(|old: &&Head| old.size < *first) {
+            let link = proof.link_from(old.size).unwrap();
+            assert!(is_consistent((old.size, &old.root), (head.size, &head.root), link));
+        }
+        heads.push(head);
+    }
+    let quiet = realm.make(Kind::Delta, NOW + 9, &desk).unwrap();
+    assert!(runs(&realm, &quiet).is_empty(), "no news, no run");
+    desk.grow(1);
+    let next = realm.make(Kind::Delta, NOW + 10, &desk).unwrap();
+    assert_eq!(runs(&realm, &next)[0].0, 305, "the delta after it goes on where leaves were carried");
+}
+
+#[test]
+fn a_gate_that_is_late_gets_a_proof_from_the_size_it_names() {
+    let realm = realm();
+    let desk = Desk::default();
+    desk.grow(40);
+    realm.make(Kind::Full, NOW, &desk).unwrap();
+    desk.grow(10);
+    let made = realm.make_since(Kind::Delta, Some(17), NOW + 1, &desk).unwrap();
+    let (first, _, proof) = &runs(&realm, &made)[0];
+    let proof = leaves::RunProof::read(proof).unwrap();
+    let mut tree = Frontier::default();
+    tree.extend(desk.log.leaves(SITE, 0..17).unwrap());
+    let head = desk.log.head(SITE);
+    let link = proof.link_from(17).unwrap();
+    assert_eq!((*first, head.size), (40, 50));
+    assert!(is_consistent((17, &tree.root()), (50, &head.root), link));
 }

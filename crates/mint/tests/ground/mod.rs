@@ -128,10 +128,20 @@ impl Realm {
     }
 
     pub(crate) fn make(&self, kind: Kind, now: u64, issuance: &dyn Issuance) -> Result<Made, BundleFault> {
+        self.make_since(kind, None, now, issuance)
+    }
+
+    pub(crate) fn make_since(
+        &self,
+        kind: Kind,
+        since: Option<u64>,
+        now: u64,
+        issuance: &dyn Issuance,
+    ) -> Result<Made, BundleFault> {
         let (journal, _) = Journal::open(&self.home.journal(), "mint").unwrap();
         let (home, store, online) = (&self.home, &self.store, &self.online);
         let books = Books { journal: &journal, by: "cadence" };
-        bundler::make(&Order { home, store, site: SITE, kind, since: None, online, books, now }, issuance)
+        bundler::make(&Order { home, store, site: SITE, kind, since, online, books, now }, issuance)
     }
 
     pub(crate) fn outbox(&self) -> Vec<PathBuf> {
