@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use farside_mint::config::Mint;
-use farside_mint::log::{self, IssuanceLog};
+use farside_mint::keys::{self, LogKeyFile};
+use farside_mint::log::{self, IssuanceLog, LogFault, Opening};
+use farside_service::time::now_unix_micros;
 use farside_system_tests::crash::{Image, Recording};
 use farside_system_tests::faults::{Rig, Struck, never_synced_again, struck_at};
 use farside_system_tests::programs::{Server, scratch};
@@ -69,9 +72,10 @@ fn recover(image: &Image, near: &Path, told: &[Told]) {
     let store = mint.store().unwrap_or_else(|fault| panic!("{at}: {fault}"));
     assert!(store.directory().is_ok_and(|directory| directory.site("dome").is_some()), "{at}: no directory");
     log::check(&mint.home.log()).unwrap_or_else(|fault| panic!("{at}: {fault}"));
-    let opened = IssuanceLog::open(&mint.home.log(), 0, 0);
-    let (log, _) = opened.unwrap_or_else(|fault| panic!("{at}: {fault}"));
-    let leaves = log.leaves("dome", 0);
+    let carried = store.leaves_carried().unwrap_or_else(|fault| panic!("{at}: {fault}"));
+    let opened = open(&mint.home.log(), &mint.lock(), &carried);
+    let log = opened.unwrap_or_else(|fault| panic!("{at}: {fault}"));
+    let leaves = log.leaves("dome", 0..log.len("dome")).unwrap_or_else(|fault| panic!("{at}: {fault}"));
     assert!(!leaves.is_empty(), "{at}: an older leaf was lost");
     for Told { position, leaf, .. } in told {
         let held = leaves.get(position.index() as usize);
@@ -80,6 +84,12 @@ fn recover(image: &Image, near: &Path, told: &[Told]) {
     let next = log.reserve("dome", 0).unwrap_or_else(|fault| panic!("{at}: {fault}"));
     let taken = told.iter().map(|token| token.position.index()).max();
     assert!(Some(next.position().index()) > taken, "{at}: {} is given twice", next.position());
+}
+
+fn open(folder: &Path, lock: &Path, carried: &[(String, u64)]) -> Result<Arc<IssuanceLog>, LogFault> {
+    let key = LogKeyFile::opened(keys::ephemeral_log("test-log").expect("a key"));
+    let opening = Opening { folder, lock, key, clock: now_unix_micros, carried };
+    IssuanceLog::open(opening, 0, 0).map(|(log, _recovered)| log)
 }
 
 /// The power goes right after what was recorded.
@@ -199,8 +209,10 @@ fn a_bit_turned_in_the_durable_log_is_refused_and_never_believed() {
     let sides = Sides::founded();
     (0..5).for_each(|_| drop(sides.token("ada", CONTROL)));
     let (home, whole) = (sides.path("near"), sides.get("near/log/issued.log"));
-    let leaves = |folder: &Path| IssuanceLog::open(folder, 0, 0).map(|(log, _)| log.leaves("dome", 0));
-    let honest = leaves(&home.join("log")).expect("the log is whole");
+    let leaves = |folder: &Path, lock: &Path| {
+        open(folder, lock, &[]).and_then(|log| log.leaves("dome", 0..log.len("dome")))
+    };
+    let honest = leaves(&home.join("log"), &home.join("lock/heads.db")).expect("the log is whole");
     let last = whole.windows(4).rposition(|window| window == b"FSB1").expect("frames have a mark");
     let scratch = scratch();
     for at in (0..whole.len()).step_by(DAMAGE_EVERY_BYTES) {
@@ -209,7 +221,7 @@ fn a_bit_turned_in_the_durable_log_is_refused_and_never_believed() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         std::fs::write(folder.join("issued.log"), bytes).expect("the log can be written");
-        match leaves(&folder) {
+        match leaves(&folder, &folder.join("heads.db")) {
             // Before the last batch it is damage. In the last it cannot be told from a torn write: what
             // stands there is set aside, and never read as something else.
             Ok(held) => {

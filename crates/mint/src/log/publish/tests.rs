@@ -392,7 +392,9 @@ fn of_many_shards_only_those_that_grew_are_touched() {
     let names: Vec<String> = (0..500).map(|n| format!("site-{n}")).collect();
     let commit = |name: &String| log.reserve(name, NOW).unwrap().commit(entry([1; 32])).unwrap();
     let waiting: Vec<_> = names.iter().map(commit).collect();
-    waiting.into_iter().for_each(|committed| drop(committed.wait().unwrap()));
+    for committed in waiting {
+        let _durable = committed.wait().unwrap();
+    }
     assert_eq!(log.publish().unwrap(), Progress { shards: 500, leaves: 500 });
     let inode =
         |name: &String| fs::metadata(bed.path("log/tiles").join(name).join("checkpoint")).unwrap().ino();
