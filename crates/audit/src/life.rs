@@ -94,8 +94,8 @@ fn life<'l>(lives: &'l mut BTreeMap<(String, u64), Life>, site: &str, seq: u64) 
     })
 }
 
-/// Hands each carriage to its bundle: by the file's digest where the mint's export knows it; else by its name,
-/// which is a hint.
+/// Hands each carriage to its bundle: by the file's digest where the mint's export knows it; else by its
+/// name, which is a hint.
 fn carry(evidence: &Evidence, lives: &mut BTreeMap<(String, u64), Life>) {
     let mut by_digest: BTreeMap<String, (String, u64)> = BTreeMap::new();
     for made in evidence.near.iter().flat_map(|near| near.bundles.values()).flat_map(BTreeMap::values) {

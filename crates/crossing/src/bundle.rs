@@ -85,8 +85,8 @@ pub fn open_manifest(note: &[u8], charter: &Charter, site: &str) -> Result<(Mani
     Ok((Manifest::read(&believed, charter.realm(), site)?, Digest::of(believed.text().as_bytes())))
 }
 
-/// Cuts the manifest note out of a bundle, of which no more than the beginning need be there. Nothing in it is
-/// believed.
+/// Cuts the manifest note out of a bundle, of which no more than the beginning need be there. Nothing in it
+/// is believed.
 ///
 /// # Errors
 /// `malformed`, `truncated`, `too_large`, `version_unsupported`.

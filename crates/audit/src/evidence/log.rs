@@ -222,7 +222,7 @@ pub(super) fn prove(evidence: &mut Evidence) {
     if let Some(near) = &evidence.near {
         for (name, shard) in &near.log.shards {
             let mut verdict = under_head(shard, |leaf| leaf.hash);
-            // Behind a signed head positions may still be open: tokens were being made when the mint exported.
+            // Behind a signed head positions may still be open: tokens were being made meanwhile.
             if shard.head.is_none() && !shard.ahead.is_empty() {
                 let hole = shard.until();
                 verdict = (Proof::Broken, format!("no record stands at index {hole}, though later ones do"));

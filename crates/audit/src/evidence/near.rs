@@ -26,8 +26,8 @@ pub(crate) struct Near {
 }
 
 impl Near {
-    /// The site whose log a shard is: a shard is called like its site, with `.<replica>` behind it for further
-    /// replicas.
+    /// The site whose log a shard is: a shard is called like its site, with `.<replica>` behind it for
+    /// further replicas.
     pub(crate) fn site_of(shard: &str) -> &str {
         shard.split('.').next().unwrap_or(shard)
     }
