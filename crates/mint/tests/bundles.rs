@@ -230,7 +230,7 @@ fn runs(realm: &ground::Realm, made: &bundler::Made) -> Vec<(u64, Vec<[u8; 32]>,
     let bytes = std::fs::read(&made.path).unwrap();
     let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
     let owned = |run: &leaves::Run<'_>| (run.first, run.hashes.to_vec(), run.proof.to_vec());
-    opened.leaves().unwrap().iter().map(owned).collect()
+    opened.leaves().unwrap_or_default().iter().map(owned).collect()
 }
 
 #[test]
