@@ -21,6 +21,11 @@ struct Door {
 
 /// Runs it.
 pub(crate) fn run() {
+    crate::journals::run();
+    month();
+}
+
+fn month() {
     let dir = tempfile::tempdir().unwrap();
     let (near, far) = Story::of(BUNDLES, TOKENS).write(dir.path());
     let out = dir.path().join("report.html");

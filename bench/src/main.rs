@@ -26,7 +26,6 @@ const BENCHMARKS: [(&str, fn()); 7] = [
     ("issue", issue::run),
     ("gate", gate::run),
     ("import", import::run),
-    ("audit", journals::run),
     ("log", log::run),
     ("audit", audit::run),
 ];
