@@ -21,7 +21,7 @@ mod verify;
 use std::process::ExitCode;
 
 /// Every benchmark by name, in the order of docs/benchmarks.md.
-const BENCHMARKS: [(&str, fn()); 7] = [
+const BENCHMARKS: [(&str, fn()); 6] = [
     ("verify", verify::run),
     ("issue", issue::run),
     ("gate", gate::run),
