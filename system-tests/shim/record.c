@@ -141,8 +141,8 @@ static int befalls(char kind) {
     }
 }
 
-/* Whether this call is to fail, with errno set and the record made. SQLite's shared memory is never synced and
- * no part of what is judged. */
+/* Whether this call is to fail, with errno set and the record made. SQLite's shared memory is never synced
+ * and no part of what is judged. */
 static int fails(char kind, const char *call, const char *path) {
     if (!path || !befalls(kind) || !strstr(path, fault_only)) return 0;
     size_t length = strlen(path);

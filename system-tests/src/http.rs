@@ -43,6 +43,17 @@ pub fn post_form(address: SocketAddr, path: &str, headers: &[(&str, &str)], form
     request(address, "POST", path, &headers, &body.join("&"))
 }
 
+/// Asks a mint for a token with a bot's secret: the status, and the token if there is one.
+pub fn ask_token(mint: SocketAddr, bot: &str, secret: &str, audience: &str) -> (u16, Option<String>) {
+    use base64::Engine as _;
+    let pair = format!("{bot}:{}", escaped(secret));
+    let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+    let form = [("grant_type", "client_credentials"), ("audience", audience)];
+    let answer = post_form(mint, "/oauth2/token", &[("authorization", &basic)], &form);
+    let token = answer.json()["access_token"].as_str().map(str::to_owned);
+    (answer.status, token)
+}
+
 /// Any request; `connection: close`, so the answer ends with the connection.
 pub fn request(
     address: SocketAddr,

@@ -1,11 +1,12 @@
 //! What the system's tests share: the program under test, servers that are always stopped, a small HTTP
-//! client, and a disk that can lose what was never synced. But for [`told`], nothing here knows Farside's
-//! formats.
+//! client, and a disk that can lose what was never synced. Only [`told`] and [`ledger`] know formats of
+//! Farside's.
 
 pub mod crash;
 pub mod disk;
 pub mod faults;
 pub mod http;
+pub mod ledger;
 pub mod loss;
 pub mod programs;
 pub mod recorder;

@@ -3,14 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use farside_mint::config::Mint;
-use farside_mint::keys::{self, LogKeyFile};
-use farside_mint::log::{self, IssuanceLog, LogFault, Opening};
-use farside_service::time::now_unix_micros;
 use farside_system_tests::crash::{Image, Recording};
 use farside_system_tests::faults::{Rig, Struck, never_synced_again, struck_at};
+use farside_system_tests::ledger::{self, SHARD, recover};
 use farside_system_tests::programs::{Server, scratch};
 use farside_system_tests::recorder::{Fault, Recorder};
 use farside_system_tests::sides::{CONTROL, Sides};
@@ -48,48 +45,24 @@ fn serving(sides: &Sides, rig: &Rig, secret: &str, tokens_each: usize) -> Record
     server.wait_for(sides.mint);
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
-            scope.spawn(|| (0..tokens_each).for_each(|_| assert_eq!(asked(sides, secret).0, 200)));
+            scope.spawn(|| {
+                (0..tokens_each)
+                    .for_each(|_| assert_eq!(http::ask_token(sides.mint, "lander-7", secret, CONTROL).0, 200))
+            });
         }
     });
     server.stop();
     recorder.finish()
 }
 
-/// The status of an answer, and its token if it brought one.
-fn asked(sides: &Sides, secret: &str) -> (u16, Option<String>) {
-    let pair = format!("lander-7:{}", http::escaped(secret));
-    let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair));
-    let form = [("grant_type", "client_credentials"), ("audience", CONTROL)];
-    let answer = http::post_form(sides.mint, "/oauth2/token", &[("authorization", &basic)], &form);
-    let token = answer.json()["access_token"].as_str().map(str::to_owned);
-    (answer.status, token)
-}
-
-/// Starts the log as the mint does, on the disk as it was left, and demands of it what was promised.
-fn recover(image: &Image, near: &Path, told: &[Told]) {
+/// Starts the mint on the disk as it was left, and demands of it what was promised.
+fn start(image: &Image, near: &Path, told: &[Told]) {
     let at = image.describe();
     let mint = Mint::open(&near.join("mint.toml")).unwrap_or_else(|fault| panic!("{at}: {fault}"));
     let store = mint.store().unwrap_or_else(|fault| panic!("{at}: {fault}"));
-    assert!(store.directory().is_ok_and(|directory| directory.site("dome").is_some()), "{at}: no directory");
-    log::check(&mint.home.log()).unwrap_or_else(|fault| panic!("{at}: {fault}"));
-    let carried = store.leaves_carried().unwrap_or_else(|fault| panic!("{at}: {fault}"));
-    let opened = open(&mint.home.log(), &mint.lock(), &carried);
-    let log = opened.unwrap_or_else(|fault| panic!("{at}: {fault}"));
-    let leaves = log.leaves("dome", 0..log.len("dome")).unwrap_or_else(|fault| panic!("{at}: {fault}"));
-    assert!(!leaves.is_empty(), "{at}: an older leaf was lost");
-    for Told { position, leaf, .. } in told {
-        let held = leaves.get(position.index() as usize);
-        assert_eq!(held, Some(leaf), "{at}: {position} was released and is not in the log");
-    }
-    let next = log.reserve("dome", 0).unwrap_or_else(|fault| panic!("{at}: {fault}"));
-    let taken = told.iter().map(|token| token.position.index()).max();
-    assert!(Some(next.position().index()) > taken, "{at}: {} is given twice", next.position());
-}
-
-fn open(folder: &Path, lock: &Path, carried: &[(String, u64)]) -> Result<Arc<IssuanceLog>, LogFault> {
-    let key = LogKeyFile::opened(keys::ephemeral_log("test-log").expect("a key"));
-    let opening = Opening { folder, lock, key, clock: now_unix_micros, carried };
-    IssuanceLog::open(opening, 0, 0).map(|(log, _recovered)| log)
+    assert!(store.directory().is_ok_and(|directory| directory.site(SHARD).is_some()), "{at}: no directory");
+    let log = recover(&at, near, told);
+    assert!(log.len(SHARD) > 0, "{at}: an older leaf was lost");
 }
 
 /// The power goes right after what was recorded.
@@ -97,7 +70,7 @@ fn recover_after(recording: &Recording, told: &[Told]) {
     for image in recording.images_at_the_end().take(IMAGES_AFTER_A_FAULT) {
         let near = scratch();
         image.lay_out(near.path());
-        recover(&image, near.path(), told);
+        start(&image, near.path(), told);
     }
 }
 
@@ -111,9 +84,7 @@ fn tokens_released_over_http_are_in_the_log_whatever_is_cut() {
         let positions: BTreeSet<u64> = told.iter().map(|token| token.position.index()).collect();
         let wanted = CLIENTS * tokens_each;
         assert_eq!(positions.len(), wanted, "every token was released, each at its own position");
-        torture::judge("issuing", &recording, count, |image, near| {
-            recover(image, near, before(&told, image))
-        });
+        torture::judge("issuing", &recording, count, |image, near| start(image, near, before(&told, image)));
     }
 }
 
@@ -190,7 +161,8 @@ fn a_log_that_fails_under_a_serving_mint_issues_nothing_more_and_the_mint_says_s
         recorder.attach_with(&mut serve, fault, nth, "log/issued.log");
         let mut server = Server::start(serve);
         server.wait_for(sides.mint);
-        let answers: Vec<_> = (0..5).map(|_| asked(&sides, &secret)).collect();
+        let answers: Vec<_> =
+            (0..5).map(|_| http::ask_token(sides.mint, "lander-7", &secret, CONTROL)).collect();
         let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
         let what = format!("{fault:?} at call {nth}");
         assert_eq!(statuses, [200, 503, 503, 503, 503], "{what}: {}", server.words());
@@ -209,19 +181,19 @@ fn a_bit_turned_in_the_durable_log_is_refused_and_never_believed() {
     let sides = Sides::founded();
     (0..5).for_each(|_| drop(sides.token("ada", CONTROL)));
     let (home, whole) = (sides.path("near"), sides.get("near/log/issued.log"));
-    let leaves = |folder: &Path, lock: &Path| {
-        open(folder, lock, &[]).and_then(|log| log.leaves("dome", 0..log.len("dome")))
-    };
-    let honest = leaves(&home.join("log"), &home.join("lock/heads.db")).expect("the log is whole");
+    let leaves =
+        |near: &Path| ledger::open(near).map(|log| log.leaves(SHARD, 0..log.len(SHARD)).expect("leaves"));
+    let honest = leaves(&home).expect("the log is whole");
     let last = whole.windows(4).rposition(|window| window == b"FSB1").expect("frames have a mark");
     let scratch = scratch();
     for at in (0..whole.len()).step_by(DAMAGE_EVERY_BYTES) {
         let folder = scratch.path().join(at.to_string());
-        std::fs::create_dir(&folder).expect("a folder for the damage");
+        std::fs::create_dir_all(folder.join("log")).expect("a folder for the damage");
+        std::fs::copy(home.join("mint.toml"), folder.join("mint.toml")).expect("the configuration");
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
-        std::fs::write(folder.join("issued.log"), bytes).expect("the log can be written");
-        match leaves(&folder, &folder.join("heads.db")) {
+        std::fs::write(folder.join("log/issued.log"), bytes).expect("the log can be written");
+        match leaves(&folder) {
             // Before the last batch it is damage. In the last it cannot be told from a torn write: what
             // stands there is set aside, and never read as something else.
             Ok(held) => {
