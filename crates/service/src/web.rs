@@ -8,6 +8,7 @@
 //! ```
 
 mod admin;
+pub mod client;
 mod connection;
 mod listen;
 mod shutdown;

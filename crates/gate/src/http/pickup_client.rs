@@ -3,18 +3,13 @@
 //! Talks to the running gate of this configuration over one connection, once. Refuses an answer that is
 //! larger or slower than a gate's, and over TLS believes only the certificates it was given.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use farside_service::cli::Failure;
 use farside_service::time::now_unix;
 use farside_service::web::Listen;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use farside_service::web::client::{Asked, split};
 use serde_json::{Value, json};
 
 use super::proof;
@@ -107,38 +102,10 @@ fn repeat(status: u16, said: &Value) -> Failure {
 }
 
 fn exchange(doorstep: &Doorstep<'_>, address: SocketAddr, request: &str) -> std::io::Result<Vec<u8>> {
-    let limit = Duration::from_secs(ANSWER_SECONDS_MAX);
-    let stream = TcpStream::connect_timeout(&address, limit)?;
-    stream.set_read_timeout(Some(limit))?;
-    stream.set_write_timeout(Some(limit))?;
-    match &doorstep.listen.tls {
-        None => talk(stream, request),
-        Some(tls) => {
-            let name = doorstep.name.unwrap_or(CERTIFICATE_NAME_DEFAULT).to_owned();
-            let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
-            let connection = ClientConnection::new(Arc::new(trusting(&tls.certificates)?), name);
-            talk(StreamOwned::new(connection.map_err(std::io::Error::other)?, stream), request)
-        }
-    }
-}
-
-fn talk(mut stream: impl Read + Write, request: &str) -> std::io::Result<Vec<u8>> {
-    stream.write_all(request.as_bytes())?;
-    stream.flush()?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-    Ok(answer)
-}
-
-/// Trusts the gate's own certificates, and no one else's.
-fn trusting(certificates: &Path) -> std::io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(certificates).map_err(std::io::Error::other)? {
-        roots.add(certificate.map_err(std::io::Error::other)?).map_err(std::io::Error::other)?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Ok(builder.map_err(std::io::Error::other)?.with_root_certificates(roots).with_no_client_auth())
+    let name = doorstep.name.unwrap_or(CERTIFICATE_NAME_DEFAULT);
+    let tls = doorstep.listen.tls.as_ref().map(|tls| (name, tls.certificates.as_path()));
+    let (seconds_max, answer_bytes_max) = (ANSWER_SECONDS_MAX, ANSWER_BYTES_MAX);
+    Asked { address, tls, seconds_max, answer_bytes_max }.exchange(request.as_bytes())
 }
 
 /// A gate that listens everywhere is reached over loopback.
@@ -150,25 +117,9 @@ fn reachable(listening: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The status and the body of an answer that ends with its connection.
-fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).ok()?;
-    let status = head.lines().next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?;
-    Some((status.parse().ok()?, &answer[end + 4..]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn splits_an_answer() {
-        assert_eq!(split(b"HTTP/1.1 200 OK\r\na: b\r\n\r\n{}"), Some((200, &b"{}"[..])));
-        for noise in [&b""[..], b"HTTP/1.1 200", b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"] {
-            assert_eq!(split(noise), None);
-        }
-    }
 
     #[test]
     fn a_gate_that_listens_everywhere_is_asked_at_home() {
