@@ -34,6 +34,45 @@ fn an_auditor_finds_shows_and_exports_records_beside_a_running_mint() {
 }
 
 #[test]
+fn a_token_carried_by_hand_with_its_proof_is_admitted_before_its_leaf_has_crossed() {
+    let sides = Sides::founded();
+    sides.mint("site set dome --logged staple");
+    sides.bundle("full");
+    sides.cross();
+    let server = sides.serve_mint();
+    let issue = format!("token issue --site dome --subject ada --audience {CONTROL}");
+    let bare = sides.token("ada", CONTROL);
+    sides.mint(&format!("{issue} --with-proof --out stapled.jwt"));
+    let stapled = sides.text("stapled.jwt");
+    let (token, _) = stapled.split_once('~').expect("a staple");
+    let gate = sides.serve_gate();
+    assert_eq!(sides.knock(&bare, CONTROL).status, 401, "its leaf has not crossed");
+    assert_eq!(sides.knock(token, CONTROL).status, 401, "nor has this one's");
+    assert_eq!(sides.knock(&stapled, CONTROL).header("x-farside-subject"), Some("ada"));
+    let shown = sides.mint(&format!("{issue} --with-proof --qr")).stdout;
+    assert!(shown.contains('~') && shown.lines().filter(|line| line.contains('█')).count() > 20, "{shown}");
+    sides.bundle("full");
+    sides.cross();
+    let answer = sides.knock(&bare, CONTROL);
+    assert_eq!(answer.status, 200, "now it has: {answer:?}");
+    assert!(gate.stop().success() && server.stop().success());
+}
+
+#[test]
+fn a_proof_is_shown_as_other_logs_show_theirs() {
+    let sides = Sides::founded();
+    (0..3).for_each(|_| drop(sides.token("ada", CONTROL)));
+    let text = sides.mint("log prove dome-1").stdout;
+    let (proof, checkpoint) = text.split_once("\n\n").expect("a proof and a checkpoint");
+    let lines: Vec<&str> = proof.lines().collect();
+    assert_eq!(lines[..2], ["c2sp.org/tlog-proof@v1", "index 1"]);
+    assert_eq!(lines.len(), 4, "two hashes lead to the root of three leaves: {proof}");
+    assert!(checkpoint.contains("/dome\n3\n"), "{checkpoint}");
+    assert_eq!(sides.mint("log prove dome-1 --json").json()["size"], 3);
+    sides.attempt("mint log prove dome-3 --config near/mint.toml").expect_code(1);
+}
+
+#[test]
 fn tokens_that_live_are_not_redacted_and_a_redaction_says_what_it_is_for() {
     let sides = Sides::founded();
     sides.token("ada", CONTROL);

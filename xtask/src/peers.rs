@@ -31,7 +31,22 @@ pub(crate) fn install() -> Outcome {
         arguments.extend(missing);
         must(apt(&arguments))?;
     }
+    python()?;
     javascript()
+}
+
+/// Python with `cryptography`, which the outsider's check of the log needs.
+fn python() -> Outcome {
+    let usable =
+        || command("python3", &["-c", "import cryptography"]).output().is_ok_and(|ran| ran.status.success());
+    if usable() {
+        return Ok(());
+    }
+    if !(running_as_root() && present("apt-get")) {
+        return Err("these are needed and not installed: python3 python3-cryptography".to_owned());
+    }
+    must(apt(&["update", "--quiet"]))?;
+    must(apt(&["install", "--yes", "--quiet", "--no-install-recommends", "python3", "python3-cryptography"]))
 }
 
 /// The npm packages that serve as oracles, exactly as their lock file pins them.

@@ -291,6 +291,14 @@ impl LogKey {
         }
     }
 
+    /// This log's signature on a note, if it is there and holds.
+    pub fn signature_on(&self, note: &Note<'_>) -> Option<[u8; 64]> {
+        self.verify(note).ok()?;
+        let key_id = self.key_id();
+        let line = note.signatures().iter().find(|line| line.name == self.name && line.key_id == key_id);
+        line?.signature.as_slice().try_into().ok()
+    }
+
     pub(crate) fn key_id(&self) -> [u8; 4] {
         key_id(&self.name, TYPE_ED25519, &self.ed25519)
     }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::keys::Passphrase;
+use crate::log::witness::Witness;
 use crate::store::Store;
 
 /// What `mint.toml` may hold.
@@ -54,11 +55,15 @@ pub struct LogConfig {
     pub lock: Option<PathBuf>,
     /// How many seconds after a token was issued its leaf is under a published head at the latest.
     pub publish_seconds: u64,
+    /// Whether `serve` shows heads and tiles at `/log/<shard>/`, for tile clients and witnesses.
+    pub serve: bool,
+    /// Who is asked to cosign heads.
+    pub witness: Vec<Witness>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { lock: None, publish_seconds: PUBLISH_SECONDS_DEFAULT }
+        Self { lock: None, publish_seconds: PUBLISH_SECONDS_DEFAULT, serve: false, witness: Vec::new() }
     }
 }
 

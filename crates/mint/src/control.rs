@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundler::Made;
 use crate::claims::{Confirmation, Profile};
-use crate::log::Redacted;
 use crate::log::index::Query;
+use crate::log::{Logged, Redacted};
 
 /// Where commands are posted.
 pub const COMMAND_PATH: &str = "/command";
@@ -43,6 +43,11 @@ pub enum Command {
         since: Option<u64>,
         /// Who gives the order, for the journal.
         operator: String,
+    },
+    /// Prove that a token is logged.
+    ProveToken {
+        /// Its id.
+        token_id: String,
     },
     /// Redact records of the log.
     RedactLog {
@@ -73,6 +78,9 @@ pub struct TokenOrder {
     pub profile: Profile,
     /// What its holder must prove to have.
     pub confirmation: Option<Confirmation>,
+    /// Whether its proof of logging is to be stapled to it.
+    #[serde(default)]
+    pub stapled: bool,
 }
 
 /// A running mint's answer.
@@ -83,6 +91,8 @@ pub enum Reply {
     Token(IssuedToken),
     /// The bundle that now lies in the outbox.
     Bundle(Made),
+    /// The proof asked for.
+    Logged(Logged),
     /// What was redacted.
     Redacted(Redacted),
     /// Nothing was done.

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use farside_crossing::LogKey;
 use farside_crossing::manifest::Kind;
 use farside_service::cli::Failure;
+use farside_service::durable;
 use farside_service::journal::Journal;
 use farside_service::time::{now_unix, rfc3339};
 use farside_service::web::{Shutdown, WebFault};
+use farside_verify::leaf::TokenPosition;
 use serde_json::{Value, json};
 
 use crate::bundler::{self, Books, Made};
@@ -19,8 +22,8 @@ use crate::control::{self, Command, IssuedToken, Reply, TokenOrder};
 use crate::issue::{IssueFault, Issuer, SignedToken};
 use crate::judge::{IssueRequest, Requester};
 use crate::keys::{self, PairSigner, Passphrase};
-use crate::log::Recovered;
 use crate::log::index::Index;
+use crate::log::{Logged, Recovered};
 use crate::store::Site;
 
 /// How often the cadence looks for what is due.
@@ -135,6 +138,12 @@ impl Desk {
                     self.not_made(operator, site, *kind, failure)?;
                 }
                 Ok(Reply::Bundle(made?))
+            }
+            Command::ProveToken { token_id } => {
+                let position: TokenPosition = token_id
+                    .parse()
+                    .map_err(|fault| Failure::refused(format!("this is no token id: {fault}")))?;
+                Ok(Reply::Logged(self.prove(&position)?))
             }
             Command::RedactLog { query } => {
                 let index = Index::open(&self.mint.home.log())?;
@@ -275,7 +284,30 @@ impl Desk {
                 json!({"by": operator, "subject": subject, "audience": audience, "reason": refused.to_string()}),
             )?;
         }
-        Ok(Reply::Token(describe(&issued?)))
+        let issued = issued?;
+        let mut token = describe(&issued);
+        if order.stapled {
+            token.token = self.stapled(&issued)?;
+        }
+        Ok(Reply::Token(token))
+    }
+
+    // log.md §8.2: the token as it is carried by hand ahead of its bundle.
+    fn stapled(&self, token: &SignedToken) -> Result<String, Failure> {
+        let logged = self.prove(token.position())?;
+        let log = read_log_key(&self.mint)?;
+        let staple = logged.staple(&log).ok().flatten();
+        let staple = staple.ok_or_else(|| Failure::could_not("the head is not one that log.pub believes"))?;
+        Ok(staple.to_token(token.expose()))
+    }
+
+    // A leaf is under no head before one has been published.
+    fn prove(&self, position: &TokenPosition) -> Result<Logged, Failure> {
+        self.issuer.log().publish()?;
+        self.issuer.log().prove(position)?.ok_or_else(|| {
+            Failure::refused(format!("the log holds nothing at {position}"))
+                .hint("a token's id is its `jti`: log shard, hyphen, index")
+        })
     }
 
     fn refuse_other_site(&self, site: &str, audience: &str) -> Result<(), Failure> {
@@ -292,6 +324,15 @@ impl Desk {
 /// What the desk guards with locks stays whole when its holder panics: each step is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The public half of the log's key, as it lies beside the private one.
+fn read_log_key(mint: &Mint) -> Result<LogKey, Failure> {
+    const LINE_BYTES_MAX: u64 = 4096;
+    let path = mint.home.keys().join("log.pub");
+    let line = durable::read_limited(&path, LINE_BYTES_MAX)?;
+    let key = str::from_utf8(&line).ok().and_then(|line| line.trim_end().parse().ok());
+    key.ok_or_else(|| Failure::could_not(format!("{} is not a log's verifier key", path.display())))
 }
 
 fn request(order: &TokenOrder) -> IssueRequest {

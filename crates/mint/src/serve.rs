@@ -7,7 +7,8 @@
 //! ```
 //! Refuses to start without the log's lock, and to listen in clear beyond loopback (see `service::web`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
@@ -24,7 +25,8 @@ use crate::bundler;
 use crate::config::Mint;
 use crate::control::{ANSWER_SECONDS_MAX, COMMAND_PATH, Command, MESSAGE_BYTES_MAX, Reply};
 use crate::desk::Desk;
-use crate::log::Recovered;
+use crate::log::witness::Rounds;
+use crate::log::{Recovered, http};
 use crate::oauth::{Endpoints, SpentAssertions};
 
 /// Serves until it is told to stop (SIGTERM, SIGINT).
@@ -69,17 +71,44 @@ impl Serving {
         let started = json!({"by": by, "records": records, "torn_bytes": torn_bytes, "voided": voided});
         self.desk.record("started", started)?;
         tracing::info!(%url, socket = %self.mint.home.socket().display(), "the mint is open");
+        let mut pages = endpoints.router();
+        if self.mint.config.log.serve {
+            pages = pages.merge(http::router(Arc::clone(self.desk.issuer().log())));
+        }
         tokio::try_join!(
-            public.serve_router(endpoints.router(), shutdown.clone()),
+            public.serve_router(pages, shutdown.clone()),
             control.serve_router(control_router(&self.desk), shutdown.clone()),
             serve_admin(admin, self.admin_pages(), shutdown.clone()),
             Arc::clone(&self.desk).keep_cadence(shutdown.clone()),
             Arc::clone(&self.desk).keep_publishing(shutdown.clone()),
+            self.keep_witnesses(shutdown.clone()),
         )?;
         self.desk.tell_issuing(now_unix())?;
         self.desk.record("stopped", json!({"by": by}))?;
         tracing::info!("the mint is closed");
         Ok(())
+    }
+
+    // Beside everything else: a witness that does not answer delays nothing (log.md §5.3).
+    async fn keep_witnesses(&self, shutdown: Shutdown) -> Result<(), WebFault> {
+        let config = &self.mint.config.log;
+        if config.witness.is_empty() {
+            return Ok(());
+        }
+        let log = Arc::clone(self.desk.issuer().log());
+        let rounds = Rounds::new(log, config.witness.clone(), &self.mint.home.0);
+        let rounds = Arc::new(Mutex::new(rounds));
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_secs(config.publish_seconds)) => {}
+            }
+            let rounds = Arc::clone(&rounds);
+            let round = move || rounds.lock().unwrap_or_else(PoisonError::into_inner).go();
+            if tokio::task::spawn_blocking(round).await.is_err() {
+                tracing::error!("a round of the witnesses failed");
+            }
+        }
     }
 
     async fn control(&self) -> Result<Server, Failure> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use farside_service::cli::{Failure, OrFailure as _, table};
-use farside_service::durable::{Mode, Staged};
+use farside_service::durable::{self, Mode, Staged};
 use farside_service::time::{self, now_unix, rfc3339};
 use farside_verify::encode::base64url;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::Program;
 use crate::control::{Command as Order, Reply};
 use crate::desk;
 use crate::log::index::{Index, Query};
-use crate::log::{self, Checked, Entry, Record, Redacted, VoidReason};
+use crate::log::{self, Checked, Entry, LineProof, ProvenExport, Record, Redacted, VoidReason};
 
 /// The issuance log.
 #[derive(Debug, Subcommand)]
@@ -35,11 +35,22 @@ pub enum Command {
         #[arg(long, default_value_t = 100, value_name = "COUNT")]
         limit: u64,
     },
+    /// Prove that a token is logged, as c2sp.org/tlog-proof has it
+    Prove {
+        /// The token's id, its `jti`
+        token_id: String,
+        /// Write the proof to this file instead of stdout
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Every record in the order of the log, one JSON object a line, for an auditor
     Export {
         /// Write to this file (0600) instead of stdout
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Add to each record the proof that its leaf stands under the published head
+        #[arg(long)]
+        proofs: bool,
     },
     /// Erase whom expired tokens were for; their leaves and proofs stay
     Redact {
@@ -79,6 +90,9 @@ struct Line<'r> {
     leaf: String,
     #[serde(flatten)]
     record: &'r Record,
+    /// That the leaf stands under the published head, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<LineProof>,
 }
 
 pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
@@ -86,7 +100,8 @@ pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
         Command::Check => check(program),
         Command::Show { token_id } => show(&token_id, program),
         Command::Find { which, limit } => find(which, limit, program),
-        Command::Export { out } => export(out.as_deref(), program),
+        Command::Prove { token_id, out } => prove(token_id, out.as_deref(), program),
+        Command::Export { out, proofs } => export(out.as_deref(), proofs, program),
         Command::Redact { which, reason } => redact(which, &reason, program),
     }
 }
@@ -118,27 +133,48 @@ fn find(which: Which, limit: u64, program: &Program) -> Result<(), Failure> {
     program.output.say(|| table(&heads, &rows), &lines)
 }
 
-fn export(out: Option<&Path>, program: &Program) -> Result<(), Failure> {
+fn prove(token_id: String, out: Option<&Path>, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let order = Order::ProveToken { token_id };
+    let Reply::Logged(logged) = desk::carry_out(&mint, &order, now_unix())? else {
+        return Err(Failure::could_not("the mint answered another question"));
+    };
+    let Some(path) = out else { return program.output.say(|| logged.to_text(), &logged) };
+    durable::write(path, logged.to_text().as_bytes(), Mode::Shared)?;
+    let told = json!({ "out": path, "index": logged.index, "size": logged.size });
+    program.output.say(|| format!("the proof is in {}", path.display()), &told)
+}
+
+fn export(out: Option<&Path>, proofs: bool, program: &Program) -> Result<(), Failure> {
     let folder = program.mint()?.home.log();
+    let mut proofs = match proofs {
+        true => Some(ProvenExport::read(&folder).or_could_not(|| "prove the export".to_owned())?),
+        false => None,
+    };
     let Some(path) = out else {
         let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-        export_to(&mut stdout, &folder)?;
+        export_to(&mut stdout, &folder, proofs.as_mut())?;
         return stdout.flush().or_could_not(|| "write the export".to_owned());
     };
     let mut staged = std::io::BufWriter::new(Staged::create(path, Mode::Private)?);
-    let records = export_to(&mut staged, &folder)?;
+    let records = export_to(&mut staged, &folder, proofs.as_mut())?;
     let staged = staged.into_inner().map_err(|fault| Failure::could_not(fault.to_string()))?;
     staged.commit()?;
     let told = json!({ "out": path, "records": records });
     program.output.say(|| format!("{records} records are in {}", path.display()), &told)
 }
 
-fn export_to(out: &mut impl Write, folder: &Path) -> Result<u64, Failure> {
+fn export_to(
+    out: &mut impl Write,
+    folder: &Path,
+    mut proofs: Option<&mut ProvenExport>,
+) -> Result<u64, Failure> {
     let (mut records, mut outcome) = (0, Ok(()));
     log::read(folder, |record| {
         if outcome.is_ok() {
             records += 1;
-            outcome = Line::of(record).and_then(|line| line.write_to(out));
+            let proof = proofs.as_mut().and_then(|proofs| proofs.of(record));
+            outcome = Line::of(record).and_then(|line| Line { proof, ..line }.write_to(out));
         }
     })
     .or_could_not(|| "export the issuance log".to_owned())?;
@@ -185,7 +221,7 @@ impl<'r> Line<'r> {
     fn of(record: &'r Record) -> Result<Line<'r>, Failure> {
         let unreadable = |fault| Failure::could_not(format!("a record of the log: {fault}"));
         let token_id = record.position().map_err(unreadable)?.to_string();
-        Ok(Line { token_id, leaf: base64url(record.leaf_hash().map_err(unreadable)?), record })
+        Ok(Line { token_id, leaf: base64url(record.leaf_hash().map_err(unreadable)?), record, proof: None })
     }
 
     fn write_to(&self, out: &mut impl Write) -> Result<(), Failure> {

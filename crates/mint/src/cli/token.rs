@@ -6,6 +6,8 @@ use farside_service::cli::{Failure, operator};
 use farside_service::durable::{self, Mode};
 use farside_service::duration::Seconds;
 use farside_service::time::{now_unix, rfc3339};
+use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
 
 use super::Program;
 use crate::claims::{Confirmation, Profile};
@@ -49,6 +51,12 @@ pub struct Issue {
     /// Bind it to the client certificate with this SHA-256, base64url
     #[arg(long = "x5t-s256", value_name = "HASH")]
     certificate: Option<String>,
+    /// Staple its proof of logging to it, for a token carried by hand ahead of its bundle
+    #[arg(long)]
+    with_proof: bool,
+    /// Show it as a QR code as well
+    #[arg(long, conflicts_with = "out")]
+    qr: bool,
     /// Write the token to this file (0600) instead of showing it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -69,15 +77,26 @@ struct Filed<'a> {
 pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
     let Command::Issue(issue) = command;
     let mint = program.mint()?;
-    let out = issue.out.clone();
+    let (out, qr) = (issue.out.clone(), issue.qr);
     let reply = desk::carry_out(&mint, &Order::IssueToken(issue.order()), now_unix())?;
     let Reply::Token(token) = reply else {
         return Err(Failure::could_not("the mint answered another question"));
     };
     match out {
         Some(path) => file(&token, &path, program),
+        None if qr => {
+            let code = qr_code(&token.token)?;
+            program.output.say(|| format!("{}\n{code}", token.token), &token)
+        }
         None => program.output.say(|| token.token.clone(), &token),
     }
+}
+
+/// Two rows of modules in each line of text, dark on light.
+fn qr_code(text: &str) -> Result<String, Failure> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::L)
+        .map_err(|_| Failure::refused("the token is too long for one QR code").hint("use --profile lean"))?;
+    Ok(code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build())
 }
 
 fn file(token: &IssuedToken, path: &std::path::Path, program: &Program) -> Result<(), Failure> {
@@ -102,6 +121,7 @@ impl Issue {
             groups: self.groups,
             lifetime_seconds: self.lifetime.map(|lifetime| lifetime.0),
             profile: self.profile,
+            stapled: self.with_proof,
             confirmation: self.jkt.map(Confirmation::Jkt).or(self.certificate.map(Confirmation::X5tS256)),
         }
     }

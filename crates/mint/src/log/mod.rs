@@ -11,8 +11,10 @@
 
 mod check;
 mod fault;
+pub mod http;
 pub mod index;
 mod lock;
+mod logged;
 mod proof;
 mod prove;
 mod publish;
@@ -23,6 +25,7 @@ mod replay;
 mod shards;
 mod tile;
 mod tree;
+pub mod witness;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +38,7 @@ use crate::keys::LogKeyFile;
 pub use check::{Checked, ShardLength, check};
 pub use fault::LogFault;
 use lock::Lock;
+pub use logged::{LineProof, Logged, ProvenExport};
 use publish::Heads;
 pub use publish::{Clock, Progress};
 pub use read::read;

@@ -156,6 +156,26 @@ impl Heads {
         Ok(())
     }
 
+    /// The shards that have a head.
+    pub(super) fn shards(&self) -> Vec<String> {
+        self.trees.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Shows a checkpoint with what witnesses have added, where it is still the newest.
+    // log.md §5.3
+    pub(super) fn cosign(&self, shard: &str, size: u64, checkpoint: Vec<u8>) -> Result<(), LogFault> {
+        let _turn = self.turn();
+        let Some(published) = self.published(shard) else { return Ok(()) };
+        if published.locked.head.size != size {
+            return Ok(());
+        }
+        self.tiles.show_checkpoint(shard, &checkpoint)?;
+        let locked = Locked { head: published.locked.head, checkpoint };
+        let cosigned = Arc::new(Published { tree: published.tree.clone(), locked });
+        self.trees.write().unwrap_or_else(PoisonError::into_inner).insert(shard.to_owned(), cosigned);
+        Ok(())
+    }
+
     fn sign(&self, grown: &Grown) -> Result<Step, LogFault> {
         let (shard, tree) = (grown.tree.shard(), &grown.tree);
         let head = Head { size: tree.size(), root: tree.root() };
