@@ -6,7 +6,7 @@
 //!                       │
 //!         keys  policy  fence  pardon                  what release people sign
 //!         status  leaves  parcels (seal)               what the online key signs, through the manifest
-//!         checkpoint  staple                           what the log key signs, and witnesses after it (cosignature)
+//!         checkpoint  staple  cosignature              what the log key signs, and witnesses after it
 //!                       │
 //!         manifest ── bundle ── acceptance             one numbered file, and whether it may be applied
 //!                       evidence                       what both sides hand to auditors of it all

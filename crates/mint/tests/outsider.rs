@@ -1,5 +1,5 @@
-//! An outsider checks the log with public keys alone: `tools/check_log.py` agrees with 100,000 proofs, and names
-//! every kind of tampering.
+//! An outsider checks the log with public keys alone: `tools/check_log.py` agrees with 100,000 proofs, and
+//! names every kind of tampering.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod near;

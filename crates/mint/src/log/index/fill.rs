@@ -48,8 +48,8 @@ impl Index {
         })
     }
 
-    /// Rewrites these records in the log, by `group`, its writer, and forgets their names here; both or, after
-    /// a crash in between, the index is built anew.
+    /// Rewrites these records in the log, by `group`, its writer, and forgets their names here; both or,
+    /// after a crash in between, the index is built anew.
     pub(in crate::log) fn erase(
         &self,
         group: &Group,
