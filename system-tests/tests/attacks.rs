@@ -1,6 +1,9 @@
 //! What must be refused, tried by files and commands on both sides: each test is an attempt somebody would
 //! make.
 
+use aws_lc_rs::rand::SystemRandom;
+use farside_mint::config::Mint;
+use farside_mint::keys::{self, KeyPair};
 use farside_system_tests::http;
 use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};
 use farside_verify::encode::{base64url, base64url_decode};
@@ -126,6 +129,46 @@ fn headers_that_name_an_identity_are_refused_at_the_door() {
         assert_eq!(answer.status, 400, "{forged}: {answer:?}");
     }
     gate.stop();
+}
+
+#[test]
+fn a_token_forged_with_the_stolen_key_enters_nowhere_once_proof_is_demanded() {
+    let sides = Sides::founded();
+    let token = sides.token("ada", CONTROL);
+    sides.bundle("full");
+    sides.cross();
+    // At the next place of the log, at one far beyond it, and at the place of an honest token.
+    let taken = claims(&token)["jti"].as_str().unwrap().to_owned();
+    let (shard, _) = taken.rsplit_once('-').unwrap();
+    let places = [format!("{shard}-1"), format!("{shard}-zzz"), taken.clone()];
+    let forged = places.map(|jti| forged(&sides, &token, &jti));
+    for forged in &forged {
+        assert_eq!(check(&sides, forged, CONTROL)["verdict"], "accept", "its signature holds: {forged}");
+    }
+    sides.mint("site set dome --logged leaf");
+    sides.bundle("full");
+    sides.cross();
+    let gate = sides.serve_gate();
+    assert_eq!(check(&sides, &token, CONTROL)["verdict"], "accept");
+    assert_eq!(sides.knock(&token, CONTROL).status, 200);
+    for forged in &forged {
+        assert_eq!(check(&sides, forged, CONTROL)["code"], "not_logged");
+        assert_eq!(sides.knock(forged, CONTROL).status, 401);
+    }
+    gate.stop();
+}
+
+/// What a thief signs who has the site's token key off the mint's disk.
+fn forged(sides: &Sides, token: &str, jti: &str) -> String {
+    let mint = Mint::open(&sides.path("near/mint.toml")).unwrap();
+    let directory = mint.store().unwrap().directory().unwrap();
+    let record = &directory.site("dome").unwrap().keys[0];
+    let key = keys::open_token(&mint.home.0.join(&record.path), &mint.passphrase().unwrap()).unwrap();
+    let KeyPair::Ecdsa(pair) = &key.pair else { panic!("the site's key is not ECDSA") };
+    let changed = with_claim(&with_claim(token, "jti", json!(jti)), "sub", json!("eve"));
+    let input = changed.rsplit_once('.').unwrap().0;
+    let signature = pair.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
+    format!("{input}.{}", base64url(signature.as_ref()))
 }
 
 fn claims(token: &str) -> Value {

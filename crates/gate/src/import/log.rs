@@ -54,9 +54,6 @@ pub(super) fn believe<'b>(
 ) -> Result<Runs<'b>, Trouble> {
     let mut believed = Vec::new();
     for run in opened.leaves().unwrap_or_default() {
-        if run.proof.is_empty() {
-            continue;
-        }
         let proof = RunProof::read(run.proof)?;
         let head = checkpoint::open(proof.checkpoint, opened.charter().log(), run.shard)?.head();
         let held = store::log(tx, run.shard)?;

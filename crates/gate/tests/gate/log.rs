@@ -2,6 +2,7 @@
 //! cannot be tied to it waits.
 
 use farside_crossing::fence::FenceDocument;
+use farside_crossing::leaves::{Run, push_run};
 use farside_crossing::{Head, Kind, checkpoint};
 use farside_gate::import::Outcome;
 
@@ -170,6 +171,7 @@ fn a_run_that_does_not_make_its_signed_head_is_refused_and_is_no_fork() {
         ("the edge was changed", edge),
         ("leaves of another log", other.run_under(&head(&mut tree, 100), 40, 100, &[])),
         ("a smaller head", tree.clone().run_under(&head(&mut tree, 99), 40, 100, &[])),
+        ("without a proof", unproven(10)),
         ("a larger head", tree.clone().run_under(&head(tree.clone().fill(1, "more"), 101), 40, 100, &[])),
     ];
     for (name, leaves) in cases {
@@ -178,6 +180,13 @@ fn a_run_that_does_not_make_its_signed_head_is_refused_and_is_no_fork() {
         assert!(!far.trust_state().frozen(), "{name}");
     }
     assert_eq!(send(&mut realm, &far, good), "applied 2");
+}
+
+/// A run that says nothing of where it comes from.
+fn unproven(count: usize) -> Vec<u8> {
+    let (mut component, hashes) = (Vec::new(), vec![[7; 32]; count]);
+    push_run(&mut component, &Run { shard: SITE, first: 50, proof: &[], hashes: &hashes }).unwrap();
+    component
 }
 
 #[test]
