@@ -171,7 +171,7 @@ pub(super) fn read_leaves(reader: &Reader, of: &str, findings: &mut Findings) ->
     let mut log: Log<Hash> = Log::default();
     let mut runs: BTreeMap<(String, u64), Vec<u8>> = BTreeMap::new();
     for row in reader.rows::<LeavesRow>(LEAVES)? {
-        let fit = |bytes: &Vec<u8>| bytes.len() % SHA256_BYTES == 0 && row.first <= INDEX_MAX;
+        let fit = |bytes: &Vec<u8>| bytes.len().is_multiple_of(SHA256_BYTES) && row.first <= INDEX_MAX;
         let hashes = base64url_decode(&row.hashes).filter(fit);
         match hashes {
             Some(hashes) => drop(runs.insert((row.shard, row.first), hashes)),
