@@ -11,7 +11,7 @@ mod logged;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
 mod rounds;
-#[expect(dead_code, reason = "tests of the audit use more of it")]
+#[allow(dead_code, reason = "tests of the audit use more of it")]
 #[path = "../../crates/audit/src/staged.rs"]
 mod staged;
 #[expect(dead_code, reason = "tests of what crosses use more of it")]
