@@ -50,8 +50,8 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// Where the newest signed heads are kept; left out: `lock/heads.db`. Never restore it from a backup: it is
-    /// what an old copy of the log is known by. Best on another disk than the log.
+    /// Where the newest signed heads are kept; left out: `lock/heads.db`. Never restore it from a backup: it
+    /// is what an old copy of the log is known by. Best on another disk than the log.
     pub lock: Option<PathBuf>,
     /// How many seconds after a token was issued its leaf is under a published head at the latest.
     pub publish_seconds: u64,

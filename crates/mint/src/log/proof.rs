@@ -47,7 +47,7 @@ pub(super) fn consistency<N: Nodes>(nodes: &mut N, old: u64, size: u64) -> Resul
             begin = middle;
         }
     }
-    // What is left ends where the old tree ended; where it is the whole old tree, the verifier knows its root.
+    // What is left ends where the old tree ended; where it is all of that tree, the verifier knows its root.
     if begin > 0 {
         parts.push((begin, end));
     }
