@@ -70,6 +70,7 @@ fn the_demonstration_tells_its_story_and_leaves_both_sides() {
         "rollback",
         "truncated",
         "role_forbidden",
+        "not_logged",
     ];
     for code in refusals {
         assert!(told.stdout.contains(code), "the story lacks {code}:\n{}", told.stdout);

@@ -1,4 +1,5 @@
-//! What is refused, each a real attempt at the real gate: five tokens, then three bundles.
+//! What is refused, each a real attempt at the real gate: five tokens, then three bundles, then a token
+//! signed with the site's own key.
 
 use std::time::Duration;
 
@@ -109,6 +110,29 @@ pub(crate) fn bundles(stage: &mut Stage, journey: &Journey) -> Result<(), Failur
     stage.step("All that changed nothing: the gate goes on with what it has.");
     let token = stage.text("ada.jwt")?;
     journey.control().admits(&stage.story, &token)
+}
+
+/// What a stolen token key is worth where proof of logging is demanded.
+pub(crate) fn unlogged(stage: &mut Stage, journey: &Journey) -> Result<(), Failure> {
+    stage.story.act("A stolen token key");
+    let door = journey.control();
+    let token = stage.text("ada.jwt")?;
+    let (_, claims, _) = parts(&token)?;
+    let forged = thief::forge_token(&stage.path("near/mint.toml"), "dome", &claims)?;
+
+    stage.step("A thief has the key that signs the dome's tokens, and makes itself one as an operator.");
+    door.admits(&stage.story, &forged)?;
+
+    stage.step("The release people have the gate demand proof: only what stands in the log may enter.");
+    stage.farside("mint site set dome --logged leaf --config near/mint.toml")?;
+    stage.quietly("mint bundle make --site dome --kind full --config near/mint.toml")?;
+    stage.quietly("ferry send --from near/outbox/dome --to stick")?;
+    stage.quietly("gate import stick --config far/gate.toml")?;
+    door.refuses(&stage.story, &forged, "not_logged")?;
+    stage.story.tell(
+        "The mint has logged no such token, and no bundle ever will carry its leaf. Ada's stands there:",
+    );
+    door.admits(&stage.story, &token)
 }
 
 /// Offers a bundle that must be refused for one reason, and tells the cure.

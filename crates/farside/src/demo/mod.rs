@@ -44,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     journey.admit(&mut stage)?;
     attacks::tokens(&mut stage, &journey)?;
     attacks::bundles(&mut stage, &journey)?;
+    attacks::unlogged(&mut stage, &journey)?;
 
     stage.story.act(&format!("That was the whole way, in {:.1} s.", begun.elapsed().as_secs_f32()));
     if let Some(folder) = &arguments.keep {

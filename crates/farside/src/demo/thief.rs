@@ -4,13 +4,15 @@
 
 use std::path::Path;
 
+use aws_lc_rs::rand::SystemRandom;
 use farside_crossing::{
     Charter, Draft, ExpectedFingerprint, KeysDocument, Kind, Opened, RawJson, Writer, bundle, charter, note,
 };
 use farside_mint::config::Mint;
-use farside_mint::keys::{self, PairSigner};
+use farside_mint::keys::{self, KeyPair, PairSigner};
 use farside_service::cli::{Failure, OrFailure};
 use farside_service::time;
+use farside_verify::encode::base64url;
 use serde_json::{Value, json};
 
 /// How long the forged bundle claims to be good.
@@ -25,6 +27,28 @@ pub(crate) fn forge(mint_file: &Path, charter: &[u8], newest: &[u8], jwk: &str) 
     let keys = keys_with(&genuine, jwk)?;
     let keys = note::sign(&keys, &[&stolen]).or_could_not(|| "sign the keys".into())?;
     pack(&genuine, &keys, &stolen)
+}
+
+/// Forges a token with the site's own token key: that of an honest token with another role, far along in the
+/// log. Its signature holds, and no leaf of it stands in the log.
+pub(crate) fn forge_token(mint_file: &Path, site: &str, claims: &Value) -> Result<String, Failure> {
+    let mint = Mint::open(mint_file)?;
+    let directory = mint.store()?.directory()?;
+    let known = directory.site(site).ok_or_else(|| Failure::could_not("the site is not known"))?;
+    let record = known.keys.first().ok_or_else(|| Failure::could_not("the site has no token key"))?;
+    let file = mint.home.0.join(&record.path);
+    let key = keys::open_token(&file, &mint.passphrase()?).or_could_not(|| "open the token key".into())?;
+    let KeyPair::Ecdsa(pair) = &key.pair else { return Err(Failure::could_not("not an ECDSA key")) };
+    let mut claims = claims.clone();
+    claims["roles"] = json!(["operator"]);
+    let place = claims["jti"].as_str().unwrap_or_default().to_owned();
+    let shard = place.rsplit_once('-').map_or(site, |(shard, _)| shard);
+    claims["jti"] = json!(format!("{shard}-zzzz"));
+    let header = json!({"alg": key.algorithm.name(), "typ": "at+jwt", "kid": key.kid});
+    let input = format!("{}.{}", base64url(header.to_string()), base64url(claims.to_string()));
+    let signature =
+        pair.sign(&SystemRandom::new(), input.as_bytes()).or_could_not(|| "sign the forged token".into())?;
+    Ok(format!("{input}.{}", base64url(signature.as_ref())))
 }
 
 fn stolen_key(mint_file: &Path) -> Result<PairSigner, Failure> {

@@ -95,7 +95,7 @@ impl Tree {
         root
     }
 
-    /// RFC 6962 §2.1.1: PATH(index, D[0:size]).
+    /// RFC 6962 §2.1.1: `PATH(index, D[0:size])`.
     pub(crate) fn inclusion(&mut self, index: u64, size: u64) -> Vec<Hash> {
         let (mut from, mut to, mut path) = (0, size as usize, Vec::new());
         while to - from > 1 {
@@ -112,7 +112,7 @@ impl Tree {
         path
     }
 
-    /// RFC 6962 §2.1.2: PROOF(old, D[0:new]).
+    /// RFC 6962 §2.1.2: `PROOF(old, D[0:new])`.
     pub(crate) fn consistency(&mut self, old: u64, new: u64) -> Vec<Hash> {
         let (mut from, mut to, mut proof) = (0, new as usize, Vec::new());
         while to != old as usize {
