@@ -86,7 +86,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), Failed> {
     staged.commit_new()
 }
 
-/// Writes many files as [`write`] does, each replacing what was there, and makes each folder durable once.
+/// Writes many files as [`write()`] does, each replacing what was there, and makes each folder durable once.
 ///
 /// # Errors
 /// Any of the steps failed; then some files may be written and others not, each of them whole.
