@@ -114,8 +114,8 @@ pub struct Durable {
 
 impl IssuanceLog {
     /// Opens the log for writing, alone, and mends what a crash has left: a torn batch is set aside,
-    /// positions without a record become void, a head that was signed and not shown is shown. Assertions spent
-    /// since `assertions_since` are handed back, so that they stay spent.
+    /// positions without a record become void, a head that was signed and not shown is shown. Assertions that
+    /// were spent since `assertions_since` are handed back, so that they stay spent.
     ///
     /// # Errors
     /// A reason of log.md §4.3, records that cannot be believed, another writer, or the disk.
