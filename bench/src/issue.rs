@@ -191,14 +191,16 @@ fn print_issuing(realm: &Realm, folder: &Path) {
     let issuer = Arc::new(realm.issuer());
     let server = Served::start(&issuer);
     let (mut limits, mut by_es, mut by_ed, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut checked_limits, mut checked_shares, mut with_tree) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut checked_limits, mut checked_shares, mut with_tree, mut p99s) = (vec![], vec![], vec![], vec![]);
     for round in 0..ROUNDS {
         let limit = limit_per_second(&folder.join(format!("limit-{round}.log")), Own::Signature);
         let checked = limit_per_second(&folder.join(format!("checked-{round}.log")), Own::SignatureChecked);
-        let es = server.tokens_per_second("warehouse-es", &realm.secret);
-        let ed = server.tokens_per_second("warehouse-ed", &realm.secret);
+        let es = server.load("warehouse-es", &realm.secret).per_second;
+        let ed = server.load("warehouse-ed", &realm.secret).per_second;
         issuer.log().publish().expect("heads of what was issued without them");
-        with_tree.push(publishing(&issuer, || server.tokens_per_second("warehouse-es", &realm.secret)) / es);
+        let published = publishing(&issuer, || server.load("warehouse-es", &realm.secret));
+        with_tree.push(published.per_second / es);
+        p99s.push(published.p99_ms);
         limits.push(limit);
         checked_limits.push(checked);
         checked_shares.push(es / checked);
@@ -214,11 +216,12 @@ fn print_issuing(realm: &Realm, folder: &Path) {
     println!("issue_http_es256_share_of_checked_limit {:.3}", median(checked_shares));
     println!("issue_http_eddsa_per_second {:.0}", median(by_ed));
     println!("issue_with_tree_share {:.3}", median(with_tree));
+    println!("issue_with_tree_p99_ms {:.2}", median(p99s));
     server.stop();
 }
 
 /// Measures while heads are published twenty times as often as a mint does it by default.
-fn publishing(issuer: &Issuer, measured: impl FnOnce() -> f64) -> f64 {
+fn publishing<T>(issuer: &Issuer, measured: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -227,9 +230,9 @@ fn publishing(issuer: &Issuer, measured: impl FnOnce() -> f64) -> f64 {
                 std::thread::sleep(PUBLISHED_EVERY);
             }
         });
-        let rate = measured();
+        let found = measured();
         over.store(true, Ordering::Relaxed);
-        rate
+        found
     })
 }
 
@@ -310,6 +313,12 @@ fn limit_per_second(path: &Path, own: Own) -> f64 {
     done.into_inner() as f64 / start.elapsed().as_secs_f64()
 }
 
+/// What the clients had.
+struct Load {
+    per_second: f64,
+    p99_ms: f64,
+}
+
 /// The mint's own endpoints on a loopback port, and the clients' threads beside them.
 struct Served {
     runtime: tokio::runtime::Runtime,
@@ -331,19 +340,21 @@ impl Served {
         Served { runtime, address, shutdown }
     }
 
-    fn tokens_per_second(&self, audience: &str, secret: &str) -> f64 {
+    fn load(&self, audience: &str, secret: &str) -> Load {
         let request = Arc::new(token_request(audience, secret));
-        let done = Arc::new(AtomicU64::new(0));
         let start = Instant::now();
+        let mut waits = Vec::new();
         self.runtime.block_on(async {
             let clients: Vec<_> = (0..CLIENTS)
-                .map(|_| tokio::spawn(client(self.address, Arc::clone(&request), start, Arc::clone(&done))))
+                .map(|_| tokio::spawn(client(self.address, Arc::clone(&request), start)))
                 .collect();
             for client in clients {
-                client.await.expect("a client that ends");
+                waits.extend(client.await.expect("a client that ends"));
             }
         });
-        done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
+        let per_second = waits.len() as f64 / start.elapsed().as_secs_f64();
+        waits.sort_unstable();
+        Load { per_second, p99_ms: waits[waits.len() * 99 / 100].as_secs_f64() * 1e3 }
     }
 
     fn stop(self) {
@@ -363,11 +374,12 @@ fn token_request(audience: &str, secret: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-async fn client(address: std::net::SocketAddr, request: Arc<Vec<u8>>, start: Instant, done: Arc<AtomicU64>) {
+async fn client(address: std::net::SocketAddr, request: Arc<Vec<u8>>, start: Instant) -> Vec<Duration> {
     let mut stream = TcpStream::connect(address).await.expect("a server");
     stream.set_nodelay(true).expect("a TCP stream");
-    let mut answer = vec![0; 8192];
+    let (mut answer, mut waits) = (vec![0; 8192], Vec::new());
     while start.elapsed() < ROUND {
+        let asked = Instant::now();
         stream.write_all(&request).await.expect("a server that reads");
         let mut held = 0;
         while !whole(&answer[..held]) {
@@ -376,8 +388,9 @@ async fn client(address: std::net::SocketAddr, request: Arc<Vec<u8>>, start: Ins
             held += read;
         }
         assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..held]));
-        done.fetch_add(1, Ordering::Relaxed);
+        waits.push(asked.elapsed());
     }
+    waits
 }
 
 /// Whether an answer is there to its last byte: the JSON object of a token ends it.

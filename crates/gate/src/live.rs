@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use farside_verify::merkle::Hash;
 
-use crate::store::{self, LeafChunk, LogRow, Store, StoreFault};
+use crate::store::{self, CHUNK_LEAVES_MAX, LeafChunk, LogRow, Store, StoreFault};
 
 /// Every leaf that has been brought into memory.
 #[derive(Default)]
@@ -39,14 +39,18 @@ struct Chunk {
     hashes: Arc<[Hash]>,
 }
 
+impl Chunk {
+    fn leaf(&self, index: u64) -> Option<Hash> {
+        self.hashes.get(usize::try_from(index.checked_sub(self.first)?).ok()?).copied()
+    }
+}
+
 impl Live {
     /// The leaf at `index` of the log of this name that began with bundle `began`, if it is in memory.
     pub(crate) fn leaf(&self, shard: &str, began: u64, index: u64) -> Option<Hash> {
         let shards = self.shards.load();
         let shard = shards.get(shard).filter(|shard| shard.began == began)?;
-        let place = shard.chunks.partition_point(|chunk| chunk.first <= index).checked_sub(1)?;
-        let chunk = shard.chunks.get(place)?;
-        chunk.hashes.get(usize::try_from(index - chunk.first).ok()?).copied()
+        shard.leaf(index)
     }
 
     /// Brings in what has come to the store since the last time, and lets go what it has forgotten. One at a
@@ -82,6 +86,17 @@ impl Live {
 }
 
 impl Shard {
+    fn leaf(&self, index: u64) -> Option<Hash> {
+        // Chunks are full but for a few: where all before it are, this is the one, and found without a search.
+        let foreseen = index.checked_sub(self.chunks.first()?.first)? / CHUNK_LEAVES_MAX as u64;
+        let foreseen = usize::try_from(foreseen).ok().and_then(|place| self.chunks.get(place));
+        if let Some(leaf) = foreseen.and_then(|chunk| chunk.leaf(index)) {
+            return Some(leaf);
+        }
+        let place = self.chunks.partition_point(|chunk| chunk.first <= index).checked_sub(1)?;
+        self.chunks.get(place)?.leaf(index)
+    }
+
     fn forget(&mut self, log: &LogRow) {
         self.chunks.retain(|chunk| chunk.first + chunk.hashes.len() as u64 > log.kept_from);
     }

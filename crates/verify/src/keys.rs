@@ -14,7 +14,7 @@ use crate::compact::{Header, KnownHeaders};
 use crate::encode;
 use crate::json::{self, Checked, Fault, Value};
 use crate::jwk::{Calendar, Jwk, KeyAlgorithm, Material, Purpose, UnusableReason};
-use crate::leaf::sha256;
+use crate::leaf::{HASH_BYTES, sha256};
 use crate::refusal::{Code, Refusal, shown_id};
 
 /// The largest JWK Set that is read.
@@ -282,14 +282,29 @@ impl Key {
         Key { id, algorithm, parsed, purpose, calendar }
     }
 
-    /// Whether `signature` is this key's over `message`, by an algorithm that the key answers to.
-    pub(crate) fn has_signed(&self, message: &[u8], algorithm: Algorithm, signature: &[u8]) -> bool {
-        let outcome = match algorithm.ecdsa_hash() {
-            Some(hash) => self.parsed.verify_digest_sig(&digest::digest(hash, message), signature),
-            None => self.parsed.verify_sig(message, signature),
+    /// Whether `signature` is this key's over `message`, by an algorithm that the key answers to; and what the
+    /// check found out about the message.
+    pub(crate) fn has_signed(
+        &self,
+        message: &[u8],
+        algorithm: Algorithm,
+        signature: &[u8],
+    ) -> Option<Signed> {
+        let Some(hash) = algorithm.ecdsa_hash() else {
+            self.parsed.verify_sig(message, signature).ok()?;
+            return Some(Signed { sha256: None });
         };
-        outcome.is_ok()
+        let digest = digest::digest(hash, message);
+        self.parsed.verify_digest_sig(&digest, signature).ok()?;
+        // A digest of another hash has another length.
+        Some(Signed { sha256: digest.as_ref().try_into().ok() })
     }
+}
+
+/// That a signature holds.
+pub(crate) struct Signed {
+    /// SHA-256 of the message, where the check needed it.
+    pub(crate) sha256: Option<[u8; HASH_BYTES]>,
 }
 
 impl fmt::Debug for KeySet {

@@ -3,7 +3,7 @@
 //! For the mint that appends leaves and whoever proves them afterwards. Refuses positions spelled in a
 //! second way, so that a token has one identity.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest;
 
@@ -14,6 +14,9 @@ pub const SHARD_BYTES_MAX: usize = 32;
 
 /// SHA-256 output length.
 pub const HASH_BYTES: usize = 32;
+
+/// Longest leaf entry: its five parts and four line ends.
+const ENTRY_BYTES_MAX: usize = 14 + SHARD_BYTES_MAX + 20 + 43 + 4;
 
 /// Where a token stands in the log: the shard and the index in it. Spelled in `jti` as
 /// `<shard>-<index in base 36>`; the last `-` divides.
@@ -125,8 +128,18 @@ pub fn void_hash(position: &TokenPosition) -> [u8; HASH_BYTES] {
 /// no token was signed there.
 // token.md §7.2
 pub fn entry(position: &TokenPosition, signing_input_sha256: Option<&[u8; HASH_BYTES]>) -> String {
-    let commitment = signing_input_sha256.map_or_else(|| "void".to_owned(), encode::base64url);
-    format!("farside-leaf/1\n{}\n{}\n{commitment}\n", position.shard, position.index)
+    let mut entry = String::with_capacity(ENTRY_BYTES_MAX);
+    entry.push_str("farside-leaf/1\n");
+    entry.push_str(&position.shard);
+    entry.push('\n');
+    // Writing to a string cannot fail.
+    let _ = writeln!(entry, "{}", position.index);
+    match signing_input_sha256 {
+        Some(commitment) => encode::push_base64url(&mut entry, commitment),
+        None => entry.push_str("void"),
+    }
+    entry.push('\n');
+    entry
 }
 
 /// SHA-256 of a token's signing input, the part of its text before the last dot.

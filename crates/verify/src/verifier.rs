@@ -15,7 +15,7 @@ use crate::algorithm::Algorithm;
 use crate::claims::Claims;
 use crate::compact::{Header, Parsed, Scratch};
 use crate::jwk::Purpose;
-use crate::keys::{Key, KeySet};
+use crate::keys::{Key, KeySet, Signed};
 use crate::leaf;
 use crate::policy::{ACCESS_TOKEN_TYP, PLAIN_TYP, Policy, same_media_type};
 use crate::refusal::{Code, Refusal};
@@ -37,6 +37,8 @@ pub struct Verified<T> {
     algorithm: Algorithm,
     typ: Option<Cow<'static, str>>,
     signing_input: Box<[u8]>,
+    /// Its SHA-256, where the signature's check needed it.
+    sha256: Option<[u8; leaf::HASH_BYTES]>,
 }
 
 /// The bytes that a signature covers, of whatever kind.
@@ -48,6 +50,7 @@ struct Authentic<'t> {
     key: &'t Key,
     header: Header<'t>,
     signing_input: &'t [u8],
+    signed: Signed,
     payload: Vec<u8>,
 }
 
@@ -109,10 +112,9 @@ impl Verifier {
             return Err(Refusal::because(Code::AlgNotAllowed, detail));
         }
         let key = self.keys.select(&header)?;
-        if !key.has_signed(signing_input, header.algorithm, signature) {
-            return Err(Refusal::because(Code::SignatureInvalid, ""));
-        }
-        Ok(Authentic { key, header, signing_input, payload })
+        let signed = key.has_signed(signing_input, header.algorithm, signature);
+        let signed = signed.ok_or_else(|| Refusal::because(Code::SignatureInvalid, ""))?;
+        Ok(Authentic { key, header, signing_input, signed, payload })
     }
 }
 
@@ -125,6 +127,7 @@ impl Authentic<'_> {
             algorithm: self.header.algorithm,
             typ: self.header.typ.map(kept_typ),
             signing_input: self.signing_input.into(),
+            sha256: self.signed.sha256,
         }
     }
 }
@@ -304,10 +307,10 @@ impl<T> Verified<T> {
     }
 
     /// SHA-256 of the signing input: the token's one identity, which its log leaf commits to.
-    /// Computed when asked.
+    /// Computed when asked, if the signature's check did not need it.
     // token.md §7.1
     pub fn signing_input_sha256(&self) -> [u8; leaf::HASH_BYTES] {
-        leaf::signing_input_sha256(&self.signing_input)
+        self.sha256.unwrap_or_else(|| leaf::signing_input_sha256(&self.signing_input))
     }
 
     /// The content alone.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{StoreFault, natural, signed, unsigned};
 
 /// Leaves in one row: 32 KiB, so that one lookup reads few pages and a million leaves are a thousand rows.
-const CHUNK_LEAVES_MAX: usize = 1024;
+pub(crate) const CHUNK_LEAVES_MAX: usize = 1024;
 
 /// Bytes of one leaf hash.
 const HASH_BYTES: usize = 32;

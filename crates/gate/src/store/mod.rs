@@ -26,7 +26,8 @@ pub use parcels::{ParcelCounts, ParcelRow, StoredParcel};
 pub use trust::{AppliedRow, ForkRow, MissingRow, StateRow};
 
 pub(crate) use leaves::{
-    LeafChunk, add_run, chunks_after, count as leaf_count, each_between, leaf, prune as prune_leaves,
+    CHUNK_LEAVES_MAX, LeafChunk, add_run, chunks_after, count as leaf_count, each_between, leaf,
+    prune as prune_leaves,
 };
 pub(crate) use log::{
     LogFork, StapledHead, add_log_fork, count_stapled_heads, every_stapled_head, forget_log,
