@@ -87,7 +87,7 @@ impl Live {
 
 impl Shard {
     fn leaf(&self, index: u64) -> Option<Hash> {
-        // Chunks are full but for a few: where all before it are, this is the one, and found without a search.
+        // Chunks are full but for a few: where all before it are, this is the one, found without a search.
         let foreseen = index.checked_sub(self.chunks.first()?.first)? / CHUNK_LEAVES_MAX as u64;
         let foreseen = usize::try_from(foreseen).ok().and_then(|place| self.chunks.get(place));
         if let Some(leaf) = foreseen.and_then(|chunk| chunk.leaf(index)) {
