@@ -282,14 +282,9 @@ impl Key {
         Key { id, algorithm, parsed, purpose, calendar }
     }
 
-    /// Whether `signature` is this key's over `message`, by an algorithm that the key answers to; and what the
-    /// check found out about the message.
-    pub(crate) fn has_signed(
-        &self,
-        message: &[u8],
-        algorithm: Algorithm,
-        signature: &[u8],
-    ) -> Option<Signed> {
+    /// What is known of `message` once `signature` proved to be this key's over it, by an algorithm that the
+    /// key answers to; `None` where it did not.
+    pub(crate) fn signed(&self, message: &[u8], algorithm: Algorithm, signature: &[u8]) -> Option<Signed> {
         let Some(hash) = algorithm.ecdsa_hash() else {
             self.parsed.verify_sig(message, signature).ok()?;
             return Some(Signed { sha256: None });

@@ -112,7 +112,7 @@ impl Verifier {
             return Err(Refusal::because(Code::AlgNotAllowed, detail));
         }
         let key = self.keys.select(&header)?;
-        let signed = key.has_signed(signing_input, header.algorithm, signature);
+        let signed = key.signed(signing_input, header.algorithm, signature);
         let signed = signed.ok_or_else(|| Refusal::because(Code::SignatureInvalid, ""))?;
         Ok(Authentic { key, header, signing_input, signed, payload })
     }
