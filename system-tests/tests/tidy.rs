@@ -99,6 +99,20 @@ fn nothing_is_left_to_be_fixed() {
     judge(faults.collect());
 }
 
+/// Product code may define what is dangerous, in a module of that name, and never calls it.
+#[test]
+fn what_is_dangerous_is_used_by_tests_alone() {
+    let product = |source: &&Source| source.path.contains("crates/") && source.path.contains("/src/");
+    let elsewhere = |source: &&Source| !source.path.ends_with("/dangerous.rs");
+    let sources = files(".rs");
+    let faults = sources.iter().filter(product).filter(elsewhere).flat_map(|source| {
+        let used = numbered(source).filter(|(_, line)| line.contains("dangerous_"));
+        used.map(|(number, _)| format!("{}:{number}: for tests alone", source.path)).collect::<Vec<_>>()
+    });
+    judge(faults.collect());
+    assert!(sources.iter().any(|source| source.path.ends_with("keys/dangerous.rs")), "where it was");
+}
+
 #[test]
 fn every_rust_file_opens_with_what_it_is() {
     let silent = files(".rs").into_iter().filter(|source| {

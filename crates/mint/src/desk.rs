@@ -11,7 +11,7 @@ use farside_crossing::manifest::Kind;
 use farside_service::cli::Failure;
 use farside_service::durable;
 use farside_service::journal::Journal;
-use farside_service::time::{now_unix, rfc3339};
+use farside_service::time::{now_unix, now_unix_micros, rfc3339};
 use farside_service::web::{Shutdown, WebFault};
 use farside_verify::leaf::TokenPosition;
 use serde_json::{Value, json};
@@ -23,11 +23,14 @@ use crate::issue::{IssueFault, Issuer, SignedToken};
 use crate::judge::{IssueRequest, Requester};
 use crate::keys::{self, PairSigner, Passphrase};
 use crate::log::index::Index;
-use crate::log::{Logged, Recovered};
+use crate::log::{Clock, Logged, Recovered};
 use crate::store::Site;
 
 /// How often the cadence looks for what is due.
 const CADENCE_TICK: Duration = Duration::from_secs(1);
+
+/// A [`Clock`] counts microseconds, a journal seconds.
+const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// The journal of whoever holds the log.
 const JOURNAL_NAME: &str = "mint";
@@ -51,6 +54,8 @@ pub struct Desk {
     online: OnceLock<PairSigner>,
     /// When this desk was opened: the cadence of a site without bundles begins there.
     opened_at: u64,
+    /// By which acts are written down.
+    clock: Clock,
     /// What this mint does, for auditors; commands keep their own beside it.
     journal: Journal,
     /// Owns since when the tally's sums have gathered.
@@ -85,9 +90,19 @@ pub fn carry_out(mint: &Mint, command: &Command, now: u64) -> Result<Reply, Fail
 impl Desk {
     /// Takes the log of this mint and makes ready to issue and to pack.
     pub fn open(mint: &Mint, now: u64) -> Result<(Desk, Recovered), Failure> {
-        let passphrase = Arc::new(mint.passphrase()?);
+        Self::open_by(now_unix_micros, mint, mint.passphrase()?, now)
+    }
+
+    /// As [`Desk::open`], by another clock and with the passphrase in hand.
+    pub fn open_by(
+        clock: Clock,
+        mint: &Mint,
+        passphrase: Passphrase,
+        now: u64,
+    ) -> Result<(Desk, Recovered), Failure> {
+        let passphrase = Arc::new(passphrase);
         let store = Arc::new(mint.store()?);
-        let (issuer, recovered) = Issuer::open(mint, store, Arc::clone(&passphrase), now)?;
+        let (issuer, recovered) = Issuer::open_by(clock, mint, store, Arc::clone(&passphrase), now)?;
         let (journal, _) = Journal::open(&mint.home.journal(), JOURNAL_NAME)?;
         let (mint, issuer) = (mint.clone(), Arc::new(issuer));
         let desk = Desk {
@@ -96,6 +111,7 @@ impl Desk {
             passphrase,
             online: OnceLock::new(),
             opened_at: now,
+            clock,
             journal,
             told_at: Mutex::new(now),
             tried: Mutex::default(),
@@ -107,7 +123,7 @@ impl Desk {
     /// Writes an act down; returns once that is durable.
     // journal.md §6.1
     pub fn record(&self, event: &str, members: Value) -> Result<(), Failure> {
-        Ok(self.journal.record(event, members)?.wait()?)
+        Ok(self.journal.record_at((self.clock)() / MICROS_PER_SECOND, event, members)?.wait()?)
     }
 
     /// Whether acts can be written down.
@@ -186,8 +202,9 @@ impl Desk {
         }
     }
 
-    // What fails for one site is told and tried again when it is due again; the other sites go on.
-    fn round(&self, now: u64) {
+    /// One look at what is due. What fails for one site is told and tried again when it is due again; the
+    /// other sites go on.
+    pub fn round(&self, now: u64) {
         if let Err(fault) = self.issuer.warm_up(now) {
             tracing::error!(%fault, "a token key is not ready");
         }

@@ -17,7 +17,7 @@ use farside_verify::leaf::TokenPosition;
 use crate::config::Mint;
 use crate::judge::{Draft, IssueRequest, Refused, Signers, Undrafted, judge};
 use crate::keys::{self, KeyFault, LogKeyFile, Passphrase, TokenKey};
-use crate::log::{Committed, Durable, IssuanceLog, LogFault, Opening, Recovered};
+use crate::log::{Clock, Committed, Durable, IssuanceLog, LogFault, Opening, Recovered};
 use crate::store::{Directory, Site, Store, StoreFault, TokenKeyRecord};
 use crate::tally::Tally;
 use crate::token_signer::{SignFault, TokenSigner};
@@ -100,12 +100,23 @@ impl Issuer {
         passphrase: Arc<Passphrase>,
         now: u64,
     ) -> Result<(Issuer, Recovered), IssueFault> {
+        Self::open_by(now_unix_micros, mint, store, passphrase, now)
+    }
+
+    /// As [`Issuer::open`], with heads published by `clock`.
+    pub fn open_by(
+        clock: Clock,
+        mint: &Mint,
+        store: Arc<Store>,
+        passphrase: Arc<Passphrase>,
+        now: u64,
+    ) -> Result<(Issuer, Recovered), IssueFault> {
         let since = now.saturating_sub(ASSERTION_MEMORY_SECONDS);
         let opening = Opening {
             folder: &mint.home.log(),
             lock: &mint.lock(),
             key: LogKeyFile::new(mint.home.log_key(), Arc::clone(&passphrase)),
-            clock: now_unix_micros,
+            clock,
             carried: &carried(&store, &mint.config.replica)?,
         };
         let (log, recovered) = IssuanceLog::open(opening, now, since)?;

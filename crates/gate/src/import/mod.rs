@@ -251,7 +251,7 @@ impl<'a> Importer<'a> {
     /// Durable when this returns.
     fn record(&self, event: &str, fields: &serde_json::Value) -> Result<(), Failure> {
         let Some(journal) = &self.journal else { return Ok(()) };
-        journal.record(event, fields.clone())?.wait()?;
+        journal.record_at(self.now, event, fields.clone())?.wait()?;
         Ok(())
     }
 }

@@ -24,6 +24,7 @@ impl Books<'_> {
     // journal.md §6.1
     pub(super) fn packed(
         &self,
+        now: u64,
         packed: &Packed,
         file: &str,
         parcels: usize,
@@ -31,6 +32,7 @@ impl Books<'_> {
     ) -> Result<(), BundleFault> {
         let manifest = &packed.manifest;
         self.record(
+            now,
             "bundle_packed",
             json!({"by": self.by, "site": manifest.site, "seq": manifest.seq, "kind": manifest.kind.as_str(),
                    "digest": packed.digest, "file": file, "file_sha256": hex(&sha256(&packed.bytes)),
@@ -39,14 +41,14 @@ impl Books<'_> {
     }
 
     /// Writes down that it lies there.
-    pub(super) fn made(&self, packed: &Packed) -> Result<(), BundleFault> {
+    pub(super) fn made(&self, now: u64, packed: &Packed) -> Result<(), BundleFault> {
         let manifest = &packed.manifest;
         let members = json!({"site": manifest.site, "seq": manifest.seq, "digest": packed.digest});
-        self.record("bundle_made", members)
+        self.record(now, "bundle_made", members)
     }
 
-    fn record(&self, event: &str, members: Value) -> Result<(), BundleFault> {
-        Ok(self.journal.record(event, members)?.wait()?)
+    fn record(&self, now: u64, event: &str, members: Value) -> Result<(), BundleFault> {
+        Ok(self.journal.record_at(now, event, members)?.wait()?)
     }
 }
 

@@ -239,9 +239,9 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
         nonce: site.terms.sealed.then_some(nonce),
         marks: &marks,
     };
-    order.books.packed(&packed, &carried.file(), parcels.len(), leaves)?;
+    order.books.packed(order.now, &packed, &carried.file(), parcels.len(), leaves)?;
     let path = stage::publish(order.home, order.store, &carried)?;
-    order.books.made(&packed)?;
+    order.books.made(order.now, &packed)?;
     Ok(Made {
         site: site.name.clone(),
         seq: packed.manifest.seq,

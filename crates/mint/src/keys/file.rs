@@ -29,7 +29,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 const SALT_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
 /// What a new file costs to try one passphrase on.
-const COST: Cost = Cost { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
+pub(super) const COST: Cost = Cost { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 /// The most that a file may ask of the machine that opens it.
 const COST_MAX: Cost = Cost { memory_kib: 1024 * 1024, passes: 16, lanes: 8 };
 
@@ -112,14 +112,14 @@ fn seal(header: &Header, secret: &[u8], passphrase: &Passphrase) -> Result<Strin
         header.kind,
         header.name,
         header.public,
-        COST.memory_kib,
-        COST.passes,
-        COST.lanes,
+        passphrase.cost.memory_kib,
+        passphrase.cost.passes,
+        passphrase.cost.lanes,
         base64url(salt),
         base64url(nonce),
     );
     let mut sealed = Zeroizing::new(secret.to_vec());
-    cipher(passphrase, COST, &salt)?
+    cipher(passphrase, passphrase.cost, &salt)?
         .seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(file.as_bytes()),
@@ -164,10 +164,10 @@ fn unseal(
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Cost {
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
+pub(super) struct Cost {
+    pub(super) memory_kib: u32,
+    pub(super) passes: u32,
+    pub(super) lanes: u32,
 }
 
 struct Envelope<'a> {

@@ -2,11 +2,14 @@
 //! never be shown. Three kinds: signers of the charter's roles (pairs), the log's key, and the token keys of
 //! the sites.
 
+pub mod dangerous;
 mod file;
 mod pair;
 mod token;
 
 use farside_service::secret_file::Secret;
+
+use file::{COST, Cost};
 
 pub use file::{Header, KeyKind, inspect};
 pub use pair::{
@@ -19,16 +22,20 @@ pub use token::{KeyPair, MadeKey, Period, TokenKey, open_token};
 pub const PASSPHRASE_BYTES_MIN: usize = 8;
 
 /// A passphrase; wiped when dropped, never shown.
-pub struct Passphrase(Secret);
+pub struct Passphrase {
+    secret: Secret,
+    /// What new files under it cost to try one passphrase on.
+    cost: Cost,
+}
 
 impl Passphrase {
     /// Takes what was read from a file, a credential or a terminal.
     pub fn new(secret: Secret) -> Self {
-        Self(secret)
+        Self { secret, cost: COST }
     }
 
     fn bytes(&self) -> &[u8] {
-        self.0.expose()
+        self.secret.expose()
     }
 }
 
