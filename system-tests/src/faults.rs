@@ -5,8 +5,9 @@ use std::process::Command;
 
 use crate::crash::Recording;
 use crate::disk::{Change, Disk, Files, lay_out};
-use crate::programs::{Finished, run, scratch};
+use crate::programs::{Finished, Server, run, scratch};
 use crate::recorder::{Fault, Recorder};
+use crate::sides::Sides;
 use crate::torture;
 
 /// A folder that every run begins with again.
@@ -51,6 +52,17 @@ impl Rig {
         std::fs::create_dir(&folder).expect("a folder for the copy");
         lay_out(&self.before, &folder);
         Recorder::new(&folder)
+    }
+
+    /// The mint of these sides at work on a fresh copy, recorded.
+    pub fn mint_serving(&self, sides: &Sides) -> (Recorder, Server) {
+        let recorder = self.fresh();
+        let toml = self.folder().join("mint.toml");
+        let mut serve = sides.command(&format!("mint serve --config {}", toml.display()));
+        recorder.attach(&mut serve);
+        let mut server = Server::start(serve);
+        server.wait_for(sides.mint);
+        (recorder, server)
     }
 
     /// Runs a program once for each fault and each call that it can befall, until there are no more such

@@ -37,12 +37,7 @@ fn about_to_serve() -> (Sides, Rig, String) {
 
 /// A mint that serves clients, recorded from its start to its end.
 fn serving(sides: &Sides, rig: &Rig, secret: &str, tokens_each: usize) -> Recording {
-    let recorder = rig.fresh();
-    let toml = rig.folder().join("mint.toml");
-    let mut serve = sides.command(&format!("mint serve --config {}", toml.display()));
-    recorder.attach(&mut serve);
-    let mut server = Server::start(serve);
-    server.wait_for(sides.mint);
+    let (recorder, server) = rig.mint_serving(sides);
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {

@@ -12,7 +12,7 @@ use farside_system_tests::crash::{Image, Recording};
 use farside_system_tests::disk::{Change, Disk, lay_out};
 use farside_system_tests::faults::Rig;
 use farside_system_tests::ledger::{self, SHARD, recover};
-use farside_system_tests::programs::{Server, run};
+use farside_system_tests::programs::run;
 use farside_system_tests::sides::{CONTROL, Sides};
 use farside_system_tests::told::{before, tokens};
 use farside_system_tests::{http, torture};
@@ -39,12 +39,8 @@ fn about_to_publish() -> (Sides, Rig, String) {
 
 /// Serves, issues and packs, so that heads are published between tokens; recorded from start to end.
 fn publishing(sides: &Sides, rig: &Rig, secret: &str) -> Recording {
-    let recorder = rig.fresh();
+    let (recorder, server) = rig.mint_serving(sides);
     let toml = rig.folder().join("mint.toml");
-    let mut serve = sides.command(&format!("mint serve --config {}", toml.display()));
-    recorder.attach(&mut serve);
-    let mut server = Server::start(serve);
-    server.wait_for(sides.mint);
     for _ in 0..HEADS {
         for _ in 0..TOKENS_A_HEAD {
             assert_eq!(http::ask_token(sides.mint, "lander-7", secret, CONTROL).0, 200);

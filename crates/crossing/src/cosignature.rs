@@ -15,12 +15,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use aws_lc_rs::signature::ParsedPublicKey;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::note::{self, Note, SignatureLine};
 use crate::refusal::{Code, Refusal};
-use crate::signer::{check_signer_name, key_id, parse_ed25519, read_verifier_key, verifier_key};
+use crate::verifier_key::VerifierKey;
 
 /// C2SP signature type of an Ed25519 cosignature.
 const TYPE_COSIGNATURE: &[u8] = &[0x04];
@@ -28,14 +27,9 @@ const TYPE_COSIGNATURE: &[u8] = &[0x04];
 /// Largest time that a cosignature may bear.
 const TIME_MAX: u64 = (1 << 63) - 1;
 
-/// The public key of a witness. Text form is the C2SP verifier key
-/// `<name>+<key id in hex>+<base64 of type and key>`.
+/// The public key of a witness. Text form is the C2SP verifier key.
 #[derive(Clone)]
-pub struct WitnessKey {
-    name: String,
-    ed25519: [u8; 32],
-    parsed: ParsedPublicKey,
-}
+pub struct WitnessKey(VerifierKey);
 
 impl WitnessKey {
     /// Takes a name and an Ed25519 public key.
@@ -43,15 +37,12 @@ impl WitnessKey {
     /// # Errors
     /// `malformed` where either is unusable.
     pub fn new(name: &str, ed25519: [u8; 32]) -> Result<WitnessKey, Refusal> {
-        check_signer_name(name)?;
-        let parsed = parse_ed25519(&ed25519)
-            .ok_or_else(|| Refusal::new(Code::Malformed, format!("witness {name}: its Ed25519 key")))?;
-        Ok(WitnessKey { name: name.to_owned(), ed25519, parsed })
+        VerifierKey::new(name, TYPE_COSIGNATURE, ed25519).map(WitnessKey)
     }
 
     /// The witness's name: what its lines begin with.
     pub fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     /// When this witness has cosigned the checkpoint; `None` if it has not.
@@ -60,19 +51,14 @@ impl WitnessKey {
     /// `signature_invalid`: a line of its own does not hold.
     // log.md §5.3
     pub fn cosigned_at(&self, note: &Note<'_>) -> Result<Option<u64>, Refusal> {
-        self.line_of(note).map(|line| self.time_of(line, note.text())).transpose()
-    }
-
-    fn line_of<'n, 'b>(&self, note: &'n Note<'b>) -> Option<&'n SignatureLine<'b>> {
-        let id = key_id(&self.name, TYPE_COSIGNATURE, &self.ed25519);
-        note.signatures().iter().find(|line| line.name == self.name && line.key_id == id)
+        self.0.line_of(note).map(|line| self.time_of(line, note.text())).transpose()
     }
 
     fn time_of(&self, line: &SignatureLine<'_>, text: &str) -> Result<u64, Refusal> {
-        let invalid = || Refusal::new(Code::SignatureInvalid, format!("witness {}", self.name));
+        let invalid = || Refusal::new(Code::SignatureInvalid, format!("witness {}", self.name()));
         let (time, signature) = line.signature.split_first_chunk::<8>().ok_or_else(invalid)?;
         let time = u64::from_be_bytes(*time);
-        let holds = self.parsed.verify_sig(message(time, text).as_bytes(), signature).is_ok();
+        let holds = self.0.verifies(message(time, text).as_bytes(), signature);
         if holds && time <= TIME_MAX { Ok(time) } else { Err(invalid()) }
     }
 }
@@ -92,8 +78,8 @@ pub fn add(checkpoint: &[u8], answer: &[u8], witness: &WitnessKey) -> Result<Vec
     let note = Note::parse(checkpoint)?;
     let answered = [note.text().as_bytes(), b"\n", answer].concat();
     let answered = Note::parse(&answered)?;
-    let line = witness.line_of(&answered).ok_or_else(|| {
-        Refusal::new(Code::ThresholdUnmet, format!("witness {} has not cosigned", witness.name))
+    let line = witness.0.line_of(&answered).ok_or_else(|| {
+        Refusal::new(Code::ThresholdUnmet, format!("witness {} has not cosigned", witness.name()))
     })?;
     witness.time_of(line, note.text())?;
     Ok(note::with_lines(&note, &[line]))
@@ -101,13 +87,13 @@ pub fn add(checkpoint: &[u8], answer: &[u8], witness: &WitnessKey) -> Result<Vec
 
 impl fmt::Display for WitnessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&verifier_key(&self.name, TYPE_COSIGNATURE, &self.ed25519))
+        self.0.fmt(f)
     }
 }
 
 impl fmt::Debug for WitnessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WitnessKey({})", self.name)
+        write!(f, "WitnessKey({})", self.name())
     }
 }
 
@@ -115,9 +101,7 @@ impl FromStr for WitnessKey {
     type Err = Refusal;
 
     fn from_str(line: &str) -> Result<WitnessKey, Refusal> {
-        let (name, ed25519) = read_verifier_key(line, TYPE_COSIGNATURE)
-            .ok_or_else(|| Refusal::new(Code::Malformed, "not a witness's verifier key"))?;
-        WitnessKey::new(name, ed25519)
+        VerifierKey::read(line, TYPE_COSIGNATURE).map(WitnessKey)
     }
 }
 

@@ -44,6 +44,7 @@ pub mod signer;
 pub mod staple;
 pub mod status;
 mod text;
+mod verifier_key;
 
 pub use acceptance::{Acceptance, Clock, Stream, judge};
 pub use bundle::Opened;

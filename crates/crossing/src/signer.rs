@@ -8,10 +8,11 @@ use std::str::FromStr;
 use aws_lc_rs::signature::{ED25519, ML_DSA_44, ML_DSA_65, ML_DSA_87, ParsedPublicKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::digest::{Digest, hex, unhex};
-use crate::note::Note;
+use crate::digest::Digest;
+use crate::note::{Note, SignatureLine};
 use crate::refusal::{Code, Refusal};
 use crate::text::{NAME_BYTES_MAX, base64_decode, base64_encode, check_name};
+use crate::verifier_key::VerifierKey;
 
 /// Longest text form of a signer: an ML-DSA-87 key in base64 with the rest.
 const SIGNER_LINE_BYTES_MAX: usize = 4 << 10;
@@ -229,14 +230,9 @@ impl<'de> Deserialize<'de> for SignerPublic {
     }
 }
 
-/// The key of a log: Ed25519 alone, as C2SP checkpoints are signed. Text form is the C2SP verifier key
-/// `<name>+<key id in hex>+<base64 of type and key>`.
-#[derive(Clone)]
-pub struct LogKey {
-    name: String,
-    ed25519: [u8; 32],
-    parsed: ParsedPublicKey,
-}
+/// The key of a log: Ed25519 alone, as C2SP checkpoints are signed. Text form is the C2SP verifier key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LogKey(VerifierKey);
 
 impl LogKey {
     /// Takes a name and an Ed25519 public key.
@@ -244,21 +240,18 @@ impl LogKey {
     /// # Errors
     /// `malformed` where either is unusable.
     pub fn new(name: &str, ed25519: [u8; 32]) -> Result<LogKey, Refusal> {
-        check_signer_name(name)?;
-        let parsed = parse_ed25519(&ed25519)
-            .ok_or_else(|| Refusal::new(Code::Malformed, format!("log {name}: its Ed25519 key")))?;
-        Ok(LogKey { name: name.to_owned(), ed25519, parsed })
+        VerifierKey::new(name, TYPE_ED25519, ed25519).map(LogKey)
     }
 
     /// The log's name: what the origins of its shards begin with.
     pub fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     /// The origin of one shard's checkpoints: each shard is a log of its own.
     // log.md §5.1
     pub fn origin(&self, shard: &str) -> String {
-        format!("{}/{shard}", self.name)
+        format!("{}/{shard}", self.name())
     }
 
     /// This key under a shard's origin: what tile clients and witnesses take as the shard's verifier key.
@@ -267,12 +260,12 @@ impl LogKey {
     /// `malformed`: the shard has no name.
     pub fn of_shard(&self, shard: &str) -> Result<LogKey, Refusal> {
         check_name("log shard", shard)?;
-        Ok(LogKey { name: self.origin(shard), ed25519: self.ed25519, parsed: self.parsed.clone() })
+        Ok(LogKey(self.0.renamed(self.origin(shard))))
     }
 
     /// The public key.
     pub fn ed25519(&self) -> &[u8; 32] {
-        &self.ed25519
+        self.0.ed25519()
     }
 
     /// The text of a checkpoint note, if this log has signed it.
@@ -280,57 +273,46 @@ impl LogKey {
     /// # Errors
     /// `signature_invalid` where its signature does not hold, `threshold_unmet` where there is none.
     pub fn verify<'n>(&self, note: &Note<'n>) -> Result<&'n str, Refusal> {
-        let key_id = self.key_id();
-        let line = note.signatures().iter().find(|line| line.name == self.name && line.key_id == key_id);
-        match line {
-            None => Err(Refusal::new(Code::ThresholdUnmet, format!("log {} has not signed", self.name))),
-            Some(line) if self.parsed.verify_sig(note.text().as_bytes(), &line.signature).is_ok() => {
-                Ok(note.text())
-            }
-            Some(_) => Err(Refusal::new(Code::SignatureInvalid, format!("log {}", self.name))),
-        }
+        self.believed(note).map(|_| note.text())
     }
 
     /// This log's signature on a note, if it is there and holds.
     pub fn signature_on(&self, note: &Note<'_>) -> Option<[u8; 64]> {
-        self.verify(note).ok()?;
-        let key_id = self.key_id();
-        let line = note.signatures().iter().find(|line| line.name == self.name && line.key_id == key_id);
-        line?.signature.as_slice().try_into().ok()
+        self.believed(note).ok()?.signature.as_slice().try_into().ok()
     }
 
     pub(crate) fn key_id(&self) -> [u8; 4] {
-        key_id(&self.name, TYPE_ED25519, &self.ed25519)
+        self.0.key_id()
+    }
+
+    fn believed<'n, 'b>(&self, note: &'n Note<'b>) -> Result<&'n SignatureLine<'b>, Refusal> {
+        let name = self.name();
+        let line = self
+            .0
+            .line_of(note)
+            .ok_or_else(|| Refusal::new(Code::ThresholdUnmet, format!("log {name} has not signed")))?;
+        let holds = self.0.verifies(note.text().as_bytes(), &line.signature);
+        if holds { Ok(line) } else { Err(Refusal::new(Code::SignatureInvalid, format!("log {name}"))) }
     }
 }
 
 impl fmt::Display for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&verifier_key(&self.name, TYPE_ED25519, &self.ed25519))
+        self.0.fmt(f)
     }
 }
 
 impl fmt::Debug for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LogKey({})", self.name)
+        write!(f, "LogKey({})", self.name())
     }
 }
-
-impl PartialEq for LogKey {
-    fn eq(&self, other: &LogKey) -> bool {
-        (&self.name, &self.ed25519) == (&other.name, &other.ed25519)
-    }
-}
-
-impl Eq for LogKey {}
 
 impl FromStr for LogKey {
     type Err = Refusal;
 
     fn from_str(line: &str) -> Result<LogKey, Refusal> {
-        let (name, ed25519) = read_verifier_key(line, TYPE_ED25519)
-            .ok_or_else(|| Refusal::new(Code::Malformed, "not a log's verifier key"))?;
-        LogKey::new(name, ed25519)
+        VerifierKey::read(line, TYPE_ED25519).map(LogKey)
     }
 }
 
@@ -344,21 +326,6 @@ impl<'de> Deserialize<'de> for LogKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LogKey, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
-}
-
-/// A C2SP verifier key: `<name>+<key id in hex>+<base64 of type and key>`.
-pub(crate) fn verifier_key(name: &str, note_type: &[u8], ed25519: &[u8; 32]) -> String {
-    let id = hex(&key_id(name, note_type, ed25519));
-    format!("{name}+{id}+{}", base64_encode(&[note_type, ed25519].concat()))
-}
-
-/// Reads [`verifier_key`]; `None` where it is of another type, or its id another's.
-pub(crate) fn read_verifier_key<'l>(line: &'l str, note_type: &[u8]) -> Option<(&'l str, [u8; 32])> {
-    let parts: Vec<&str> = line.splitn(3, '+').collect();
-    let [name, id, key] = parts[..] else { return None };
-    let typed = base64_decode(key)?;
-    let ed25519: [u8; 32] = typed.strip_prefix(note_type)?.try_into().ok()?;
-    (unhex(id) == Some(key_id(name, note_type, &ed25519))).then_some((name, ed25519))
 }
 
 /// C2SP: the first four bytes of SHA-256(name ‖ newline ‖ type ‖ public key).

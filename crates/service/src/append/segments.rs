@@ -104,12 +104,8 @@ impl Segments {
         let newest = firsts.last().copied().unwrap_or(0);
         let mut recovery = self.scan_closed(&firsts, from, &mut each)?;
         let path = self.path(newest);
-        let late = |record: Record<'_>| {
-            if record.number >= from {
-                each(record)
-            }
-        };
-        let (file, mut found) = frame::open_and_scan(&path, |file| scan(file, &path, newest, late))?;
+        let (file, mut found) =
+            frame::open_and_scan(&path, |file| scan(file, &path, newest, late(from, &mut each)))?;
         set_aside(&file, &path, &mut found)?;
         let bytes = found.bytes;
         recovery.add(newest, found);
@@ -127,14 +123,9 @@ impl Segments {
         let firsts = self.firsts()?;
         let newest = firsts.last().copied().unwrap_or(0);
         let mut recovery = self.scan_closed(&firsts, from, &mut each)?;
-        let late = |record: Record<'_>| {
-            if record.number >= from {
-                each(record)
-            }
-        };
         let path = self.path(newest);
         let file = File::open(&path).map_err(|source| failed("read", &path, source))?;
-        recovery.add(newest, scan(&file, &path, newest, late)?);
+        recovery.add(newest, scan(&file, &path, newest, late(from, &mut each))?);
         Ok(recovery)
     }
 
@@ -242,12 +233,7 @@ impl Segments {
                 continue;
             }
             let file = File::open(&path).map_err(fail)?;
-            let late = |record: Record<'_>| {
-                if record.number >= from {
-                    each(record)
-                }
-            };
-            let found = scan(&file, &path, *first, late)?;
+            let found = scan(&file, &path, *first, late(from, each))?;
             if found.torn.is_some() {
                 return Err(LogFault::Damaged { path, offset: found.bytes });
             }
@@ -358,6 +344,15 @@ impl Segments {
         match first {
             0 => self.folder.join(format!("{}.log", self.name)),
             _ => self.folder.join(format!("{}-{first:0NUMBER_DIGITS$}.log", self.name)),
+        }
+    }
+}
+
+/// `each`, but for records before `from`.
+fn late(from: u64, each: &mut impl FnMut(Record<'_>)) -> impl FnMut(Record<'_>) {
+    move |record| {
+        if record.number >= from {
+            each(record)
         }
     }
 }
