@@ -112,3 +112,33 @@ fn joined(mut chunks: &str) -> String {
     }
     body
 }
+
+/// An application that answers every request with the head that it was sent, in lower case. It ends with the
+/// test program.
+pub fn application() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("the port has a number");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { return };
+            std::thread::spawn(move || serve_one(stream));
+        }
+    });
+    address
+}
+
+/// One request on one connection; the requests of these tests have no body.
+fn serve_one(mut stream: TcpStream) {
+    let mut request = Vec::new();
+    let mut chunk = [0; 4096];
+    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+        match stream.read(&mut chunk) {
+            Ok(read) if read > 0 => request.extend_from_slice(&chunk[..read]),
+            _ => return,
+        }
+    }
+    let seen = format!("reached\n{}", String::from_utf8_lossy(&request).to_ascii_lowercase());
+    let length = seen.len();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{seen}");
+    let _ = stream.write_all(answer.as_bytes());
+}

@@ -8,6 +8,7 @@ pub mod faults;
 pub mod http;
 pub mod ledger;
 pub mod loss;
+pub mod peers;
 pub mod programs;
 pub mod recorder;
 pub mod sides;

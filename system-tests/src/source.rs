@@ -12,7 +12,7 @@ pub struct Source {
     pub text: String,
 }
 
-const SKIPPED: [&str; 5] = ["target", "node_modules", ".git", "corpus", "artifacts"];
+const SKIPPED: [&str; 6] = ["target", "node_modules", ".venv", ".git", "corpus", "artifacts"];
 
 /// Every file whose name ends so, in order of path.
 pub fn files(ending: &str) -> Vec<Source> {

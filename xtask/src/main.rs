@@ -1,4 +1,4 @@
-//! The project's chores, one file each: `cargo xtask check`, `test`, `bench [name]`, `fuzz [seconds]`,
+//! The project's chores, one file each: `cargo xtask check`, `peers`, `test`, `bench [name]`, `fuzz [seconds]`,
 //! `torture`.
 //! Every chore runs programs a person could run by hand, and prints each before it starts.
 #![expect(clippy::print_stdout, reason = "a chore talks to the person who started it")]
@@ -13,9 +13,11 @@ mod torture;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask check | test | bench [name] | fuzz [seconds] | torture [--states N]
+const USAGE: &str =
+    "usage: cargo xtask check | peers | test | bench [name] | fuzz [seconds] | torture [--states N]
 
   check   formatting, lints, documentation, and the tests that need no peers
+  peers   install the programs of others that tests run beside ours
   test    the same, then every test of the workspace, beside real peers (nginx, node) installed if missing
   bench   the figures of docs/benchmarks.md, one line `name value` each; with a name, only those
   fuzz    libFuzzer on every target for the given seconds each (default 60); needs a nightly toolchain
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["check"] => check::run(),
+        ["peers"] => peers::install(),
         ["test"] => test::run(),
         ["bench"] => bench::run(None),
         ["bench", name] => bench::run(Some(name)),

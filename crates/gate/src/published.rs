@@ -17,6 +17,8 @@ pub struct PublishedKey {
     pub sign_until: Option<u64>,
     /// Until when such tokens are believed.
     pub accept_until: Option<u64>,
+    /// What it is for: `sig`, `jwt-svid`, or not said.
+    pub usage: Option<String>,
     jwk: Box<RawValue>,
 }
 
@@ -33,6 +35,8 @@ struct Members {
     sign_from: Option<u64>,
     sign_until: Option<u64>,
     accept_until: Option<u64>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
 }
 
 /// Reads a set that the verifier has loaded before.
@@ -42,12 +46,20 @@ pub(crate) fn read(jwks: &[u8]) -> Result<Vec<PublishedKey>, serde_json::Error> 
 }
 
 fn key(jwk: Box<RawValue>) -> Result<PublishedKey, serde_json::Error> {
-    let Members { kid, alg, sign_from, sign_until, accept_until } = serde_json::from_str(jwk.get())?;
-    Ok(PublishedKey { kid, alg, sign_from, sign_until, accept_until, jwk })
+    let Members { kid, alg, sign_from, sign_until, accept_until, usage } = serde_json::from_str(jwk.get())?;
+    Ok(PublishedKey { kid, alg, sign_from, sign_until, accept_until, usage, jwk })
 }
 
 /// Writes a JWK Set (RFC 7517 §5) of these keys.
 pub(crate) fn jwks<'a>(keys: impl Iterator<Item = &'a PublishedKey>) -> String {
     let keys: Vec<&str> = keys.map(|key| key.jwk.get()).collect();
     format!("{{\"keys\":[{}]}}", keys.join(","))
+}
+
+/// Of a set, the keys that sign JWT-SVIDs: all that a SPIFFE trust bundle of ours may hold.
+// SPIFFE Trust Domain and Bundle §4.2: `use` and `kid` must be set.
+pub(crate) fn for_svids(jwks: &str) -> Result<Vec<String>, serde_json::Error> {
+    let keys = read(jwks.as_bytes())?.into_iter();
+    let svid = |key: &PublishedKey| key.usage.as_deref() == Some("jwt-svid") && !key.kid.is_empty();
+    Ok(keys.filter(svid).map(|key| key.jwk.get().to_owned()).collect())
 }

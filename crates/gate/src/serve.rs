@@ -1,7 +1,7 @@
 //! `farside gate serve`: opens the doors, watches the inbox, and closes without losing an answer.
 //!
-//! Three things run side by side until a signal ends them: the doors, the admin address, and the watch, which
-//! imports what the ferry dropped. Verification opens no socket; the only sockets are the ones listened on.
+//! Four things run side by side until a signal ends them: the doors, the admin address, the watch, which
+//! imports what the ferry dropped, and whoever keeps the trust folder. Verification opens no socket; the only sockets are the ones listened on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,13 @@ use crate::config::Config;
 use crate::http::Doors;
 use crate::import::{self, Outcome, Report};
 use crate::trust::{Freshness, Gate};
+use crate::trust_folder;
 
 /// The journal of decisions, beside the one that the import keeps.
 const JOURNAL_NAME: &str = "gate";
+
+/// How often the trust folder is compared with the trust.
+const FOLDER_LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it.
 ///
@@ -55,16 +59,18 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     tracing::info!(address, site = config.site, "the doors are open");
 
     let watching = tokio::spawn(watch(config.clone(), gate.clone(), shutdown.clone()));
+    let showing = tokio::spawn(show(config.clone(), gate.clone(), shutdown.clone()));
     let admin = tokio::spawn(serve_admin(admin, handle, gate, shutdown.clone()));
     let served = serve_doors(server, doors.clone(), shutdown.clone()).await;
     // Whatever ended the doors ends the rest.
     shutdown.trigger();
     let watched = watching.await.or_could_not(|| "watch the inbox".to_owned());
+    let shown = showing.await.or_could_not(|| "keep the trust folder".to_owned());
     let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
     if doors.write_down("stopped", now_unix(), json!({"by": operator()})).await.is_err() {
         tracing::error!("the end could not be written to the journal");
     }
-    served.and(watched).and(administered)
+    served.and(watched).and(shown).and(administered)
 }
 
 async fn serve_doors(server: Server, doors: Arc<Doors>, shutdown: Shutdown) -> Result<(), Failure> {
@@ -105,6 +111,30 @@ async fn watch(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
         tokio::select! {
             () = shutdown.wait() => return,
             () = tokio::time::sleep(poll) => {}
+        }
+    }
+}
+
+/// Keeps the trust folder as the trust is: what time alone has ended too goes from it, within a second.
+async fn show(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
+    if config.trust_folder.is_none() {
+        return;
+    }
+    loop {
+        let (config, gate) = (config.clone(), gate.clone());
+        let shown =
+            tokio::task::spawn_blocking(move || trust_folder::refresh(&config, &gate, now_unix())).await;
+        match shown {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                metrics::counter!("farside_gate_trust_folder_failures_total").increment(1);
+                tracing::error!(%failure, "the trust folder could not be written");
+            }
+            Err(stopped) => tracing::error!(%stopped, "the trust folder is not kept"),
+        }
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(FOLDER_LOOK) => {}
         }
     }
 }

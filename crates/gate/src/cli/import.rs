@@ -7,6 +7,8 @@ use farside_service::time::{self, rfc3339};
 
 use crate::config::Config;
 use crate::import::{self, Applied, Mode, Outcome, Report};
+use crate::trust::Gate;
+use crate::trust_folder;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
@@ -21,16 +23,28 @@ impl Import {
     pub(super) fn run(self, config: &Config, output: Output) -> Result<(), Failure> {
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Apply };
         let reports = import::path(config, &self.path, mode, time::now_unix())?;
+        let shown = self.shown(config);
         if reports.is_empty() {
             return Err(Failure::refused(format!("no bundle lies in {}", self.path.display())));
         }
         for report in &reports {
             output.say(|| line(report, mode), report)?;
         }
+        shown?;
         // Whoever names one old bundle wanted it applied; in a folder of old ones it is only passed over.
         let old = !self.path.is_dir() && matches!(reports[0].outcome, Outcome::Superseded { .. });
         // Each refusal has been told in its line.
         if old || reports.iter().any(Report::refused) { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
+    }
+}
+
+impl Import {
+    /// What an import has revoked is gone from the trust folder before this command ends.
+    fn shown(&self, config: &Config) -> Result<(), Failure> {
+        if self.dry_run || config.trust_folder.is_none() {
+            return Ok(());
+        }
+        trust_folder::refresh(config, &Gate::open(config)?, time::now_unix())
     }
 }
 

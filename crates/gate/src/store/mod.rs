@@ -4,6 +4,7 @@
 //!   state ── high-water marks, time floor, generation      charter ── the chain, oldest first
 //!   document ── keys, policy, status as last applied       bundle, missing, fork ── what came, what did not
 //!   log, leaves, stapled_head ── proof of logging          parcel, proof_shown ── what holders collect
+//!   spiffe_bundle ── the number that the trust folder shows
 //! ```
 //!
 //! Refuses a file that is not a gate's store, or one that a newer gate has written.
@@ -12,6 +13,7 @@ pub(crate) mod evidence;
 mod leaves;
 mod log;
 mod parcels;
+mod shown;
 mod trust;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +39,7 @@ pub(crate) use log::{
 pub(crate) use parcels::{
     add as add_parcel, counts as parcel_counts, forget_expired, mark_collected, show_proof, waiting,
 };
+pub(crate) use shown::shown_sequence;
 pub(crate) use trust::{
     add_bundle, add_charter, add_fork, add_missing, advance, bundle, charters, count_superseded, counted,
     document, forks, missing, newest_bundle, newest_receipt, realm, receipt_key, set_document, set_realm,

@@ -115,6 +115,13 @@ CREATE TABLE parcel (
 CREATE INDEX parcel_by_subject ON parcel (subject);
 CREATE INDEX parcel_by_expiry ON parcel (expires_at);
 
+-- The number of the SPIFFE bundle in the trust folder, and the keys that it was last given for. Never sinks.
+CREATE TABLE spiffe_bundle (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    sequence INTEGER NOT NULL,
+    keys_sha256 BLOB NOT NULL
+) STRICT;
+
 -- Proofs of possession already shown, kept until they expire: each counts once.
 CREATE TABLE proof_shown (
     subject TEXT NOT NULL,

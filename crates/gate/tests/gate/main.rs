@@ -9,3 +9,4 @@ mod log;
 mod logged;
 mod pickup;
 mod realm;
+mod trust_folder;
