@@ -1,5 +1,5 @@
-//! The project's chores, one file each: `cargo xtask check`, `peers`, `test`, `bench [name]`, `fuzz [seconds]`,
-//! `torture`.
+//! The project's chores, one file each: `cargo xtask check`, `peers`, `test`, `bench [name]`,
+//! `fuzz [seconds]`, `torture`.
 //! Every chore runs programs a person could run by hand, and prints each before it starts.
 #![expect(clippy::print_stdout, reason = "a chore talks to the person who started it")]
 

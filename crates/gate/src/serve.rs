@@ -1,7 +1,8 @@
 //! `farside gate serve`: opens the doors, watches the inbox, and closes without losing an answer.
 //!
 //! Four things run side by side until a signal ends them: the doors, the admin address, the watch, which
-//! imports what the ferry dropped, and whoever keeps the trust folder. Verification opens no socket; the only sockets are the ones listened on.
+//! imports what the ferry dropped, and whoever keeps the trust folder. Verification opens no socket; the only
+//! sockets are the ones listened on.
 
 use std::sync::Arc;
 use std::time::Duration;
