@@ -60,7 +60,7 @@ pub use note::{Note, NoteFault};
 pub use pack::{Draft, PackFault, Packed, Writer};
 pub use parcels::{Claim, Parcel};
 pub use pardon::PardonDocument;
-pub use policy::{AudiencePolicy, Logged, PolicyDocument};
+pub use policy::{Action, AudiencePolicy, Logged, PolicyDocument, StaleMax};
 pub use receipt::ReceiptCode;
 pub use refusal::{Code, Refusal};
 pub use role::{Believed, Role, RoleName};

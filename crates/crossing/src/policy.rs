@@ -60,17 +60,99 @@ pub struct PolicyDocument {
 pub struct AudiencePolicy {
     /// The audience, as tokens carry it in `aud`.
     pub name: String,
-    /// Freshness tier: the oldest state on which this audience is still admitted, in seconds since the newest
-    /// applied bundle was issued. Absent: until that bundle's `not_after`. It never reaches beyond
-    /// `not_after`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stale_seconds_max: Option<u64>,
+    /// Freshness tiers: the oldest state on which each kind of action is still admitted.
+    #[serde(default, skip_serializing_if = "StaleMax::is_empty")]
+    pub stale_seconds_max: StaleMax,
     /// Which proof of logging is demanded.
     #[serde(default)]
     pub logged: Logged,
     /// Whether only tokens bound to a holder's key are accepted.
     #[serde(default)]
     pub holder_bound: bool,
+}
+
+/// What a token is shown for, from the laxest tier of freshness to the strictest.
+// bundle.md §6.3
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// To look at something.
+    Read,
+    /// To change something.
+    Write,
+    /// To do what may hurt somebody if it is done by the wrong one.
+    Safety,
+}
+
+impl Action {
+    /// Every one, the laxest first.
+    pub const ALL: [Action; 3] = [Action::Read, Action::Write, Action::Safety];
+
+    /// As policies, doors and command lines spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Read => "read",
+            Action::Write => "write",
+            Action::Safety => "safety",
+        }
+    }
+
+    /// The action that is spelled so.
+    pub fn from_name(name: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+}
+
+/// How old, in seconds since the newest applied bundle was issued, a gate's state may be for each action. What
+/// is absent is as the next laxer one; without any, and beyond any, the bundle's `not_after` holds.
+///
+/// ```
+/// use farside_crossing::{Action, StaleMax};
+///
+/// let tiers = StaleMax { read: None, write: Some(86_400), safety: Some(3_600) };
+/// assert_eq!(tiers.of(Action::Read), None);
+/// assert_eq!(tiers.of(Action::Safety), Some(3_600));
+/// ```
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaleMax {
+    /// For reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
+    /// For writing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write: Option<u64>,
+    /// For safety actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety: Option<u64>,
+}
+
+impl StaleMax {
+    /// What holds for an action: the strictest of its own tier and the laxer ones.
+    pub fn of(&self, action: Action) -> Option<u64> {
+        let upto = Action::ALL.into_iter().filter(|tier| *tier <= action);
+        upto.filter_map(|tier| self.own(tier)).min()
+    }
+
+    /// What the policy says of this very action.
+    pub fn own(&self, action: Action) -> Option<u64> {
+        match action {
+            Action::Read => self.read,
+            Action::Write => self.write,
+            Action::Safety => self.safety,
+        }
+    }
+
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        *self == StaleMax::default()
+    }
+
+    /// Whether each tier allows something, and no stricter action more than a laxer one.
+    pub fn is_sound(&self) -> bool {
+        let sound = |action| self.own(action).is_none_or(|own| own > 0 && self.of(action) == Some(own));
+        Action::ALL.into_iter().all(sound)
+    }
 }
 
 /// Which proof of logging an audience demands.
@@ -145,6 +227,9 @@ impl Document for PolicyDocument {
             check_line("audience", &audience.name, LINE_BYTES_MAX)?;
             if !names.insert(&audience.name) {
                 return malformed("an audience named twice");
+            }
+            if !audience.stale_seconds_max.is_sound() {
+                return malformed("a freshness tier of nothing, or one laxer than that of a laxer action");
             }
         }
         if self.typ.is_empty() || self.algorithms.as_ref().is_some_and(Vec::is_empty) {

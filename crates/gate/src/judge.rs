@@ -12,7 +12,7 @@
 
 use std::ops::Deref;
 
-use farside_crossing::{AudiencePolicy, Logged, Staple, staple};
+use farside_crossing::{Action, AudiencePolicy, Logged, Staple, staple};
 use farside_verify::leaf::{self, TokenPosition};
 use farside_verify::{Claims, Code, Refusal, Verified};
 
@@ -62,12 +62,43 @@ impl Inspection {
     }
 }
 
+/// What a token is shown for: an audience, and there an action. Whoever leaves out the action is held to the
+/// strictest freshness that the audience knows.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// The audience.
+    pub audience: Option<&'a str>,
+    /// What is to be done there.
+    pub action: Option<Action>,
+}
+
+impl<'a> From<&'a str> for Wanted<'a> {
+    fn from(audience: &'a str) -> Self {
+        Some(audience).into()
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Wanted<'a> {
+    fn from(audience: Option<&'a str>) -> Self {
+        Wanted { audience, action: None }
+    }
+}
+
 /// Judges a bearer credential for one audience: a token, or one with its proof of logging stapled on.
 ///
 /// # Errors
 /// Every reason of `spec/token.md` §9. Those of [`cannot_judge`] say nothing about the token.
-pub fn judge(trust: &TrustState, credential: &str, audience: &str, now: u64) -> Result<Grant, Refusal> {
-    let inspection = inspect(trust, credential, Some(audience), now)?;
+pub fn judge<'a>(
+    trust: &TrustState,
+    credential: &str,
+    wanted: impl Into<Wanted<'a>>,
+    now: u64,
+) -> Result<Grant, Refusal> {
+    let wanted = wanted.into();
+    let Some(audience) = wanted.audience else {
+        return Err(Refusal::new(Code::AudienceMismatch, "nobody said for which audience", ""));
+    };
+    let inspection = inspect(trust, credential, wanted, now)?;
     // token.md §5.6: a token that names a key is worth nothing to whoever merely holds its text.
     if inspection.confirmation().is_some() {
         return Err(Refusal::new(Code::HolderProofRequired, "it was shown as a bearer token", ""));
@@ -87,25 +118,26 @@ pub fn judge(trust: &TrustState, credential: &str, audience: &str, now: u64) -> 
 ///
 /// # Errors
 /// As [`judge`], but a token bound to a key is not refused for that.
-pub fn inspect(
+pub fn inspect<'a>(
     trust: &TrustState,
     credential: &str,
-    audience: Option<&str>,
+    wanted: impl Into<Wanted<'a>>,
     now: u64,
 ) -> Result<Inspection, Refusal> {
     let (token, staple) = parted(credential)?;
-    let (inspection, position) = examine(trust, token, audience, now)?;
+    let (inspection, position) = examine(trust, token, wanted.into(), now)?;
     logged(trust, &inspection, &position, staple.as_ref(), now)?;
     Ok(inspection)
 }
 
-/// Whether a token that lies here for its holder is still good. Whether it is in the log, the door asks
-/// where it will be shown.
+/// Whether a token that lies here for its holder is still good, if only for reading. Whether it is in the log,
+/// and what is held fresh enough for more, the door asks where it will be shown.
 ///
 /// # Errors
 /// As [`inspect`], but for `not_logged`.
 pub(crate) fn still_good(trust: &TrustState, token: &str, now: u64) -> Result<(), Refusal> {
-    examine(trust, token, None, now).map(drop)
+    let wanted = Wanted { audience: None, action: Some(Action::Read) };
+    examine(trust, token, wanted, now).map(drop)
 }
 
 /// Parts a credential from what is stapled to it.
@@ -121,17 +153,17 @@ fn parted(credential: &str) -> Result<(&str, Option<Staple>), Refusal> {
 fn examine(
     trust: &TrustState,
     token: &str,
-    audience: Option<&str>,
+    wanted: Wanted<'_>,
     now: u64,
 ) -> Result<(Inspection, TokenPosition), Refusal> {
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
     let claims = held.verifier().verify(token, now).map_err(|refusal| explain(trust, held, refusal))?;
-    meant_for(trust, held, &claims, audience, now)?;
+    meant_for(trust, held, &claims, wanted, now)?;
     floor_reached(trust, &claims)?;
     let position = position(&claims)?;
     not_revoked(held, &claims, &position)?;
-    Ok((Inspection { claims, audience: audience.map(str::to_owned) }, position))
+    Ok((Inspection { claims, audience: wanted.audience.map(str::to_owned) }, position))
 }
 
 /// Whether a refusal means that this gate cannot judge at all, whatever the token (an HTTP door answers 503).
@@ -153,17 +185,18 @@ fn explain(trust: &TrustState, held: &Believed, refusal: Refusal) -> Refusal {
     Refusal::new(Code::KeyUnknown, refusal.detail().to_owned(), cure)
 }
 
-/// The token names the audience asked for, and for that audience this gate's knowledge is fresh enough.
+/// The token names the audience asked for, and for what is to be done there this gate's knowledge is fresh
+/// enough.
 fn meant_for(
     trust: &TrustState,
     held: &Believed,
     claims: &Claims,
-    audience: Option<&str>,
+    wanted: Wanted<'_>,
     now: u64,
 ) -> Result<(), Refusal> {
     let named = |policy: &&AudiencePolicy| claims.audiences().any(|aud| aud == policy.name.as_str());
-    let fresh = |policy: &AudiencePolicy| trust.fresh_for(policy, now);
-    match audience {
+    let fresh = |policy: &AudiencePolicy| trust.fresh_for(policy, wanted.action, now);
+    match wanted.audience {
         Some(audience) => {
             let Some(policy) = held.audience(audience) else {
                 let cure = format!("The site's audiences are {}.", held.audience_names().join(", "));

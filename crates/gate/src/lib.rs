@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod enrol;
 pub mod evidence;
+pub mod freshness;
 pub mod http;
 pub mod import;
 pub mod judge;

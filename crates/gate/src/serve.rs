@@ -1,8 +1,8 @@
 //! `farside gate serve`: opens the doors, watches the inbox, and closes without losing an answer.
 //!
-//! Four things run side by side until a signal ends them: the doors, the admin address, the watch, which
-//! imports what the ferry dropped, and whoever keeps the trust folder. Verification opens no socket; the only
-//! sockets are the ones listened on.
+//! Five things run side by side until a signal ends them: the doors, the admin address, the watch, which
+//! imports what the ferry dropped, the vigil over freshness, and whoever keeps the trust folder. Verification
+//! opens no socket; the only sockets are the ones listened on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,10 @@ use farside_service::{logging, metrics as exposed};
 use serde_json::json;
 
 use crate::config::Config;
+use crate::freshness::keeper;
 use crate::http::Doors;
 use crate::import::{self, Outcome, Report};
-use crate::trust::{Freshness, Gate};
+use crate::trust::Gate;
 use crate::trust_folder;
 
 /// The journal of decisions, beside the one that the import keeps.
@@ -59,13 +60,15 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let address = server.local_addr().map(|address| address.to_string()).unwrap_or_default();
     tracing::info!(address, site = config.site, "the doors are open");
 
-    let watching = tokio::spawn(watch(config.clone(), gate.clone(), shutdown.clone()));
+    let watching = tokio::spawn(watch(config.clone(), shutdown.clone()));
+    let vigil = tokio::spawn(keeper::keep(doors.clone(), gate.clone(), shutdown.clone()));
     let showing = tokio::spawn(show(config.clone(), gate.clone(), shutdown.clone()));
     let admin = tokio::spawn(serve_admin(admin, handle, gate, shutdown.clone()));
     let served = serve_doors(server, doors.clone(), shutdown.clone()).await;
     // Whatever ended the doors ends the rest.
     shutdown.trigger();
     let watched = watching.await.or_could_not(|| "watch the inbox".to_owned());
+    let watched = watched.and(vigil.await.or_could_not(|| "watch freshness".to_owned()));
     let shown = showing.await.or_could_not(|| "keep the trust folder".to_owned());
     let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
     if doors.write_down("stopped", now_unix(), json!({"by": operator()})).await.is_err() {
@@ -98,7 +101,7 @@ async fn serve_admin(
 
 /// Looks into the inbox at once and then at every poll. One round ends before the next begins, and before the
 /// end.
-async fn watch(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
+async fn watch(config: Arc<Config>, shutdown: Shutdown) {
     let poll = Duration::from_secs(config.inbox_poll.0.max(1));
     loop {
         let round = config.clone();
@@ -108,7 +111,6 @@ async fn watch(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
             Ok(Err(failure)) => tracing::error!(%failure, "the inbox could not be read"),
             Err(stopped) => tracing::error!(%stopped, "the import stopped"),
         }
-        show_trust(&gate);
         tokio::select! {
             () = shutdown.wait() => return,
             () = tokio::time::sleep(poll) => {}
@@ -163,30 +165,4 @@ fn log_report(report: &Report) {
         Outcome::Ignored(_) => "ignored",
     };
     metrics::counter!("farside_gate_imports_total", "outcome" => outcome).increment(1);
-}
-
-/// Puts into the metrics what an operator watches: how far the gate has come and how long that will hold.
-fn show_trust(gate: &Gate) {
-    let Ok(trust) = gate.trust() else {
-        metrics::gauge!("farside_gate_trust").set(0.0);
-        return;
-    };
-    let freshness = match trust.freshness(now_unix()) {
-        Freshness::Untrusted => 0.0,
-        Freshness::Expired { .. } => 1.0,
-        Freshness::Late { .. } => 2.0,
-        Freshness::Fresh => 3.0,
-    };
-    metrics::gauge!("farside_gate_trust").set(freshness);
-    if let Some(applied) = trust.applied() {
-        metrics::gauge!("farside_gate_bundle_sequence").set(seconds(applied.seq));
-        metrics::gauge!("farside_gate_bundle_issued_at_seconds").set(seconds(applied.issued_at));
-        metrics::gauge!("farside_gate_bundle_next_by_seconds").set(seconds(applied.next_by));
-        metrics::gauge!("farside_gate_bundle_not_after_seconds").set(seconds(applied.not_after));
-    }
-}
-
-/// Exact for every date and number that will ever be shown.
-fn seconds(value: u64) -> f64 {
-    value as f64
 }

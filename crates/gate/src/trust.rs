@@ -20,6 +20,7 @@ use farside_service::time::rfc3339;
 use farside_verify::{Code, KeySet, Policy, Refusal, Verifier};
 
 use crate::config::Config;
+pub use crate::freshness::Freshness;
 use crate::live::Live;
 use crate::logged::{LogRows, Logs};
 use crate::published::{self, PublishedKey};
@@ -102,6 +103,11 @@ impl Gate {
         })
     }
 
+    /// What was believed when somebody last asked: nothing is judged by it, and the store is not looked at.
+    pub(crate) fn last(&self) -> Arc<TrustState> {
+        self.current.load_full()
+    }
+
     /// The store, for what holders collect.
     pub fn store(&self) -> &Store {
         &self.store
@@ -148,37 +154,6 @@ impl From<TrustFault> for farside_service::cli::Failure {
             TrustFault::Store(fault) => fault.into(),
             fault => farside_service::cli::Failure::could_not(fault.to_string())
                 .hint("restore the store from a copy, or enrol the gate anew; never edit it by hand"),
-        }
-    }
-}
-
-/// How recent this gate's knowledge is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// Nothing has been applied yet.
-    Untrusted,
-    /// The next bundle is not due yet.
-    Fresh,
-    /// The next bundle is overdue since this Unix time.
-    Late {
-        /// When it was due.
-        since: u64,
-    },
-    /// Nothing is believed any more since this Unix time.
-    Expired {
-        /// When belief ended.
-        since: u64,
-    },
-}
-
-impl Freshness {
-    /// One word for people and programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Freshness::Untrusted => "untrusted",
-            Freshness::Fresh => "fresh",
-            Freshness::Late { .. } => "late",
-            Freshness::Expired { .. } => "expired",
         }
     }
 }
@@ -311,17 +286,6 @@ impl TrustState {
         self.generation
     }
 
-    /// How recent this gate's knowledge is.
-    // bundle.md §13.3
-    pub fn freshness(&self, now: u64) -> Freshness {
-        match &self.applied {
-            None => Freshness::Untrusted,
-            Some(held) if now > held.not_after => Freshness::Expired { since: held.not_after },
-            Some(held) if now > held.next_by => Freshness::Late { since: held.next_by },
-            Some(_) => Freshness::Fresh,
-        }
-    }
-
     /// Whether this gate can judge anything at all: something is held, the clock is not behind the time
     /// floor, and what is held has not expired.
     ///
@@ -355,19 +319,6 @@ impl TrustState {
             detail,
             format!("Set this machine's clock; it is later than {floor}."),
         ))
-    }
-
-    // bundle.md §13.4
-    /// For this audience the applied bundle is recent enough.
-    pub(crate) fn fresh_for(&self, audience: &AudiencePolicy, now: u64) -> Result<(), Refusal> {
-        let (Some(held), Some(most)) = (&self.applied, audience.stale_seconds_max) else { return Ok(()) };
-        let age = now.saturating_sub(held.issued_at);
-        if age <= most {
-            return Ok(());
-        }
-        let name = &audience.name;
-        let detail = format!("bundle {} is {age} seconds old; audience {name} allows {most}", held.seq);
-        Err(Refusal::new(Code::Stale, detail, ""))
     }
 
     /// The refusal of a gate that has nothing to judge by.

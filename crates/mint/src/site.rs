@@ -67,6 +67,14 @@ pub enum SiteFault {
         /// Largest value.
         max: u64,
     },
+    /// A stricter action would be admitted on older state than a laxer one.
+    #[error(
+        "{0}: no tier may be 0s, and none may be longer than that of a laxer action: read, write, safety"
+    )]
+    Tiers(String),
+    /// `--only` names an audience that the site does not have.
+    #[error("the site has no audience {0}")]
+    NoSuchAudience(String),
     /// No such token profile.
     #[error("there is no token profile {0}; there are access, lean and jwt-svid")]
     Profile(String),
@@ -113,6 +121,9 @@ impl SiteTerms {
         }
         for audience in &self.audiences {
             names::claim("audience", &audience.name)?;
+            if !audience.stale_seconds_max.is_sound() {
+                return Err(SiteFault::Tiers(audience.name.clone()));
+            }
         }
         for role in self.roles_allowed.iter().flatten() {
             names::claim("role", role)?;
@@ -219,11 +230,23 @@ fn put(
             (name, names::list(&kept)),
         )?;
         for audience in &terms.audiences {
+            let stale = &audience.stale_seconds_max;
             transaction.execute(
-                "INSERT INTO audience (name, site, stale_seconds_max, logged) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (name) DO UPDATE SET stale_seconds_max = excluded.stale_seconds_max,
-                     logged = excluded.logged",
-                (&audience.name, name, audience.stale_seconds_max.map(signed), audience.logged.as_str()),
+                "INSERT INTO audience (name, site, logged, stale_read_seconds_max, stale_write_seconds_max,
+                     stale_safety_seconds_max)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (name) DO UPDATE SET logged = excluded.logged,
+                     stale_read_seconds_max = excluded.stale_read_seconds_max,
+                     stale_write_seconds_max = excluded.stale_write_seconds_max,
+                     stale_safety_seconds_max = excluded.stale_safety_seconds_max",
+                (
+                    &audience.name,
+                    name,
+                    audience.logged.as_str(),
+                    stale.read.map(signed),
+                    stale.write.map(signed),
+                    stale.safety.map(signed),
+                ),
             )?;
         }
         Ok(())

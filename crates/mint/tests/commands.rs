@@ -102,6 +102,31 @@ fn a_founding_that_was_cut_short_is_begun_anew() {
 }
 
 #[test]
+fn a_sites_tiers_are_set_for_each_audience_and_none_outlasts_a_laxer_one() {
+    let folder = desk(&[("pw", "correct horse battery\n")]);
+    let folder = folder.path();
+    ok(folder, "init --dir near --realm acme --passphrase-file pw");
+    let add =
+        format!("{NEAR} site add dome --unsealed --issuer https://gate.example --audience a --audience b");
+    for wrong in ["write=2h,read=1h", "safety=2h,write=1h", "read=0s", "read=1h,read=1h", "look=1h", "1h"] {
+        refused(folder, &format!("{add} --stale {wrong}"), 2, "--stale");
+    }
+    ok(folder, &format!("{add} --stale read=30d,write=24h,safety=1h"));
+    let tiers = |audience: usize| {
+        let held = ok(folder, &format!("{NEAR} site show dome"));
+        held["audiences"][audience]["stale_seconds_max"].clone()
+    };
+    let all = serde_json::json!({"read": 2_592_000, "write": 86_400, "safety": 3_600});
+    assert_eq!((tiers(0), tiers(1)), (all.clone(), all.clone()));
+    let set = ok(folder, &format!("{NEAR} site set dome --only b --stale write=2h"));
+    assert_eq!(set["policy"]["adopted"]["version"], 2, "gates must know of it");
+    assert_eq!((tiers(0), tiers(1)), (all, serde_json::json!({"write": 7_200})));
+    ok(folder, &format!("{NEAR} site set dome --stale none"));
+    assert_eq!(tiers(0), serde_json::json!({}));
+    refused(folder, &format!("{NEAR} site set dome --only c --stale none"), 1, "no audience c");
+}
+
+#[test]
 fn a_day_at_the_desk() {
     let folder = desk(&[("pw", "correct horse battery\n")]);
     let folder = folder.path();

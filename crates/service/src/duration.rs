@@ -69,6 +69,31 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// A length of time for eyes: its one or two largest units, cut off, as in `40 min` or `2 d 3 h`.
+///
+/// ```
+/// assert_eq!(farside_service::duration::about(2 * 86_400 + 3 * 3_600 + 59), "2 d 3 h");
+/// ```
+#[must_use]
+pub fn about(seconds: u64) -> String {
+    const NAMES: [&str; 4] = ["d", "h", "min", "s"];
+    let Some(large) = UNITS.iter().position(|(_, factor)| seconds >= *factor) else {
+        return "0 s".to_owned();
+    };
+    let count = seconds / UNITS[large].1;
+    let rest = UNITS.get(large + 1).map_or(0, |(_, factor)| seconds % UNITS[large].1 / factor);
+    // Seconds beside many minutes, or hours beside many days, only distract.
+    let matters = match NAMES[large] {
+        "d" => count < 7,
+        "min" => count < 5,
+        _ => true,
+    };
+    match rest {
+        rest if rest > 0 && matters => format!("{count} {} {rest} {}", NAMES[large], NAMES[large + 1]),
+        _ => format!("{count} {}", NAMES[large]),
+    }
+}
+
 impl Serialize for Seconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -106,6 +131,24 @@ mod tests {
         ] {
             let read: Seconds = text.parse().unwrap();
             assert_eq!((read.0, read.to_string().as_str()), (seconds, spelled));
+        }
+    }
+
+    #[test]
+    fn about_cuts_off_and_never_says_more_than_there_is() {
+        for (seconds, told) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (299, "4 min 59 s"),
+            (2_459, "40 min"),
+            (7_500, "2 h 5 min"),
+            (86_399, "23 h 59 min"),
+            (86_400 * 3, "3 d"),
+            (86_400 * 6 + 3_600, "6 d 1 h"),
+            (86_400 * 30 + 7_200, "30 d"),
+        ] {
+            assert_eq!(about(seconds), told);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use farside_crossing::manifest::Kind;
 use farside_crossing::{
-    Code, Draft, Kind as BundleKind, LogKey, Packed, Parcel, RawJson, Writer, bundle, inspect, leaves, note,
+    Code, Draft, Kind as BundleKind, LogKey, Packed, Parcel, RawJson, StaleMax, Writer, bundle, inspect,
+    leaves, note,
 };
 
 use crate::support::{NOW, Realm, TestSigner, based, draft, signers};
@@ -134,6 +135,24 @@ fn a_stolen_online_key_cannot_add_a_key() {
     let honest = String::from_utf8(realm.released(realm.keys(2).text())).unwrap();
     let swapped = honest.replace(r#"{"keys":[]}"#, document.jwks.as_str());
     assert_eq!(refused(&realm, &pack(swapped.as_bytes())), Code::SignatureInvalid);
+}
+
+#[test]
+fn a_tier_may_not_outlast_that_of_a_laxer_action() {
+    let realm = Realm::new();
+    let tiers = |read, write, safety| {
+        let mut policy = realm.policy(1);
+        policy.audiences[0].stale_seconds_max = StaleMax { read, write, safety };
+        policy.text().map(|_| ()).map_err(|refusal| refusal.code())
+    };
+    assert_eq!(tiers(Some(3), Some(2), Some(1)), Ok(()));
+    assert_eq!(tiers(Some(3), None, Some(3)), Ok(()));
+    assert_eq!(tiers(None, Some(2), None), Ok(()));
+    let refused =
+        [(Some(2), Some(3), None), (Some(2), None, Some(3)), (None, Some(2), Some(3)), (Some(0), None, None)];
+    for (read, write, safety) in refused {
+        assert_eq!(tiers(read, write, safety), Err(Code::Malformed), "{read:?} {write:?} {safety:?}");
+    }
 }
 
 #[test]

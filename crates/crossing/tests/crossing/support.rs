@@ -126,7 +126,7 @@ impl Realm {
             issuer: "https://gate.plant.example".into(),
             audiences: vec![AudiencePolicy {
                 name: "historian".into(),
-                stale_seconds_max: None,
+                stale_seconds_max: Default::default(),
                 logged: Logged::No,
                 holder_bound: false,
             }],

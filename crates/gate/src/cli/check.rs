@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, Read as _};
 
+use farside_crossing::Action;
 use farside_service::cli::{Exit, Failure, OrFailure as _, Output, Style, printable};
 use farside_service::time::{self, rfc3339};
 use farside_verify::Refusal;
@@ -10,7 +11,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::config::Config;
-use crate::judge::{self, Inspection};
+use crate::judge::{self, Inspection, Wanted};
 use crate::trust::Gate;
 
 /// Most bytes read from standard input.
@@ -24,6 +25,9 @@ pub(super) struct Check {
     /// The audience to judge for; without it any audience of the site will do.
     #[arg(long)]
     audience: Option<String>,
+    /// What for: `read`, `write` or `safety`; without it the strictest freshness of the audience holds.
+    #[arg(long, value_parser = action)]
+    action: Option<Action>,
     /// Judge as of this Unix time.
     #[arg(long, value_name = "UNIX")]
     now: Option<u64>,
@@ -35,8 +39,8 @@ impl Check {
         let mut refused = false;
         let mut one = |token: &str| -> Result<(), Failure> {
             let now = self.now.unwrap_or_else(time::now_unix);
-            let audience = self.audience.as_deref();
-            let verdict = gate.trust().and_then(|trust| judge::inspect(&trust, token, audience, now));
+            let wanted = Wanted { audience: self.audience.as_deref(), action: self.action };
+            let verdict = gate.trust().and_then(|trust| judge::inspect(&trust, token, wanted, now));
             refused |= verdict.is_err();
             tell(verdict, output)
         };
@@ -52,6 +56,10 @@ impl Check {
         }
         if refused { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
     }
+}
+
+fn action(name: &str) -> Result<Action, String> {
+    Action::from_name(name).ok_or_else(|| "there are read, write and safety".to_owned())
 }
 
 fn tell(verdict: Result<Inspection, Refusal>, output: Output) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use farside_service::time::rfc3339;
 use farside_verify::{Code, Refusal};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -15,7 +16,13 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
+use crate::freshness::Freshness;
 use crate::judge;
+
+/// Who it is.
+pub(crate) const SUBJECT: HeaderName = HeaderName::from_static("x-farside-subject");
+/// How recent what the answer rests on is.
+const FRESHNESS: HeaderName = HeaderName::from_static("x-farside-freshness");
 
 /// Every body of ours is short and known before it is sent.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -162,6 +169,19 @@ pub(crate) fn method_not_allowed(allowed: &'static str) -> Answer {
 pub(crate) fn insert(answer: &mut Answer, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
+    }
+}
+
+/// Every answer of a gate that is late or worse says so, and since when; one that admits somebody always says
+/// how fresh it is, so that a proxy which copies the header overwrites whatever the client may have sent.
+// bundle.md §13.3
+pub(crate) fn say_freshness(answer: &mut Answer, freshness: Freshness) {
+    match freshness.since() {
+        Some(since) => {
+            insert(answer, FRESHNESS, &format!("{}; since={}", freshness.name(), rfc3339(since)));
+        }
+        None if answer.headers().contains_key(SUBJECT) => insert(answer, FRESHNESS, freshness.name()),
+        None => {}
     }
 }
 

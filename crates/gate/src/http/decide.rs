@@ -17,14 +17,14 @@ use farside_verify::{Claims, Code, Refusal, Verified};
 use serde_json::{Map, Value, json};
 
 use super::{Door, Doors};
-use crate::judge::{self, Grant, Inspection};
+use crate::judge::{self, Grant, Inspection, Wanted};
 use crate::trust::TrustState;
 
 /// A journal that takes longer than this to write one line counts as gone.
 pub const JOURNAL_WAIT_SECONDS_MAX: u64 = 2;
 
 impl Doors {
-    /// Decides whether the bearer of a token enters, for `audience`.
+    /// Decides whether the bearer of a token enters, for what is `wanted`.
     ///
     /// # Errors
     /// The refusal, journalled; or `journal_unavailable`.
@@ -33,13 +33,15 @@ impl Doors {
         door: Door,
         trust: &Arc<TrustState>,
         credential: &str,
-        audience: &str,
+        wanted: Wanted<'_>,
     ) -> Result<Grant, Refusal> {
         let (started, now) = (Instant::now(), self.now());
-        let named = audience.to_owned();
-        let judged =
-            judged(trust, credential, move |trust, shown| judge::judge(trust, shown, &named, now)).await;
-        self.conclude(Asked { door, credential, audience: Some(audience), started, now }, judged).await
+        let (named, action) = (wanted.audience.map(str::to_owned), wanted.action);
+        let judged = judged(trust, credential, move |trust, shown| {
+            judge::judge(trust, shown, Wanted { audience: named.as_deref(), action }, now)
+        })
+        .await;
+        self.conclude(Asked { door, credential, wanted, started, now }, judged).await
     }
 
     /// Tells a resource server what a token says, if it is good; whoever bears it enters nothing by this.
@@ -50,15 +52,15 @@ impl Doors {
         &self,
         trust: &Arc<TrustState>,
         credential: &str,
-        audience: Option<&str>,
+        wanted: Wanted<'_>,
     ) -> Result<Inspection, Refusal> {
         let (started, now) = (Instant::now(), self.now());
-        let named = audience.map(str::to_owned);
+        let (named, action) = (wanted.audience.map(str::to_owned), wanted.action);
         let judged = judged(trust, credential, move |trust, shown| {
-            judge::inspect(trust, shown, named.as_deref(), now)
+            judge::inspect(trust, shown, Wanted { audience: named.as_deref(), action }, now)
         })
         .await;
-        self.conclude(Asked { door: Door::Introspect, credential, audience, started, now }, judged).await
+        self.conclude(Asked { door: Door::Introspect, credential, wanted, started, now }, judged).await
     }
 
     /// Writes one line into the journal and waits until it is durable.
@@ -139,7 +141,7 @@ async fn judged<T: Send + 'static>(
 struct Asked<'a> {
     door: Door,
     credential: &'a str,
-    audience: Option<&'a str>,
+    wanted: Wanted<'a>,
     started: Instant,
     now: u64,
 }
@@ -171,7 +173,10 @@ fn common(asked: &Asked<'_>, verdict: &str) -> Map<String, Value> {
     let mut members = Map::new();
     members.insert("door".into(), json!(asked.door.name()));
     members.insert("verdict".into(), json!(verdict));
-    members.insert("aud".into(), json!(asked.audience));
+    members.insert("aud".into(), json!(asked.wanted.audience));
+    if let Some(action) = asked.wanted.action {
+        members.insert("action".into(), json!(action));
+    }
     members
 }
 

@@ -1,8 +1,9 @@
 //! `/healthz` and `/readyz`: whether the process lives, and whether it can judge.
 //!
-//! Open to anyone, so they answer in one word each and reveal nothing of what the gate holds; the reason for
-//! "not ready" stands in the log, in `farside gate status` and in the metrics of the admin address.
+//! Open to anyone, so they answer in a word and reveal nothing of what the gate holds but whether it is late, and
+//! since when; the reason for "not ready" stands in the log, in `farside gate status` and on the admin address.
 
+use farside_service::time::rfc3339;
 use hyper::StatusCode;
 
 use super::Doors;
@@ -13,13 +14,17 @@ pub(crate) fn alive() -> Answer {
     answer::typed(StatusCode::OK, "text/plain", "ok\n".into())
 }
 
-/// The gate holds trust that has not expired, its clock is sane and its journal can be written.
+/// The gate holds trust that has not expired, its clock is sane and its journal can be written. A second line
+/// says since when it is late, or expired.
 pub(crate) fn ready(doors: &Doors) -> Answer {
-    if can_judge(doors) {
-        answer::typed(StatusCode::OK, "text/plain", "ready\n".into())
+    let (status, word) = if can_judge(doors) {
+        (StatusCode::OK, "ready")
     } else {
-        answer::typed(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "not ready\n".into())
-    }
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    };
+    let freshness = doors.gate.last().freshness(doors.now());
+    let late = freshness.since().map(|since| format!("{} since {}\n", freshness.name(), rfc3339(since)));
+    answer::typed(status, "text/plain", format!("{word}\n{}", late.unwrap_or_default()).into())
 }
 
 fn can_judge(doors: &Doors) -> bool {

@@ -4,18 +4,19 @@
 //! POST of a form alone, from a configured client alone. A token that is refused for any reason is `active:
 //! false` and nothing more; that the gate cannot judge is not a property of the token, and answered with 503.
 
+use farside_crossing::Action;
 use farside_verify::Refusal;
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::Doors;
 use super::answer::{self, Answer, RequestFault};
 use super::body::{self, RequestBody};
 use super::form::{FORM_BYTES_MAX, Form};
+use super::{Doors, wanted};
 use crate::config::IntrospectionClient;
-use crate::judge::Inspection;
+use crate::judge::{Inspection, Wanted};
 
 /// The claims shown to a resource server, as signed. A claim of another name is nobody's business here, and
 /// could otherwise pass itself off as `active`.
@@ -45,8 +46,8 @@ pub(crate) async fn answer(doors: &Doors, request: &Parts, body: impl RequestBod
     let Some(client) = doors.clients.authenticate(&request.headers) else {
         return unknown_client();
     };
-    match read_token(request, body).await {
-        Ok(token) => inspect(doors, client, &token).await,
+    match read_question(request, body).await {
+        Ok((token, action)) => inspect(doors, client, &token, action).await,
         Err(fault) => {
             super::count_wrong("introspect", fault.as_str());
             answer::wrong(&fault)
@@ -54,13 +55,14 @@ pub(crate) async fn answer(doors: &Doors, request: &Parts, body: impl RequestBod
     }
 }
 
-async fn inspect(doors: &Doors, client: &IntrospectionClient, token: &str) -> Answer {
+async fn inspect(doors: &Doors, client: &IntrospectionClient, token: &str, action: Option<Action>) -> Answer {
     let trust = match doors.gate.trust() {
         Ok(trust) => trust,
         Err(refusal) => return answer::refused(&refusal),
     };
     // A client that stands for no audience in particular may ask about tokens of any audience of the site.
-    match doors.inspect(&trust, token, client.audience.as_deref()).await {
+    let wanted = Wanted { audience: client.audience.as_deref(), action };
+    match doors.inspect(&trust, token, wanted).await {
         Ok(inspection) => answer::json_answer(StatusCode::OK, &active(&inspection)),
         Err(refusal) if cannot_judge(&refusal) => answer::refused(&refusal),
         // RFC 7662 §2.2: no reason is given to the one who asks; it stands in the journal.
@@ -68,11 +70,15 @@ async fn inspect(doors: &Doors, client: &IntrospectionClient, token: &str) -> An
     }
 }
 
-async fn read_token(request: &Parts, body: impl RequestBody) -> Result<String, RequestFault> {
+/// The token, and what the resource server is about to do for its holder.
+async fn read_question(
+    request: &Parts,
+    body: impl RequestBody,
+) -> Result<(String, Option<Action>), RequestFault> {
     let bytes = body::read(request, "application/x-www-form-urlencoded", body, FORM_BYTES_MAX).await?;
     let form = Form::read(&bytes).map_err(|fault| RequestFault::ParametersInvalid(fault.to_string()))?;
     match form.get("token") {
-        Some(token) if !token.is_empty() => Ok(token.to_owned()),
+        Some(token) if !token.is_empty() => Ok((token.to_owned(), wanted::action_of(&form)?)),
         _ => Err(RequestFault::ParametersInvalid("the parameter token is missing".into())),
     }
 }

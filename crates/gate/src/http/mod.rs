@@ -24,6 +24,7 @@ mod pickup;
 pub mod pickup_client;
 mod proof;
 mod verify;
+mod wanted;
 
 pub use body::RequestBody;
 pub use decide::JOURNAL_WAIT_SECONDS_MAX;
@@ -84,6 +85,12 @@ impl Doors {
 
     /// Answers one request. No path is free of its door's rules; what is no door is 404.
     pub async fn answer(&self, request: Request<impl RequestBody>) -> Answer {
+        let mut answer = self.route(request).await;
+        answer::say_freshness(&mut answer, self.gate.last().freshness(self.now()));
+        answer
+    }
+
+    async fn route(&self, request: Request<impl RequestBody>) -> Answer {
         let (request, body) = request.into_parts();
         match request.uri.path() {
             "/verify" => verify::answer(self, &request).await,
@@ -109,7 +116,7 @@ impl Doors {
         }
     }
 
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         (self.clock)()
     }
 }

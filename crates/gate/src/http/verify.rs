@@ -1,8 +1,8 @@
 //! `/verify`: the question a reverse proxy asks before it lets a request through (nginx `auth_request` and
 //! its kin).
 //!
-//! The answer rests on the token, the gate's trust and the audience that the proxy's own configuration names.
-//! Nothing else in the request decides: no `X-Forwarded-*`, no method, no path; and a request that brings an
+//! The answer rests on the token, the gate's trust, and the audience and action that the proxy's own
+//! configuration names. Nothing else in the request decides: no `X-Forwarded-*`, no method, no path; and a request that brings an
 //! identity header of ours is refused whole.
 
 use farside_verify::{Code, Refusal};
@@ -14,17 +14,16 @@ use hyper::http::request::Parts;
 use super::answer::{self, Answer, RequestFault, Spaces};
 use super::credential::{self, CredentialFault};
 use super::form::Form;
-use super::{Door, Doors};
-use crate::judge::Grant;
+use super::{Door, Doors, wanted};
+use crate::judge::{Grant, Wanted};
 use crate::trust::TrustState;
 
-const SUBJECT: HeaderName = HeaderName::from_static("x-farside-subject");
 const ROLES: HeaderName = HeaderName::from_static("x-farside-roles");
 const GROUPS: HeaderName = HeaderName::from_static("x-farside-groups");
 const SCOPE: HeaderName = HeaderName::from_static("x-farside-scope");
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-farside-token-id");
 
-/// The one parameter that the proxy's configuration may set.
+/// What the proxy's configuration may set, beside the action.
 const AUDIENCE: &str = "aud";
 
 /// Why nobody is let through.
@@ -55,15 +54,17 @@ async fn decide(doors: &Doors, request: &Parts) -> Result<Grant, Closed> {
     let query = read_query(request).map_err(Closed::Wrong)?;
     let token = token_of(request)?;
     let trust = doors.gate.trust().map_err(Closed::Refused)?;
-    let audience = audience_of(&trust, &query).map_err(Closed::Wrong)?;
-    doors.admit(Door::Verify, &trust, token, audience).await.map_err(Closed::Refused)
+    let audience = Some(audience_of(&trust, &query).map_err(Closed::Wrong)?);
+    let action = wanted::action_of(&query).map_err(Closed::Wrong)?;
+    let wanted = Wanted { audience, action };
+    doors.admit(Door::Verify, &trust, token, wanted).await.map_err(Closed::Refused)
 }
 
 fn read_query(request: &Parts) -> Result<Form, RequestFault> {
     let text = request.uri.query().unwrap_or_default();
     let query =
         Form::read(text.as_bytes()).map_err(|fault| RequestFault::ParametersInvalid(fault.to_string()))?;
-    match query.stranger(&[AUDIENCE]) {
+    match query.stranger(&[AUDIENCE, wanted::ACTION]) {
         None => Ok(query),
         Some(name) => Err(RequestFault::ParametersInvalid(format!("the parameter {name} is not known here"))),
     }
@@ -99,7 +100,7 @@ pub(crate) fn audience_of<'a>(trust: &'a TrustState, query: &'a Form) -> Result<
 fn admitted(grant: &Grant) -> Answer {
     let mut answer = answer::typed(StatusCode::OK, "text/plain", Bytes::new());
     let name = |text| answer::header_text(text, b"", Spaces::Encoded).into_owned();
-    answer::insert(&mut answer, SUBJECT, &name(grant.subject().unwrap_or_default()));
+    answer::insert(&mut answer, answer::SUBJECT, &name(grant.subject().unwrap_or_default()));
     answer::insert(&mut answer, ROLES, &list(grant.roles()));
     answer::insert(&mut answer, GROUPS, &list(grant.groups()));
     let scope = grant.scope();

@@ -15,11 +15,11 @@ use super::{CLIENT_SECRET, Said, Site, ask};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
-async fn introspect(doors: &Doors, authorization: &str, body: &str) -> Said {
+pub(crate) async fn introspect(doors: &Doors, authorization: &str, body: &str) -> Said {
     ask(doors, "POST", "/introspect", &[("authorization", authorization), FORM], body).await
 }
 
-fn basic(id: &str, secret: &str) -> String {
+pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 

@@ -5,6 +5,7 @@
 mod realm;
 
 mod discovery;
+mod freshness;
 mod introspect;
 mod load;
 mod logged;

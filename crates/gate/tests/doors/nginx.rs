@@ -24,8 +24,11 @@ struct Front {
 
 impl Front {
     fn open() -> Front {
+        Front::before(Running::start("", &[]))
+    }
+
+    fn before(gate: Running) -> Front {
         let (address, issuer, application) = (free_address(), free_address(), serve_application());
-        let gate = Running::start("", &[]);
         let prefix = tempfile::tempdir().unwrap();
         let mut text = CONFIGURATION.to_owned();
         for (deployed, here) in [
@@ -148,6 +151,33 @@ fn whoever_has_a_good_token_reaches_the_application_and_is_named_to_it() {
         broken.starts_with("HTTP/1.1 500") && broken.contains("reached"),
         "the application's own: {broken}"
     );
+}
+
+#[test]
+fn what_last_crossed_may_be_too_old_to_write_on_and_still_be_read() {
+    let gate = Running::start_with("", &[], |realm| {
+        let mut policy = super::realm::policy(1);
+        policy.audiences[0].stale_seconds_max.write = Some(1);
+        super::realm::Plan { policy: Some(policy), ..realm.plan() }
+    });
+    let front = Front::before(gate);
+    let bearer = format!("Authorization: Bearer {}\r\n", front.gate.token("anna", 1));
+    let ask = |method: &str, path: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{bearer}\r\n");
+        exchange(front.address, &request)
+    };
+    front.gate.wait_until("too old to write on", || ask("POST", "/page").starts_with("HTTP/1.1 503"));
+    for path in ["/page", "/page?action=write", "/page?action=safety"] {
+        let answer = ask("GET", path);
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("x-farside-freshness: fresh"),
+            "{answer}"
+        );
+    }
+    for method in ["PUT", "PATCH", "DELETE", "MKCOL", "get"] {
+        let answer = ask(method, "/page?action=read");
+        assert!(!answer.starts_with("HTTP/1.1 200") && !answer.contains("reached"), "{method} {answer}");
+    }
 }
 
 #[test]

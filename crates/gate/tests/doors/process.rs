@@ -22,7 +22,7 @@ pub(crate) struct Running {
     pub(crate) realm: Realm,
     pub(crate) far: Far,
     pub(crate) doors: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
     process: Child,
 }
 
@@ -63,7 +63,7 @@ impl Running {
         get(self.doors, "/verify", &format!("Authorization: Bearer {token}\r\n"))
     }
 
-    fn wait_until(&self, what: &str, done: impl Fn() -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, done: impl Fn() -> bool) {
         let started = Instant::now();
         while !done() {
             assert!(started.elapsed() < PATIENCE, "never {what}");
@@ -152,7 +152,7 @@ fn the_gate_imports_what_arrives_answers_and_ends_when_asked() {
 
     let metrics = get(gate.admin, "/metrics", "");
     assert!(metrics.contains("farside_gate_decisions_total{"), "{metrics}");
-    assert!(metrics.contains("farside_gate_bundle_sequence 2"), "{metrics}");
+    gate.wait_until("shown", || get(gate.admin, "/metrics", "").contains("farside_gate_bundle_sequence 2"));
     assert!(get(gate.admin, "/healthz", "").starts_with("HTTP/1.1 200"));
     assert!(
         get(gate.doors, "/metrics", "").starts_with("HTTP/1.1 404"),

@@ -176,7 +176,10 @@ async fn a_gate_that_cannot_judge_says_503_and_never_200() {
     assert_eq!(said.code(), (503, "stale".to_owned()));
     assert_eq!(said.header("retry-after"), "5");
     assert!(said.headers.get("www-authenticate").is_none(), "no credential would help");
-    assert_eq!(expired.ask("GET", "/readyz", &[], "").await.body, "not ready\n");
+    assert_eq!(
+        expired.ask("GET", "/readyz", &[], "").await.body,
+        "not ready\nexpired since 2027-01-16T08:00:00Z\n"
+    );
     assert_eq!(expired.ask("GET", "/healthz", &[], "").await.body, "ok\n");
 }
 
@@ -185,7 +188,7 @@ async fn an_audience_goes_stale_by_its_own_tier() {
     let tiered = |realm: &Realm| {
         let mut plan = realm.plan();
         let mut strict = audience("strict");
-        strict.stale_seconds_max = Some(60);
+        strict.stale_seconds_max.read = Some(60);
         let mut policy = policy(1);
         policy.audiences.push(strict);
         plan.policy = Some(policy);

@@ -47,6 +47,18 @@ fn collect(far: &Far, claimant: Claimant<'_>) -> Result<Vec<String>, Refused> {
 }
 
 #[test]
+fn a_token_whose_floor_is_ahead_is_not_handed_over() {
+    let (mut realm, far) = Far::enrolled();
+    let token = realm.token("ada", 1, r#","flr":2"#);
+    let claim = Claim::Phrase { sha256: phrase_digest(PHRASE) };
+    let parcel = Parcel { token, sub: "ada".to_owned(), aud: Some(AUDIENCE.to_owned()), claim };
+    far.import(&realm.send(Plan { parcels: Some(vec![parcel]), ..realm.plan() }));
+    assert_eq!(collect(&far, by_phrase("ada", PHRASE)).unwrap(), Vec::<String>::new());
+    far.import(&realm.send(realm.plan()));
+    assert_eq!(collect(&far, by_phrase("ada", PHRASE)).unwrap().len(), 1);
+}
+
+#[test]
 fn a_person_collects_by_phrase() {
     let (_, far, _) = carried();
     assert_eq!(far.status()["parcels"], serde_json::json!({"held": 3, "collected": 0}));

@@ -23,7 +23,7 @@ use farside_crossing::pardon::PardonDocument;
 use farside_crossing::{
     AudiencePolicy, Base, Charter, CharterDraft, Digest, ExpectedFingerprint, KeysDocument, Kind, Logged,
     MlDsaLevel, PairSignature, Parcel, PolicyDocument, RawJson, RecipientPublic, Role, RoleName, SealContext,
-    SignFailed, Signer, SignerPublic, StatusDocument, charter, note,
+    SignFailed, Signer, SignerPublic, StaleMax, StatusDocument, charter, note,
 };
 use farside_gate::config::Config;
 use farside_gate::enrol::{self, Candidate, Doors};
@@ -302,7 +302,8 @@ pub(crate) fn policy(version: u64) -> PolicyDocument {
 }
 
 pub(crate) fn audience(name: &str) -> AudiencePolicy {
-    AudiencePolicy { name: name.to_owned(), stale_seconds_max: None, logged: Logged::No, holder_bound: false }
+    let stale_seconds_max = StaleMax::default();
+    AudiencePolicy { name: name.to_owned(), stale_seconds_max, logged: Logged::No, holder_bound: false }
 }
 
 pub(crate) fn status(version: u64) -> StatusDocument {

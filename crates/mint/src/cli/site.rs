@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use farside_crossing::{ExpectedFingerprint, RecipientPublic};
+use farside_crossing::{ExpectedFingerprint, Logged, RecipientPublic};
 use farside_service::cli::{Failure, Output, confirm, table};
 use farside_service::duration::Seconds;
 use farside_service::time;
@@ -16,7 +16,7 @@ use super::{Program, joined, read_text};
 use crate::config::{Diary, Mint};
 use crate::release::Document;
 use crate::site::{self, SiteFault};
-use crate::store::{Directory, Site as Known, Store};
+use crate::store::{Audience, Directory, Site as Known, Store};
 
 /// Isolated networks.
 #[derive(Debug, Subcommand)]
@@ -79,9 +79,6 @@ pub struct Set {
     name: String,
     #[command(flatten)]
     terms: Terms,
-    /// Admit on whatever state the gate holds, until a bundle runs out.
-    #[arg(long, conflicts_with = "stale_max")]
-    no_stale_max: bool,
     /// Any role may be issued.
     #[arg(long, conflicts_with = "roles")]
     any_role: bool,
@@ -135,7 +132,7 @@ fn run_add(add: &Add, program: &Program) -> Result<(), Failure> {
     };
     let diary = mint.diary()?;
     let mut terms = terms::usual(!add.unsealed);
-    add.terms.apply(&mut terms);
+    add.terms.apply(&mut terms)?;
     site::add(&store, &add.name, &terms, time::now_unix())?;
     diary.record(
         "site_added",
@@ -156,10 +153,7 @@ fn run_set(set: &Set, program: &Program) -> Result<(), Failure> {
     let directory = store.directory()?;
     let held = &known(&directory, &set.name)?.terms;
     let mut terms = held.clone();
-    set.terms.apply(&mut terms);
-    if set.no_stale_max {
-        terms.audiences.iter_mut().for_each(|audience| audience.stale_seconds_max = None);
-    }
+    set.terms.apply(&mut terms)?;
     if set.any_role {
         terms.roles_allowed = None;
     }
@@ -302,7 +296,8 @@ fn as_json(site: &Known) -> Value {
     json!({
         "name": site.name, "issuer": terms.issuer,
         "audiences": terms.audiences.iter().map(|audience| json!({
-            "name": audience.name, "stale_seconds_max": audience.stale_seconds_max, "logged": audience.logged.as_str(),
+            "name": audience.name, "stale_seconds_max": audience.stale_seconds_max,
+            "logged": audience.logged.as_str(),
         })).collect::<Vec<_>>(),
         "algorithm": terms.algorithm.name(), "lifetime_seconds_default": terms.lifetime_seconds_default,
         "lifetime_seconds_max": terms.lifetime_seconds_max, "token_bytes_max": terms.token_bytes_max,
@@ -323,6 +318,19 @@ fn sealing(site: &Known) -> &'static str {
 
 fn audiences(site: &Known) -> String {
     joined(&site.terms.audiences.iter().map(|audience| audience.name.clone()).collect::<Vec<_>>())
+}
+
+/// An audience with what its gates demand beyond the ordinary.
+fn demands(audience: &Audience) -> String {
+    let stale = (!audience.stale_seconds_max.is_empty())
+        .then(|| format!("stale {}", terms::tiers(&audience.stale_seconds_max)));
+    let logged = (audience.logged != Logged::No).then(|| format!("logged {}", audience.logged.as_str()));
+    let demands: Vec<String> = stale.into_iter().chain(logged).collect();
+    if demands.is_empty() {
+        audience.name.clone()
+    } else {
+        format!("{} ({})", audience.name, demands.join("; "))
+    }
 }
 
 fn as_table(sites: &[Known]) -> String {
@@ -347,7 +355,7 @@ fn as_text(site: &Known) -> String {
     let time = |seconds: u64| Seconds(seconds).to_string();
     let rows = [
         ("issuer", terms.issuer.clone()),
-        ("audiences", audiences(site)),
+        ("audiences", joined(&terms.audiences.iter().map(demands).collect::<Vec<_>>())),
         ("algorithm", terms.algorithm.name().to_owned()),
         (
             "lifetime",

@@ -1,10 +1,11 @@
 //! The terms of a site as options: all of a new one's, or those that change.
 
 use clap::Args;
-use farside_crossing::Logged;
-use farside_service::duration::Seconds;
+use farside_crossing::{Action, Logged, StaleMax};
+use farside_service::duration::{DurationFault, Seconds};
 use farside_verify::Algorithm;
 
+use crate::site::SiteFault;
 use crate::store::{Audience, SiteTerms};
 
 /// What a site's tokens and bundles must be like.
@@ -16,13 +17,18 @@ pub(super) struct Terms {
     /// An audience, unique in the realm; a site has one at least.
     #[arg(long = "audience", value_name = "AUDIENCE")]
     pub(super) audiences: Vec<String>,
-    /// The oldest state on which its gates still admit; left out: until a bundle runs out.
-    #[arg(long, value_name = "TIME")]
-    stale_max: Option<Seconds>,
+    /// The oldest state on which its gates still admit, by what a token is shown for, such as
+    /// `read=30d,write=24h,safety=1h`; an action left out is as the laxer one before it, and `none` is until a
+    /// bundle runs out. [a new site: none]
+    #[arg(long, value_name = "TIERS", value_parser = stale)]
+    stale: Option<StaleMax>,
     /// Proof of logging that its gates demand: `no`; `leaf`: the token's log leaf must have crossed;
     /// `staple`: or the token brings its proof along. [a new site: no]
     #[arg(long, value_parser = logged)]
     logged: Option<Logged>,
+    /// Let `--stale` and `--logged` change this audience alone; repeatable. [all audiences]
+    #[arg(long, value_name = "AUDIENCE")]
+    only: Vec<String>,
     /// Algorithm of its token keys. [a new site: ES256]
     #[arg(long, value_parser = super::keys::algorithm)]
     algorithm: Option<Algorithm>,
@@ -52,6 +58,38 @@ pub(super) struct Terms {
     profiles: Vec<String>,
 }
 
+/// Reads `read=30d,write=24h,safety=1h`, each at most once, or `none`.
+fn stale(text: &str) -> Result<StaleMax, String> {
+    let mut tiers = StaleMax::default();
+    if text == "none" {
+        return Ok(tiers);
+    }
+    for part in text.split(',') {
+        let (name, time) = part.split_once('=').ok_or("write, say, read=30d,write=24h,safety=1h")?;
+        let action = Action::from_name(name).ok_or("there are read, write and safety")?;
+        let time: Seconds = time.parse().map_err(|fault: DurationFault| fault.to_string())?;
+        let tier = match action {
+            Action::Read => &mut tiers.read,
+            Action::Write => &mut tiers.write,
+            Action::Safety => &mut tiers.safety,
+        };
+        if tier.replace(time.0).is_some() {
+            return Err(format!("{name} stands twice"));
+        }
+    }
+    match tiers.is_sound() {
+        true => Ok(tiers),
+        false => Err("no tier may be 0s, and none longer than that of a laxer action".to_owned()),
+    }
+}
+
+/// The tiers as they are typed.
+pub(super) fn tiers(stale: &StaleMax) -> String {
+    let typed = |action: Action| Some(format!("{}={}", action.as_str(), Seconds(stale.own(action)?)));
+    let typed: Vec<String> = Action::ALL.into_iter().filter_map(typed).collect();
+    if typed.is_empty() { "none".to_owned() } else { typed.join(",") }
+}
+
 fn logged(name: &str) -> Result<Logged, String> {
     Logged::from_name(name).ok_or_else(|| "there are no, leaf and staple".to_owned())
 }
@@ -76,11 +114,11 @@ pub(super) fn usual(sealed: bool) -> SiteTerms {
 
 impl Terms {
     /// Changes what was named; the rest stays.
-    pub(super) fn apply(&self, terms: &mut SiteTerms) {
+    pub(super) fn apply(&self, terms: &mut SiteTerms) -> Result<(), SiteFault> {
         if let Some(issuer) = &self.issuer {
             terms.issuer.clone_from(issuer);
         }
-        self.apply_to_audiences(&mut terms.audiences);
+        self.apply_to_audiences(&mut terms.audiences)?;
         terms.algorithm = self.algorithm.unwrap_or(terms.algorithm);
         let seconds = |given: Option<Seconds>, held: &mut u64| *held = given.map_or(*held, |time| time.0);
         seconds(self.lifetime, &mut terms.lifetime_seconds_default);
@@ -95,23 +133,29 @@ impl Terms {
         if !self.profiles.is_empty() {
             terms.profiles.clone_from(&self.profiles);
         }
+        Ok(())
     }
 
     /// Audiences that are named replace those held; one that stays keeps what it demands.
-    fn apply_to_audiences(&self, audiences: &mut Vec<Audience>) {
+    fn apply_to_audiences(&self, audiences: &mut Vec<Audience>) -> Result<(), SiteFault> {
         if !self.audiences.is_empty() {
             let held = std::mem::take(audiences);
             let new = |name: &String| Audience {
                 name: name.clone(),
-                stale_seconds_max: None,
+                stale_seconds_max: StaleMax::default(),
                 logged: Logged::default(),
             };
             let kept = |name: &String| held.iter().find(|audience| audience.name == *name).cloned();
             *audiences = self.audiences.iter().map(|name| kept(name).unwrap_or_else(|| new(name))).collect();
         }
-        for audience in audiences {
-            audience.stale_seconds_max = self.stale_max.map(|time| time.0).or(audience.stale_seconds_max);
+        if let Some(stranger) = self.only.iter().find(|name| audiences.iter().all(|one| one.name != **name)) {
+            return Err(SiteFault::NoSuchAudience(stranger.clone()));
+        }
+        let meant = |audience: &&mut Audience| self.only.is_empty() || self.only.contains(&audience.name);
+        for audience in audiences.iter_mut().filter(meant) {
+            audience.stale_seconds_max = self.stale.unwrap_or(audience.stale_seconds_max);
             audience.logged = self.logged.unwrap_or(audience.logged);
         }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use farside_crossing::Logged;
+use farside_crossing::{Logged, StaleMax};
 use farside_verify::Algorithm;
 
 /// Everything a decision about a token needs, as of one commit.
@@ -228,8 +228,8 @@ pub struct BundleMark {
 pub struct Audience {
     /// Written as `aud`.
     pub name: String,
-    /// Oldest state on which the gate still admits, in seconds.
-    pub stale_seconds_max: Option<u64>,
+    /// Oldest state on which the gate still admits, for each action.
+    pub stale_seconds_max: StaleMax,
     /// Which proof of logging the gate demands.
     pub logged: Logged,
 }

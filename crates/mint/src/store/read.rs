@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use farside_crossing::Logged;
+use farside_crossing::{Logged, StaleMax};
 use farside_verify::Algorithm;
 use rusqlite::{Connection, Row};
 
@@ -137,16 +137,16 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
 }
 
 fn read_audiences(connection: &Connection, site: &str) -> Result<Vec<Audience>, StoreFault> {
-    let mut statement = connection
-        .prepare("SELECT name, stale_seconds_max, logged FROM audience WHERE site = ?1 ORDER BY rowid")?;
+    let mut statement = connection.prepare(
+        "SELECT name, logged, stale_read_seconds_max, stale_write_seconds_max, stale_safety_seconds_max
+         FROM audience WHERE site = ?1 ORDER BY rowid",
+    )?;
     let mut rows = statement.query([site])?;
     let mut audiences = Vec::new();
     while let Some(row) = rows.next()? {
-        audiences.push(Audience {
-            name: row.get(0)?,
-            stale_seconds_max: row.get::<_, Option<i64>>(1)?.map(unsigned),
-            logged: logged(row.get(2)?)?,
-        });
+        let tier = |column: usize| row.get::<_, Option<i64>>(column).map(|most| most.map(unsigned));
+        let stale_seconds_max = StaleMax { read: tier(2)?, write: tier(3)?, safety: tier(4)? };
+        audiences.push(Audience { name: row.get(0)?, stale_seconds_max, logged: logged(row.get(1)?)? });
     }
     Ok(audiences)
 }

@@ -101,7 +101,11 @@ pub(crate) fn realm() -> Realm {
 pub(crate) fn plant() -> SiteTerms {
     SiteTerms {
         issuer: "https://gate.plant-7.example".into(),
-        audiences: vec![Audience { name: "press".into(), stale_seconds_max: None, logged: Logged::No }],
+        audiences: vec![Audience {
+            name: "press".into(),
+            stale_seconds_max: Default::default(),
+            logged: Logged::No,
+        }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,
         lifetime_seconds_max: 86_400,
