@@ -103,8 +103,8 @@ impl Action {
     }
 }
 
-/// How old, in seconds since the newest applied bundle was issued, a gate's state may be for each action. What
-/// is absent is as the next laxer one; without any, and beyond any, the bundle's `not_after` holds.
+/// How old, in seconds since the newest applied bundle was issued, a gate's state may be for each action.
+/// What is absent is as the next laxer one; without any, and beyond any, the bundle's `not_after` holds.
 ///
 /// ```
 /// use farside_crossing::{Action, StaleMax};

@@ -130,8 +130,8 @@ pub fn inspect<'a>(
     Ok(inspection)
 }
 
-/// Whether a token that lies here for its holder is still good, if only for reading. Whether it is in the log,
-/// and what is held fresh enough for more, the door asks where it will be shown.
+/// Whether a token that lies here for its holder is still good, if only for reading. Whether it is in the
+/// log, and what is held fresh enough for more, the door asks where it will be shown.
 ///
 /// # Errors
 /// As [`inspect`], but for `not_logged`.

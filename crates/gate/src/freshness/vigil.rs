@@ -49,7 +49,8 @@ pub enum Change {
 }
 
 impl View {
-    /// Before anything was looked at. A gate that starts late says so; one that starts fresh has nothing to tell.
+    /// Before anything was looked at. A gate that starts late says so; one that starts fresh has nothing to
+    /// tell.
     pub fn unseen() -> View {
         View { state: None, seq: 0, not_after: 0, closed: BTreeMap::new() }
     }

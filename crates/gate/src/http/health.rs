@@ -1,7 +1,8 @@
 //! `/healthz` and `/readyz`: whether the process lives, and whether it can judge.
 //!
-//! Open to anyone, so they answer in a word and reveal nothing of what the gate holds but whether it is late, and
-//! since when; the reason for "not ready" stands in the log, in `farside gate status` and on the admin address.
+//! Open to anyone, so they answer in a word and reveal nothing of what the gate holds but whether it is
+//! late, and since when; the reason for "not ready" stands in the log, in `farside gate status` and on the
+//! admin address.
 
 use farside_service::time::rfc3339;
 use hyper::StatusCode;

@@ -2,8 +2,8 @@
 //! its kin).
 //!
 //! The answer rests on the token, the gate's trust, and the audience and action that the proxy's own
-//! configuration names. Nothing else in the request decides: no `X-Forwarded-*`, no method, no path; and a request that brings an
-//! identity header of ours is refused whole.
+//! configuration names. Nothing else in the request decides: no `X-Forwarded-*`, no method, no path; and a
+//! request that brings an identity header of ours is refused whole.
 
 use farside_verify::{Code, Refusal};
 use hyper::StatusCode;

@@ -8,7 +8,8 @@ use farside_verify::{Code, Refusal};
 
 use crate::realm::{AUDIENCE, Far, HOUR, NOW, Plan, Realm, audience, claims, policy};
 
-/// Reading for ten hours, writing for two, safety actions for ten minutes; and a second audience without tiers.
+/// Reading for ten hours, writing for two, safety actions for ten minutes; and a second audience without
+/// tiers.
 fn tiers() -> PolicyDocument {
     let mut tiers = policy(1);
     let (read, write, safety) = (Some(10 * HOUR), Some(2 * HOUR), Some(600));

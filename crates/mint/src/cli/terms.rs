@@ -18,8 +18,8 @@ pub(super) struct Terms {
     #[arg(long = "audience", value_name = "AUDIENCE")]
     pub(super) audiences: Vec<String>,
     /// The oldest state on which its gates still admit, by what a token is shown for, such as
-    /// `read=30d,write=24h,safety=1h`; an action left out is as the laxer one before it, and `none` is until a
-    /// bundle runs out. [a new site: none]
+    /// `read=30d,write=24h,safety=1h`; an action left out is as the laxer one before it, and `none` is
+    /// until a bundle runs out. [a new site: none]
     #[arg(long, value_name = "TIERS", value_parser = stale)]
     stale: Option<StaleMax>,
     /// Proof of logging that its gates demand: `no`; `leaf`: the token's log leaf must have crossed;
