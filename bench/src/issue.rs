@@ -123,8 +123,8 @@ impl Realm {
         let directory = self.store.directory().expect("a directory");
         let site = directory.sites().iter().find(|site| site.terms.algorithm == algorithm).expect("a site");
         let record = &site.keys[0];
-        let path = self.mint.home.0.join(&record.path);
-        let key = keys::open_token(&path, &self.passphrase).expect("a key file");
+        let (place, home) = (&record.place, &self.mint.home.0);
+        let key = keys::open_token_at(place, &record.jwk, home, &self.passphrase).expect("a key file");
         TokenSigner::new(Arc::new(key), &record.jwk, site).expect("a key that gates load")
     }
 }

@@ -163,7 +163,8 @@ fn forged(sides: &Sides, token: &str, jti: &str) -> String {
     let mint = Mint::open(&sides.path("near/mint.toml")).unwrap();
     let directory = mint.store().unwrap().directory().unwrap();
     let record = &directory.site("dome").unwrap().keys[0];
-    let key = keys::open_token(&mint.home.0.join(&record.path), &mint.passphrase().unwrap()).unwrap();
+    let passphrase = mint.passphrase().unwrap();
+    let key = keys::open_token_at(&record.place, &record.jwk, &mint.home.0, &passphrase).unwrap();
     let KeyPair::Ecdsa(pair) = &key.pair else { panic!("the site's key is not ECDSA") };
     let changed = with_claim(&with_claim(token, "jti", json!(jti)), "sub", json!("eve"));
     let input = changed.rsplit_once('.').unwrap().0;

@@ -4,7 +4,7 @@
 use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
-const PEERS: [(&str, &str); 9] = [
+const PEERS: [(&str, &str); 10] = [
     ("nginx", "nginx"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -15,6 +15,7 @@ const PEERS: [(&str, &str); 9] = [
     ("sshd", "openssh-server openssh-client"),
     // With the module that speaks TLS.
     ("rsyslogd", "rsyslog rsyslog-gnutls"),
+    ("softhsm2-util", "softhsm2"),
 ];
 
 /// Every peer present, or the sentence that names those missing.

@@ -93,7 +93,7 @@ async fn serve_admin(
 ) -> Result<(), Failure> {
     let Some(server) = server else { return Ok(()) };
     let healthy = move || match gate.trust().and_then(|trust| trust.ready(now_unix())) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Vec::new()),
         Err(refusal) => Err(refusal.to_string()),
     };
     Ok(server.serve_router(web::admin_router(handle, healthy), shutdown).await?)

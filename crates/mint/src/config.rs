@@ -2,6 +2,7 @@
 //! the file is relative to its folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use farside_service::cli::{Failure, operator};
@@ -13,7 +14,7 @@ use farside_service::{config, time, web};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::keys::Passphrase;
+use crate::keys::{Passphrase, TokenConfig, Tokens};
 use crate::log::witness::Witness;
 use crate::store::Store;
 
@@ -44,6 +45,9 @@ pub struct Config {
     /// The issuance log.
     #[serde(default)]
     pub log: LogConfig,
+    /// PKCS#11 tokens that hold private keys.
+    #[serde(default)]
+    pub pkcs11: Vec<TokenConfig>,
 }
 
 /// `[log]`: how the issuance log is published.
@@ -85,6 +89,8 @@ pub struct Mint {
     pub home: Home,
     /// What its file says.
     pub config: Config,
+    /// The PKCS#11 tokens that its file describes.
+    tokens: Arc<Tokens>,
 }
 
 impl Mint {
@@ -104,7 +110,8 @@ impl Mint {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let config: Config = config::load(path)?;
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self { home: Home(folder.to_path_buf()), config })
+        let tokens = Arc::new(Tokens::configure(&config.pkcs11, folder)?);
+        Ok(Self { home: Home(folder.to_path_buf()), config, tokens })
     }
 
     /// Opens the database, which must exist.
@@ -118,10 +125,16 @@ impl Mint {
         path.unwrap_or_else(|| self.home.lock())
     }
 
-    /// The passphrase of the keys that the mint uses unattended.
+    /// The passphrase of the keys that the mint uses unattended, and the tokens of those that are in no file.
     pub fn passphrase(&self) -> Result<Passphrase, Failure> {
         let file = self.config.passphrase_file.as_ref().map(|file| self.home.0.join(file));
-        Ok(Passphrase::new(secret_file::read_passphrase(&Source::find(file.as_deref()))?))
+        let passphrase = Passphrase::new(secret_file::read_passphrase(&Source::find(file.as_deref()))?);
+        Ok(passphrase.with_tokens(Arc::clone(&self.tokens)))
+    }
+
+    /// The PKCS#11 tokens that hold some of its keys.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
     }
 
     /// The journal of administrative acts done by commands; a running `serve` keeps its own beside it.

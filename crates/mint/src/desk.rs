@@ -25,6 +25,7 @@ use crate::keys::{self, PairSigner, Passphrase};
 use crate::log::index::Index;
 use crate::log::{Clock, Logged, Recovered};
 use crate::store::Site;
+use crate::token_signer::SignFault;
 
 /// How often the cadence looks for what is due.
 const CADENCE_TICK: Duration = Duration::from_secs(1);
@@ -390,6 +391,7 @@ impl From<IssueFault> for Failure {
             }
             IssueFault::Store(fault) => fault.into(),
             IssueFault::Key { fault, .. } => fault.into(),
+            IssueFault::Sign(SignFault::Token { fault, .. }) => fault.into(),
             fault @ (IssueFault::PublicKey { .. } | IssueFault::Sign(_)) => {
                 Failure::could_not(fault.to_string())
             }

@@ -16,7 +16,7 @@ use farside_verify::leaf::TokenPosition;
 
 use crate::config::Mint;
 use crate::judge::{Draft, IssueRequest, Refused, Signers, Undrafted, judge};
-use crate::keys::{self, KeyFault, LogKeyFile, Passphrase, TokenKey};
+use crate::keys::{self, KeyFault, KeyPlace, LogKeyFile, Passphrase, TokenKey, Tokens};
 use crate::log::{Clock, Committed, Durable, IssuanceLog, LogFault, Opening, Recovered};
 use crate::store::{Directory, Site, Store, StoreFault, TokenKeyRecord};
 use crate::tally::Tally;
@@ -24,6 +24,9 @@ use crate::token_signer::{SignFault, TokenSigner};
 
 /// How long a spent client assertion has to be remembered: its longest lifetime and both clocks' leeway.
 pub const ASSERTION_MEMORY_SECONDS: u64 = 720;
+
+/// How many keys may turn out to be away under one request.
+const KEYS_AWAY_MAX: usize = 4;
 
 /// The one that issues: directory, keys and log of this mint, held together.
 pub struct Issuer {
@@ -92,6 +95,17 @@ pub enum IssueFault {
     Log(#[from] LogFault),
 }
 
+impl IssueFault {
+    /// Whether the key is in a PKCS#11 token that is away: with another key, or later, it works.
+    pub fn is_away(&self) -> bool {
+        match self {
+            IssueFault::Key { fault, .. } => fault.is_passing(),
+            IssueFault::Sign(SignFault::Token { fault, .. }) => fault.is_passing(),
+            _ => false,
+        }
+    }
+}
+
 impl Issuer {
     /// Takes the log of this mint for writing and makes ready to issue. `passphrase` opens the token keys.
     pub fn open(
@@ -149,15 +163,23 @@ impl Issuer {
         now: u64,
     ) -> Result<Pending, IssueFault> {
         let signers = self.keyring.at(directory);
-        self.sign(judge(directory, &signers, &self.replica, request, now)?)
+        let mut tried = 0;
+        loop {
+            match self.sign(judge(directory, &signers, &self.replica, request, now)?) {
+                // A token that fails counts as gone from then on: the next judgement takes another key.
+                Err(fault) if fault.is_away() && tried < KEYS_AWAY_MAX => tried += 1,
+                done => return done,
+            }
+        }
     }
 
     /// Whether signing this would hold up an event loop: RSA takes milliseconds, opening a key most of a
     /// second.
     pub fn is_slow(&self, directory: &Arc<Directory>, request: &IssueRequest, now: u64) -> bool {
-        let site = directory.site_of_audience(&request.audience);
-        let key = site.and_then(|site| site.signing_key(request.profile.purpose(), now));
-        key.is_some_and(|key| !self.keyring.at(directory).is_ready(&key.kid))
+        let Some(site) = directory.site_of_audience(&request.audience) else { return false };
+        let signers = self.keyring.at(directory);
+        let mut keys = site.signing_keys(request.profile.purpose(), now).into_iter();
+        keys.find(|key| !signers.is_away(&key.kid)).is_some_and(|key| !signers.is_ready(&key.kid))
     }
 
     /// Opens the keys that the calendar will want soon, so that no request has to wait for it.
@@ -166,7 +188,11 @@ impl Issuer {
         let signers = self.keyring.at(&directory);
         for site in directory.sites().iter().filter(|site| site.enabled) {
             for key in site.keys.iter().filter(|key| !key.revoked && now < key.sign_until) {
-                signers.signer(site, key)?;
+                match signers.signer(site, key) {
+                    // Its token has said so, and is looked for; meanwhile other keys sign.
+                    Err(fault) if fault.is_away() => {}
+                    opened => drop(opened?),
+                }
             }
         }
         Ok(())
@@ -175,6 +201,11 @@ impl Issuer {
     /// The log, for the bundler and the metrics.
     pub fn log(&self) -> &Arc<IssuanceLog> {
         &self.log
+    }
+
+    /// The PKCS#11 tokens that hold some of the keys.
+    pub fn tokens(&self) -> &Tokens {
+        self.keyring.passphrase.tokens()
     }
 
     /// The directory that requests are judged by.
@@ -297,10 +328,20 @@ impl Keyring {
         if let Some(held) = opened.get(&key.kid) {
             return Ok(Arc::clone(held));
         }
-        let fault = |fault| IssueFault::Key { kid: key.kid.clone(), fault };
-        let fresh = Arc::new(keys::open_token(&self.home.join(&key.path), &self.passphrase).map_err(fault)?);
+        if let KeyPlace::Token(_) = key.place {
+            // A token may keep us waiting, and must not keep those waiting who need other keys.
+            drop(opened);
+            let fresh = self.open_now(key)?;
+            return Ok(Arc::clone(self.opened().entry(key.kid.clone()).or_insert(fresh)));
+        }
+        let fresh = self.open_now(key)?;
         opened.insert(key.kid.clone(), Arc::clone(&fresh));
         Ok(fresh)
+    }
+
+    fn open_now(&self, key: &TokenKeyRecord) -> Result<Arc<TokenKey>, IssueFault> {
+        let opened = keys::open_token_at(&key.place, &key.jwk, &self.home, &self.passphrase);
+        opened.map(Arc::new).map_err(|fault| IssueFault::Key { kid: key.kid.clone(), fault })
     }
 
     fn opened(&self) -> MutexGuard<'_, HashMap<String, Arc<TokenKey>>> {
@@ -318,6 +359,10 @@ impl KeyringAt<'_> {
     /// Whether a signature by this key takes microseconds, the key being open.
     fn is_ready(&self, kid: &str) -> bool {
         self.held(kid).is_some_and(|signer| !signer.is_slow())
+    }
+
+    fn is_away(&self, kid: &str) -> bool {
+        self.held(kid).is_some_and(|signer| signer.at_hand().is_err())
     }
 
     fn held(&self, kid: &str) -> Option<Arc<TokenSigner>> {
@@ -340,11 +385,16 @@ impl Signers for KeyringAt<'_> {
 
     fn signer(&self, site: &Site, key: &TokenKeyRecord) -> Result<Arc<TokenSigner>, IssueFault> {
         if let Some(held) = self.held(&key.kid) {
-            return Ok(held);
+            let away = |fault| IssueFault::Key { kid: key.kid.clone(), fault: KeyFault::Token(fault) };
+            return held.at_hand().map(|()| held).map_err(away);
         }
         let fault = |fault| IssueFault::PublicKey { kid: key.kid.clone(), fault };
         let signer = Arc::new(TokenSigner::new(self.keyring.open(key)?, &key.jwk, site).map_err(fault)?);
         self.hold(&key.kid, &signer);
         Ok(signer)
+    }
+
+    fn is_away(fault: &IssueFault) -> bool {
+        fault.is_away()
     }
 }

@@ -203,6 +203,9 @@ pub trait Signers {
 
     /// The signer for this key of this site.
     fn signer(&self, site: &Site, key: &TokenKeyRecord) -> Result<Arc<TokenSigner>, Self::Fault>;
+
+    /// Whether the fault is one of a key that is away and may come back: then another key stands in for it.
+    fn is_away(fault: &Self::Fault) -> bool;
 }
 
 /// What came of a request that could not be drafted.
@@ -229,9 +232,8 @@ pub fn judge<S: Signers>(
     now: u64,
 ) -> Result<Draft, Undrafted<S::Fault>> {
     let Askable { subject, site, roles } = askable(directory, request)?;
-    let key = key(request.profile, site, now)?;
+    let (key, signer) = signer(signers, request.profile, site, now)?;
     let expires_at = expires_at(request, site, key, now)?;
-    let signer = signers.signer(site, key).map_err(Undrafted::Broken)?;
     let svid = request.profile == Profile::JwtSvid;
     let spiffe_id =
         svid.then(|| format!("spiffe://{}/{}/{}", directory.realm(), subject.kind.as_str(), subject.name));
@@ -442,9 +444,25 @@ fn groups(request: &IssueRequest, subject: &Subject) -> Result<(), Refused> {
     }
 }
 
-fn key(profile: Profile, site: &Site, now: u64) -> Result<&TokenKeyRecord, Refused> {
-    site.signing_key(profile.purpose(), now)
-        .ok_or_else(|| Refused::NoKey { site: site.name.clone(), profile: profile.name() })
+/// The first key that may sign now and is at hand. Where all are away, the fault is that of the first.
+fn signer<'s, S: Signers>(
+    signers: &S,
+    profile: Profile,
+    site: &'s Site,
+    now: u64,
+) -> Result<(&'s TokenKeyRecord, Arc<TokenSigner>), Undrafted<S::Fault>> {
+    let mut away = None;
+    for key in site.signing_keys(profile.purpose(), now) {
+        match signers.signer(site, key) {
+            Ok(signer) => return Ok((key, signer)),
+            Err(fault) if S::is_away(&fault) => away = away.or(Some(fault)),
+            Err(fault) => return Err(Undrafted::Broken(fault)),
+        }
+    }
+    Err(match away {
+        Some(fault) => Undrafted::Broken(fault),
+        None => Refused::NoKey { site: site.name.clone(), profile: profile.name() }.into(),
+    })
 }
 
 // design: no token outlives its key. A token asked for in a key's last hours lives shorter, and says so.

@@ -38,3 +38,4 @@ pub mod orders;
 pub mod serve;
 pub mod tally;
 pub mod token_signer;
+pub mod watch;

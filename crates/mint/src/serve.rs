@@ -26,8 +26,9 @@ use crate::config::Mint;
 use crate::control::{ANSWER_SECONDS_MAX, COMMAND_PATH, Command, MESSAGE_BYTES_MAX, Reply};
 use crate::desk::Desk;
 use crate::log::witness::Rounds;
-use crate::log::{Recovered, http};
+use crate::log::{LogFault, Recovered, http};
 use crate::oauth::{Endpoints, SpentAssertions};
+use crate::watch::TokenWatch;
 
 /// Serves until it is told to stop (SIGTERM, SIGINT).
 pub fn run(mint: &Mint) -> Result<(), Failure> {
@@ -38,12 +39,24 @@ pub fn run(mint: &Mint) -> Result<(), Failure> {
     let (desk, recovered) = Desk::open(mint, now)?;
     bundler::settle_all(&mint.home, desk.issuer().store())?;
     desk.issuer().warm_up(now)?;
-    desk.issuer().log().publish()?;
+    publish_first(&desk)?;
     tell(&recovered);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|fault| Failure::could_not(format!("no threads could be had: {fault}")))?;
     let serving = Serving { mint: mint.clone(), desk: Arc::new(desk), metrics, recovered };
     runtime.block_on(serving.until_told_to_stop())
+}
+
+/// Publishes what was issued before. Where the log's key is in a PKCS#11 token that is away, heads wait for it,
+/// and tokens of other keys do not.
+fn publish_first(desk: &Desk) -> Result<(), Failure> {
+    match desk.issuer().log().publish() {
+        Err(LogFault::Key(fault)) if fault.is_passing() => {
+            tracing::error!(%fault, "no head is published until the log's key is back");
+            Ok(())
+        }
+        published => Ok(published.map(drop)?),
+    }
 }
 
 /// What runs.
@@ -82,6 +95,7 @@ impl Serving {
             Arc::clone(&self.desk).keep_cadence(shutdown.clone()),
             Arc::clone(&self.desk).keep_publishing(shutdown.clone()),
             self.keep_witnesses(shutdown.clone()),
+            TokenWatch::new(Arc::clone(&self.desk)).keep(shutdown.clone()),
         )?;
         self.desk.tell_issuing(now_unix())?;
         self.desk.record("stopped", json!({"by": by}))?;
@@ -138,7 +152,8 @@ impl Serving {
         let healthy = move || {
             issuer.log().healthy().map_err(|fault| fault.to_string())?;
             desk.journal().healthy().map_err(|fault| format!("journal: {fault}"))?;
-            issuer.store().directory().map(drop).map_err(|fault| fault.to_string())
+            issuer.store().directory().map(drop).map_err(|fault| fault.to_string())?;
+            Ok(issuer.tokens().alarms().iter().map(ToString::to_string).collect())
         };
         admin_router(self.metrics.clone(), healthy)
     }

@@ -16,7 +16,7 @@ use farside_verify::{
 };
 
 use crate::claims::Profile;
-use crate::keys::{KeyPair, TokenKey};
+use crate::keys::{KeyPair, TokenFault, TokenKey};
 use crate::store::Site;
 
 /// Characters of the largest signature there is here: ML-DSA-87, 4,627 bytes.
@@ -100,6 +100,14 @@ pub enum SignFault {
         /// The algorithm asked of it.
         algorithm: Algorithm,
     },
+    /// The token that holds the key did not sign.
+    #[error("key {kid} could not sign: {fault}")]
+    Token {
+        /// The key's id.
+        kid: String,
+        /// Why not.
+        fault: TokenFault,
+    },
     /// What was signed does not verify: a fault of the machine or of this program.
     #[error("a token signed with key {kid} does not verify: {refusal}")]
     Unbelievable {
@@ -132,7 +140,15 @@ impl TokenSigner {
 
     /// Whether signing takes so long that it should not hold up a server's event loop.
     pub fn is_slow(&self) -> bool {
-        matches!(self.key.pair, KeyPair::Rsa(_))
+        matches!(self.key.pair, KeyPair::Rsa(_) | KeyPair::Held(_))
+    }
+
+    /// Whether the key is there, as far as is known: one in a PKCS#11 token may be away.
+    pub fn at_hand(&self) -> Result<(), TokenFault> {
+        match &self.key.pair {
+            KeyPair::Held(held) => held.at_hand(),
+            _ => Ok(()),
+        }
     }
 
     /// How long a token with these claims becomes.
@@ -184,6 +200,10 @@ impl TokenSigner {
                 signature.truncate(written);
                 Ok(Bytes::Long(signature))
             }
+            KeyPair::Held(held) => held
+                .sign(message)
+                .map(Bytes::Long)
+                .map_err(|fault| SignFault::Token { kid: self.key.kid.clone(), fault }),
         }
     }
 
@@ -252,6 +272,7 @@ fn signature_chars(key: &TokenKey) -> usize {
         (KeyPair::Ecdsa(_), _) => 132,
         (KeyPair::Rsa(pair), _) => pair.public_modulus_len(),
         (KeyPair::MlDsa(pair), _) => pair.algorithm().signature_len(),
+        (KeyPair::Held(held), _) => held.signature_bytes(),
     };
     base64url_chars(bytes).min(SIGNATURE_CHARS_MAX)
 }

@@ -263,6 +263,29 @@ pub fn remove(path: &Path) -> Result<(), Failed> {
     }
 }
 
+/// Overwrites a file with zeros, then removes it, both durably; for secrets at their end. A file that is not
+/// there is no error. Flash and copy-on-write file systems may keep the old blocks for a while: what must not
+/// be read again lies encrypted.
+///
+/// # Errors
+/// The file could not be overwritten or removed.
+pub fn destroy(path: &Path) -> Result<(), Failed> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let fail = |source| failed("overwrite", path, source);
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(fail)?,
+    };
+    let mut left = file.metadata().map_err(fail)?.len();
+    while left > 0 {
+        let (piece, _) = ZEROS.split_at(usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len()));
+        file.write_all(piece).map_err(fail)?;
+        left -= piece.len() as u64;
+    }
+    file.sync_all().map_err(fail)?;
+    remove(path)
+}
+
 /// Reads a regular file whole, if it holds at most `bytes_max`. Devices and pipes are refused, so nobody can
 /// be kept waiting or fed for ever.
 ///

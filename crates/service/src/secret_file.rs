@@ -54,9 +54,15 @@ impl Source {
     /// The file that was named, else the systemd credential if there is one, else the terminal.
     #[must_use]
     pub fn find(named: Option<&Path>) -> Self {
+        Self::find_credential(named, &[CREDENTIAL])
+    }
+
+    /// As [`Source::find`], for a secret whose systemd credential has one of these names.
+    #[must_use]
+    pub fn find_credential(named: Option<&Path>, credentials: &[&str]) -> Self {
         let credential = || {
-            let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(CREDENTIAL);
-            path.exists().then_some(path)
+            let folder = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?);
+            credentials.iter().map(|name| folder.join(name)).find(|path| path.exists())
         };
         match (named, credential()) {
             (Some(path), _) => Self::File(path.to_owned()),
@@ -81,8 +87,8 @@ pub enum SecretFault {
         mode: u32,
     },
     /// There is nothing in it.
-    #[error("the passphrase is empty")]
-    Empty,
+    #[error("the {0} is empty")]
+    Empty(String),
     /// Typed twice, and not the same.
     #[error("the two passphrases differ")]
     Differ,
@@ -96,14 +102,22 @@ pub enum SecretFault {
 /// # Errors
 /// The file is missing, exposed or empty, or the terminal gave no answer.
 pub fn read_passphrase(source: &Source) -> Result<Secret, SecretFault> {
+    read_secret(source, "passphrase")
+}
+
+/// A secret of another kind, such as the PIN of a token; `what` is how a person is asked for it.
+///
+/// # Errors
+/// As [`read_passphrase`].
+pub fn read_secret(source: &Source, what: &str) -> Result<Secret, SecretFault> {
     match source {
-        Source::Prompt => Ok(cli::ask_secret("passphrase:")?),
+        Source::Prompt => Ok(cli::ask_secret(&format!("{what}:"))?),
         Source::File(path) => {
             refuse_exposed(path)?;
-            read(path)
+            read(path, what)
         }
         // systemd itself keeps these from others: the folder belongs to the service alone.
-        Source::Credential(path) => read(path),
+        Source::Credential(path) => read(path, what),
     }
 }
 
@@ -125,12 +139,12 @@ fn refuse_exposed(path: &Path) -> Result<(), SecretFault> {
     if mode & 0o077 == 0 { Ok(()) } else { Err(SecretFault::Exposed { path: path.to_owned(), mode }) }
 }
 
-fn read(path: &Path) -> Result<Secret, SecretFault> {
+fn read(path: &Path, what: &str) -> Result<Secret, SecretFault> {
     let mut bytes = Zeroizing::new(durable::read_limited(path, PASSPHRASE_BYTES_MAX)?);
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
     }
-    if bytes.is_empty() { Err(SecretFault::Empty) } else { Ok(Secret(bytes)) }
+    if bytes.is_empty() { Err(SecretFault::Empty(what.to_owned())) } else { Ok(Secret(bytes)) }
 }
 
 #[cfg(test)]
@@ -159,6 +173,6 @@ mod tests {
         let refused = read_passphrase(&exposed).unwrap_err();
         assert!(matches!(refused, SecretFault::Exposed { .. }) && !refused.to_string().contains("secret"));
         let (_dir, empty) = source(b"\n", Mode::Private);
-        assert!(matches!(read_passphrase(&empty), Err(SecretFault::Empty)));
+        assert!(matches!(read_passphrase(&empty), Err(SecretFault::Empty(_))));
     }
 }

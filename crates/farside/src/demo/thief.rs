@@ -36,8 +36,8 @@ pub(crate) fn forge_token(mint_file: &Path, site: &str, claims: &Value) -> Resul
     let directory = mint.store()?.directory()?;
     let known = directory.site(site).ok_or_else(|| Failure::could_not("the site is not known"))?;
     let record = known.keys.first().ok_or_else(|| Failure::could_not("the site has no token key"))?;
-    let file = mint.home.0.join(&record.path);
-    let key = keys::open_token(&file, &mint.passphrase()?).or_could_not(|| "open the token key".into())?;
+    let key = keys::open_token_at(&record.place, &record.jwk, &mint.home.0, &mint.passphrase()?);
+    let key = key.or_could_not(|| "open the token key".into())?;
     let KeyPair::Ecdsa(pair) = &key.pair else { return Err(Failure::could_not("not an ECDSA key")) };
     let mut claims = claims.clone();
     claims["roles"] = json!(["operator"]);

@@ -9,7 +9,7 @@ pub mod plan;
 pub mod profile;
 
 use crate::config::Home;
-use crate::keys::{KeyFault, MadeKey, Passphrase, Period};
+use crate::keys::{KeyFault, KeyPlace, MadeKey, Passphrase, Period, Token};
 use crate::store::{Directory, Store, StoreFault, signed};
 
 pub use plan::{Plan, PlanFault, Wish};
@@ -67,11 +67,25 @@ pub fn make(
     passphrase: &Passphrase,
     now: u64,
 ) -> Result<Vec<String>, CalendarFault> {
-    let workshop = Workshop { home, store, site, plan, passphrase, now };
+    make_in(None, home, store, site, plan, passphrase, now)
+}
+
+/// As [`make`], inside a PKCS#11 token where one is given.
+pub fn make_in(
+    token: Option<&Token>,
+    home: &Home,
+    store: &Store,
+    site: &str,
+    plan: &Plan,
+    passphrase: &Passphrase,
+    now: u64,
+) -> Result<Vec<String>, CalendarFault> {
+    let workshop = Workshop { token, home, store, site, plan, passphrase, now };
     plan.periods().iter().map(|period| workshop.make(*period)).collect()
 }
 
 struct Workshop<'a> {
+    token: Option<&'a Token>,
     home: &'a Home,
     store: &'a Store,
     site: &'a str,
@@ -84,20 +98,33 @@ impl Workshop<'_> {
     fn make(&self, period: Period) -> Result<String, CalendarFault> {
         let directory = self.store.directory()?;
         for _ in 0..COLLISIONS_MAX {
-            let made = MadeKey::generate(self.plan.algorithm(), self.plan.purpose(), period)?;
+            let made = self.generate(period)?;
+            let file = format!("keys/token-{}-{}.key", self.site, made.kid);
+            let place = made.place(&file);
             // token.md §4: a kid is unique in the realm.
             if !knows(&directory, &made.kid) {
-                self.enter(&made, period)?;
+                // The key first: a row without its key would stop the mint, a key without its row is only
+                // litter.
+                made.keep(&self.home.0.join(&file), self.passphrase)?;
+                self.enter(&made, &place, period)?;
                 return Ok(made.kid);
+            }
+            if let KeyPlace::Token(_) = place {
+                place.destroy(&self.home.0, self.passphrase)?;
             }
         }
         Err(CalendarFault::Collision)
     }
 
-    fn enter(&self, made: &MadeKey, period: Period) -> Result<(), CalendarFault> {
-        let file = format!("keys/token-{}-{}.key", self.site, made.kid);
-        // The file first: a row without its key would stop the mint, a file without its row is only litter.
-        made.keep(&self.home.0.join(&file), self.passphrase)?;
+    fn generate(&self, period: Period) -> Result<MadeKey, KeyFault> {
+        let (algorithm, purpose) = (self.plan.algorithm(), self.plan.purpose());
+        match self.token {
+            None => MadeKey::generate(algorithm, purpose, period),
+            Some(token) => MadeKey::generate_in(token, self.site, algorithm, purpose, period),
+        }
+    }
+
+    fn enter(&self, made: &MadeKey, place: &KeyPlace, period: Period) -> Result<(), CalendarFault> {
         self.store.write(|transaction| {
             transaction
                 .execute(
@@ -110,7 +137,7 @@ impl Workshop<'_> {
                         self.plan.algorithm().name(),
                         self.plan.purpose().as_str(),
                         &made.jwk,
-                        &file,
+                        place.to_string(),
                         signed(period.sign_from),
                         signed(period.sign_until),
                         signed(period.accept_until),

@@ -1,6 +1,7 @@
 //! `mint init`: founds a realm, whole or not at all. Where a mint stands already, nothing is touched.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use farside_crossing::{Signer, SignerPublic, note};
@@ -11,10 +12,11 @@ use farside_service::time;
 use serde_json::{Value, json};
 
 use super::Program;
+use super::key::HalfInToken;
 use crate::ceremony::{self, Roles};
 use crate::config::{Home, Mint};
 use crate::founding::{self, Founding};
-use crate::keys::{self, Passphrase};
+use crate::keys::{self, Passphrase, TokenConfig, Tokens};
 use crate::names;
 use crate::store::Store;
 
@@ -33,6 +35,8 @@ pub struct Init {
     /// File with the passphrase of the mint's own keys.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    half: HalfInToken,
     /// Where `serve` shall listen.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8700")]
     listen: std::net::SocketAddr,
@@ -50,19 +54,23 @@ pub(super) fn run(init: &Init, program: &Program) -> Result<(), Failure> {
     founding::refuse_standing(&home)?;
     let passphrase_file = init.passphrase_file.as_deref().map(absolute).transpose()?;
     let passphrase = Passphrase::new(new_passphrase(&Source::find(passphrase_file.as_deref()))?);
+    let section = section(&init.half)?;
+    let tokens = Tokens::configure(section.as_slice(), &home.0)?;
+    let token = section.as_ref().map(|_| tokens.named(None)).transpose()?.map(Arc::as_ref);
     let founding = Founding::begin(&home)?;
     let now = time::now_unix();
     for folder in [&home.keys(), &home.journal(), &home.staging(), &home.0.join("outbox")] {
         durable::create_dir_all(folder, Mode::Private)?;
     }
-    let online = keys::create_signer(&home.online_key(), "online", &passphrase)?;
-    let log = keys::create_log(&home.log_key(), &format!("{}-log", init.realm), &passphrase)?;
+    let online = keys::create_signer_with(&home.online_key(), "online", &passphrase, token)?;
+    let log_name = format!("{}-log", init.realm);
+    let log = keys::create_log_with(&home.log_key(), &log_name, &passphrase, token)?;
     export(&home.keys().join("online.pub"), &online.to_string())?;
     export(&home.keys().join("log.pub"), &log.to_string())?;
     let store = Store::create(&home.database(), &init.realm, now)?;
     durable::write_new(
         &home.config(),
-        configuration(init, passphrase_file.as_deref()).as_bytes(),
+        configuration(init, passphrase_file.as_deref(), section.as_ref()).as_bytes(),
         Mode::Shared,
     )?;
     let mint = Mint::read(&home.config())?;
@@ -118,7 +126,17 @@ fn found_alone(
     Ok(charter)
 }
 
-fn configuration(init: &Init, passphrase_file: Option<&Path>) -> String {
+/// What `mint.toml` will say of the token that holds the mint's own keys.
+fn section(half: &HalfInToken) -> Result<Option<TokenConfig>, Failure> {
+    let Some(label) = half.pkcs11.clone() else { return Ok(None) };
+    let module = half.module.as_deref().ok_or_else(|| {
+        Failure::refused("--pkcs11 needs the token's --module, such as /usr/lib/softhsm/libsofthsm2.so")
+    })?;
+    let pin_file = half.pin_file.as_deref().map(absolute).transpose()?;
+    Ok(Some(TokenConfig { module: absolute(module)?, label: Some(label), serial: None, pin_file }))
+}
+
+fn configuration(init: &Init, passphrase_file: Option<&Path>, token: Option<&TokenConfig>) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
     let mut toml = format!(
         "# The mint of realm {0}. `farside mint serve` reads this file; unknown keys are refused.\n\
@@ -137,6 +155,14 @@ fn configuration(init: &Init, passphrase_file: Option<&Path>) -> String {
     toml.push_str("# tls = { certificates = \"server.pem\", key = \"server.key\" }\n");
     if let Some(admin) = init.admin {
         toml.push_str(&format!("\n[admin]\naddress = \"{admin}\"\n"));
+    }
+    if let Some(TokenConfig { module, label, pin_file, .. }) = token {
+        toml.push_str(&format!("\n[[pkcs11]]\nmodule = {}\n", quoted(&module.display().to_string())));
+        toml.push_str(&format!("label = {}\n", quoted(label.as_deref().unwrap_or_default())));
+        match pin_file {
+            Some(path) => toml.push_str(&format!("pin_file = {}\n", quoted(&path.display().to_string()))),
+            None => toml.push_str("# pin_file = \"…\"   left out: a systemd credential, else a prompt\n"),
+        }
     }
     toml
 }

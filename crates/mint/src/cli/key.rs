@@ -2,6 +2,7 @@
 //! their own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use farside_crossing::{SignerPublic, note};
@@ -11,7 +12,7 @@ use farside_service::secret_file::{Source, new_passphrase, read_passphrase};
 use serde_json::json;
 
 use super::{Program, read_text};
-use crate::keys::{self, KeyKind, Passphrase};
+use crate::keys::{self, KeyKind, Passphrase, Token, Tokens};
 use crate::names;
 
 /// Keys of root and release signers.
@@ -31,6 +32,8 @@ pub enum Key {
         /// File with the passphrase of this key.
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
+        #[command(flatten)]
+        half: HalfInToken,
     },
     /// Show the public line of a key file; with the passphrase it is checked against the private key.
     Show {
@@ -39,7 +42,36 @@ pub enum Key {
         /// File with the passphrase of this key.
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
+        /// File with the PIN of the PKCS#11 token that holds half of it; left out: you are asked.
+        #[arg(long, value_name = "FILE")]
+        pin_file: Option<PathBuf>,
     },
+}
+
+/// Where the Ed25519 half of a signer's key shall live.
+#[derive(Debug, Args)]
+pub struct HalfInToken {
+    /// Make the Ed25519 half inside the PKCS#11 token of that label, which never gives it out.
+    #[arg(long, value_name = "LABEL")]
+    pub(super) pkcs11: Option<String>,
+    /// The token's module; left out: the one that `mint.toml` names for it.
+    #[arg(long, value_name = "FILE", requires = "pkcs11")]
+    pub(super) module: Option<PathBuf>,
+    /// File with the token's PIN; left out: you are asked.
+    #[arg(long, value_name = "FILE", requires = "pkcs11")]
+    pub(super) pin_file: Option<PathBuf>,
+}
+
+impl HalfInToken {
+    fn token(&self, program: &Program) -> Result<Option<Arc<Token>>, Failure> {
+        let Some(label) = &self.pkcs11 else { return Ok(None) };
+        let (module, pin_file) = match &self.module {
+            Some(module) => (module.clone(), None),
+            None => program.described_token(label)?,
+        };
+        let pin_file = self.pin_file.clone().or(pin_file);
+        Ok(Some(Tokens::through(label, &module, pin_file.as_deref())?))
+    }
 }
 
 /// The people's roles.
@@ -53,24 +85,27 @@ pub enum Role {
 
 pub(super) fn run(command: &Key, program: &Program) -> Result<(), Failure> {
     match command {
-        Key::New { role, name, out, passphrase_file } => {
+        Key::New { role, name, out, passphrase_file, half } => {
             names::key(name).map_err(|fault| Failure::refused(fault.to_string()))?;
             let passphrase = Passphrase::new(new_passphrase(&Source::find(passphrase_file.as_deref()))?);
-            let public = keys::create_signer(out, name, &passphrase)?;
+            let token = half.token(program)?;
+            let public = keys::create_signer_with(out, name, &passphrase, token.as_deref())?;
             let role = if matches!(role, Role::Root) { "root" } else { "release" };
             let line = public.to_string();
-            let value = json!({ "role": role, "name": name, "file": out, "public": line });
+            let token = &half.pkcs11;
+            let value = json!({ "role": role, "name": name, "file": out, "public": line, "token": token });
             program.output.say(|| line.clone(), &value)
         }
-        Key::Show { file, passphrase_file } => {
+        Key::Show { file, passphrase_file, pin_file } => {
             let header = keys::inspect(file)?;
             if let Some(path) = passphrase_file {
                 let passphrase = Passphrase::new(read_passphrase(&Source::File(path.clone()))?);
+                let passphrase = passphrase.with_tokens(program.tokens(pin_file.as_deref())?);
                 keys::check(file, &passphrase)?;
             }
             let value = json!({
                 "name": header.name, "kind": header.kind.to_string(), "public": header.public,
-                "checked": passphrase_file.is_some(),
+                "checked": passphrase_file.is_some(), "ed25519": header.ed25519.map(|uri| uri.to_string()),
             });
             program.output.say(|| printable(&header.public).into_owned(), &value)
         }
@@ -102,6 +137,9 @@ pub struct AddSignature {
     /// File with the passphrase of that key.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// File with the PIN of the PKCS#11 token that holds half of that key; left out: you are asked.
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
     /// The draft.
     pub(super) file: PathBuf,
 }
@@ -110,7 +148,9 @@ impl AddSignature {
     /// Adds it in the file, and returns what the file then holds.
     pub(super) fn add(&self) -> Result<Vec<u8>, Failure> {
         let draft = read_text(&self.file)?;
-        let signer = keys::open_signer(&self.key, &passphrase_for(self.passphrase_file.as_deref())?)?;
+        let passphrase = passphrase_for(self.passphrase_file.as_deref())?;
+        let tokens = Arc::new(Tokens::of_key_files(self.pin_file.as_deref()));
+        let signer = keys::open_signer(&self.key, &passphrase.with_tokens(tokens))?;
         let signed = note::add_signature(draft.as_bytes(), &signer)
             .map_err(|fault| Failure::could_not(fault.to_string()))?;
         durable::write(&self.file, &signed, Mode::Shared)?;

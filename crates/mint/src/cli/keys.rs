@@ -15,7 +15,8 @@ use super::key::passphrase_for;
 use super::release::{AtHand, Outcome, release_at_once};
 use crate::calendar::profile::{CryptoProfile, PROFILES};
 use crate::calendar::{self, Plan, Wish};
-use crate::keys::{self, KeyFault, Passphrase, Period};
+use crate::config::Mint;
+use crate::keys::{self, KeyFault, KeyPlace, Passphrase, Period, Token};
 use crate::release::Document;
 use crate::store::{Purpose, Site, Store, TokenKeyRecord};
 
@@ -26,6 +27,8 @@ pub enum Keys {
     New {
         #[command(flatten)]
         figures: Figures,
+        #[command(flatten)]
+        kept: Kept,
         #[command(flatten)]
         at_hand: AtHand,
     },
@@ -41,6 +44,8 @@ pub enum Keys {
         /// Show the calendar and make nothing.
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        kept: Kept,
         #[command(flatten)]
         at_hand: AtHand,
     },
@@ -91,6 +96,22 @@ pub struct Figures {
     sign_from: Option<u64>,
 }
 
+/// Where private keys shall live.
+#[derive(Debug, Args)]
+pub struct Kept {
+    /// Make the keys inside a PKCS#11 token that `mint.toml` describes, which never gives them out; LABEL may
+    /// be left out where there is one. Left out altogether: in encrypted files.
+    #[arg(long, value_name = "LABEL", num_args = 0..=1)]
+    pkcs11: Option<Option<String>>,
+}
+
+impl Kept {
+    fn token<'m>(&self, mint: &'m Mint) -> Result<Option<&'m Token>, Failure> {
+        let Some(name) = &self.pkcs11 else { return Ok(None) };
+        Ok(Some(mint.tokens().named(name.as_deref())?))
+    }
+}
+
 impl Figures {
     fn wish(&self, periods: usize) -> Wish {
         Wish {
@@ -126,8 +147,8 @@ fn profile(name: &str) -> Result<&'static CryptoProfile, String> {
 
 pub(super) fn run(command: &Keys, program: &Program) -> Result<(), Failure> {
     match command {
-        Keys::New { figures, at_hand } => {
-            let made = Made::make(figures, 1, at_hand, program)?;
+        Keys::New { figures, kept, at_hand } => {
+            let made = Made::make(figures, 1, (kept, at_hand), program)?;
             let kid = made.kids.first().map(String::as_str).unwrap_or_default();
             let sentence =
                 || format!("Site {} has the new token key {kid}.\n{}", made.site, made.outcome.sentence());
@@ -141,8 +162,8 @@ pub(super) fn run(command: &Keys, program: &Program) -> Result<(), Failure> {
             let plan = calendar::draft(&store, &figures.site, &figures.wish(*periods), time::now_unix())?;
             program.output.say(|| drawn(&plan), &plan.periods().iter().map(spelled).collect::<Vec<_>>())
         }
-        Keys::Plan { figures, periods, at_hand, .. } => {
-            let made = Made::make(figures, *periods, at_hand, program)?;
+        Keys::Plan { figures, periods, kept, at_hand, .. } => {
+            let made = Made::make(figures, *periods, (kept, at_hand), program)?;
             let sentence = || format!("{}\n\n{}", drawn(&made.plan), made.outcome.sentence());
             let value =
                 json!({ "site": made.site, "keys": made.as_json()?, "release": made.outcome.value() });
@@ -170,18 +191,19 @@ impl<'a> Made<'a> {
     fn make(
         figures: &'a Figures,
         periods: usize,
-        at_hand: &AtHand,
+        (kept, at_hand): (&Kept, &AtHand),
         program: &Program,
     ) -> Result<Made<'a>, Failure> {
         let (mint, now, site) = (program.mint()?, time::now_unix(), figures.site.as_str());
         let store = mint.store()?;
         let plan = calendar::draft(&store, site, &figures.wish(periods), now)?;
         let passphrase = mint.passphrase()?;
-        let diary = mint.diary()?;
-        let kids = calendar::make(&mint.home, &store, site, &plan, &passphrase, now)?;
+        let (diary, token) = (mint.diary()?, kept.token(&mint)?);
+        let kids = calendar::make_in(token, &mint.home, &store, site, &plan, &passphrase, now)?;
         for kid in &kids {
-            let profile = figures.profile.name;
-            diary.record("token_key_made", json!({ "site": site, "kid": kid, "profile": profile }))?;
+            let (profile, token) = (figures.profile.name, token.map(|token| token.name().as_str()));
+            let members = json!({ "site": site, "kid": kid, "profile": profile, "token": token });
+            diary.record("token_key_made", members)?;
         }
         let outcome = release_at_once(&mint, &store, &diary, (site, &Document::Keys), at_hand)?;
         Ok(Made { site, plan, kids, store, outcome })
@@ -218,8 +240,8 @@ fn change_passphrase(
 ) -> Result<(), Failure> {
     let mut waiting = Vec::new();
     for file in files {
-        match keys::check(file, old) {
-            Err(KeyFault::Locked { .. }) if keys::check(file, new).is_ok() => {}
+        match keys::opens(file, old) {
+            Err(KeyFault::Locked { .. }) if keys::opens(file, new).is_ok() => {}
             checked => {
                 checked?;
                 waiting.push(file);
@@ -265,6 +287,7 @@ fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
                         site.name.clone(),
                         key.kid.clone(),
                         key.algorithm.name().to_owned(),
+                        lives(&key.place).to_owned(),
                         time::rfc3339(key.sign_from),
                         time::rfc3339(key.sign_until),
                         time::rfc3339(key.accept_until),
@@ -272,7 +295,10 @@ fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
                     ]
                 })
                 .collect();
-            table(&["site", "kid", "algorithm", "signs from", "until", "accepted until", "state"], &rows)
+            table(
+                &["site", "kid", "algorithm", "kept in", "signs from", "until", "accepted until", "state"],
+                &rows,
+            )
         },
         &value,
     )
@@ -294,11 +320,18 @@ fn state(site: &Site, key: &TokenKeyRecord, now: u64) -> &'static str {
     }
 }
 
+fn lives(place: &KeyPlace) -> &str {
+    match place {
+        KeyPlace::File(_) => "file",
+        KeyPlace::Token(uri) => uri.token().as_str(),
+    }
+}
+
 fn as_json(key: &TokenKeyRecord) -> Value {
     json!({
         "kid": key.kid, "algorithm": key.algorithm.name(), "use": key.purpose.as_str(),
         "sign_from": key.sign_from, "sign_until": key.sign_until, "accept_until": key.accept_until,
-        "usable_from": key.usable_from,
+        "usable_from": key.usable_from, "place": key.place.to_string(),
         "revoked": key.revoked,
     })
 }

@@ -21,11 +21,13 @@ mod token;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use farside_service::cli::{self, Failure, Output};
 
 use crate::config::Mint;
+use crate::keys::Tokens;
 use crate::store::Kind;
 
 /// The signing service on the connected side.
@@ -145,6 +147,31 @@ impl Program {
             ));
         }
         Mint::open(&self.config)
+    }
+
+    /// The tokens for key files that may lie on a machine without a mint: those of the configuration, where
+    /// there is one, and those that the files name with their module.
+    pub(crate) fn tokens(&self, pin_file: Option<&Path>) -> Result<Arc<Tokens>, Failure> {
+        match pin_file {
+            None if self.config.exists() => Ok(Arc::clone(self.mint()?.tokens())),
+            pin_file => Ok(Arc::new(Tokens::of_key_files(pin_file))),
+        }
+    }
+
+    /// Module and PIN file of a token that the configuration describes.
+    pub(crate) fn described_token(&self, label: &str) -> Result<(PathBuf, Option<PathBuf>), Failure> {
+        let unknown = || {
+            Failure::refused(format!("nothing says through which module token {label:?} is reached"))
+                .hint("name the module with --module")
+        };
+        if !self.config.exists() {
+            return Err(unknown());
+        }
+        let mint = self.mint()?;
+        let described = mint.config.pkcs11.iter().find(|token| token.label.as_deref() == Some(label));
+        let described = described.ok_or_else(unknown)?;
+        let at_home = |path: &PathBuf| mint.home.0.join(path);
+        Ok((at_home(&described.module), described.pin_file.as_ref().map(at_home)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! signed in turn.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use farside_crossing::{Signer, note};
@@ -16,7 +17,7 @@ use super::key::{AddSignature, passphrase_for};
 use super::{Program, joined, read_text};
 use crate::ceremony;
 use crate::config::{Diary, Mint};
-use crate::keys::{self, KeyKind, PairSigner};
+use crate::keys::{self, KeyKind, PairSigner, Tokens};
 use crate::release::{self, Adopted, Document, Draft, Kind, Pardoned, ReleaseFault};
 use crate::store::{Site, Store};
 
@@ -93,6 +94,9 @@ pub struct AtHand {
     /// File with the passphrase of those keys; left out: the mint's own.
     #[arg(long = "release-passphrase-file", value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// File with the PIN of the PKCS#11 token that holds half of those keys; left out: you are asked.
+    #[arg(long = "release-pin-file", value_name = "FILE")]
+    pin_file: Option<PathBuf>,
 }
 
 pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
@@ -275,6 +279,11 @@ fn open_at_hand(
                 (Some(path), true) => passphrase_for(Some(path))?,
                 _ => mint.passphrase()?,
             };
+            let tokens = match &at_hand.pin_file {
+                Some(path) if named => Arc::new(Tokens::of_key_files(Some(path))),
+                _ => Arc::clone(mint.tokens()),
+            };
+            let passphrase = passphrase.with_tokens(tokens);
             opened.push(keys::open_signer(&file, &passphrase)?);
         }
     }

@@ -11,5 +11,5 @@ const CHEAP: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
 
 /// A passphrase whose new key files open in microseconds, for whoever guesses it as well.
 pub fn dangerous_cheap_passphrase(secret: Secret) -> Passphrase {
-    Passphrase { secret, cost: CHEAP }
+    Passphrase { cost: CHEAP, ..Passphrase::new(secret) }
 }

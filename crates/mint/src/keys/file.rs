@@ -5,6 +5,7 @@
 //! kind signer
 //! name anna
 //! public farside-signer/1 anna …
+//! ed25519 pkcs11:token=vault;id=…    only where that half of the key lies in a PKCS#11 token
 //! argon2id 65536 3 1 <salt>          KiB, passes, lanes
 //! aes-256-gcm <nonce>
 //!                                    here the header ends: every byte so far is authenticated with it
@@ -22,6 +23,7 @@ use farside_service::durable::{self, Mode};
 use farside_verify::encode::{base64url, base64url_decode};
 use zeroize::Zeroizing;
 
+use super::uri::KeyUri;
 use super::{KeyFault, PASSPHRASE_BYTES_MIN, Passphrase};
 
 const MAGIC: &str = "farside-key/1";
@@ -71,6 +73,18 @@ pub struct Header {
     pub name: String,
     /// The public key as the kind writes it: a signer's line, a verifier key, a JWK.
     pub public: String,
+    /// The token that holds the Ed25519 half, where the file does not.
+    pub ed25519: Option<KeyUri>,
+}
+
+impl Header {
+    pub(super) fn new(kind: KeyKind, name: String, public: String) -> Header {
+        Header { kind, name, public, ed25519: None }
+    }
+
+    fn ed25519_line(&self) -> String {
+        self.ed25519.as_ref().map_or_else(String::new, |uri| format!("ed25519 {uri}\n"))
+    }
 }
 
 /// Reads the header alone; nothing vouches for it.
@@ -87,6 +101,19 @@ pub(super) fn create(
     passphrase: &Passphrase,
 ) -> Result<(), KeyFault> {
     Ok(durable::write_new(path, seal(header, secret, passphrase)?.as_bytes(), Mode::Private)?)
+}
+
+/// The token that holds the other half of the key in this file, where there is one: said once the passphrase
+/// has vouched for it. Of a file that is not there, nothing.
+pub(super) fn held_elsewhere(path: &Path, passphrase: &Passphrase) -> Result<Option<KeyUri>, KeyFault> {
+    let named = match inspect(path) {
+        Err(KeyFault::File(fault)) if fault.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        header => header?,
+    };
+    match named.ed25519 {
+        Some(_) => Ok(open(path, named.kind, passphrase)?.0.ed25519),
+        None => Ok(None),
+    }
 }
 
 /// Encrypts the key in an existing file under another passphrase, with fresh salt and nonce. The old file
@@ -108,10 +135,11 @@ fn seal(header: &Header, secret: &[u8], passphrase: &Passphrase) -> Result<Strin
     let salt = farside_service::random::bytes::<SALT_BYTES>().map_err(random)?;
     let nonce = farside_service::random::bytes::<NONCE_LEN>().map_err(random)?;
     let mut file = format!(
-        "{MAGIC}\nkind {}\nname {}\npublic {}\nargon2id {} {} {} {}\naes-256-gcm {}\n\n",
+        "{MAGIC}\nkind {}\nname {}\npublic {}\n{}argon2id {} {} {} {}\naes-256-gcm {}\n\n",
         header.kind,
         header.name,
         header.public,
+        header.ed25519_line(),
         passphrase.cost.memory_kib,
         passphrase.cost.passes,
         passphrase.cost.lanes,
@@ -198,14 +226,19 @@ impl<'a> Envelope<'a> {
                 .ok_or("a header line is missing")
         };
         let kind = member("kind")?;
-        let header = Header {
+        let mut header = Header {
             kind: KeyKind::ALL
                 .into_iter()
                 .find(|known| known.as_str() == kind)
                 .ok_or("its kind is unknown")?,
             name: member("name")?.to_owned(),
             public: member("public")?.to_owned(),
+            ed25519: None,
         };
+        if head.contains("\ned25519 ") {
+            let uri = member("ed25519")?.parse();
+            header.ed25519 = Some(uri.map_err(|_| "its key in a token has a name that is not understood")?);
+        }
         let (cost, salt) = read_cost(member("argon2id")?)?;
         let nonce = base64url_decode(member("aes-256-gcm")?).and_then(|nonce| nonce.try_into().ok());
         if lines.next().is_some() {

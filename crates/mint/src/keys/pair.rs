@@ -1,25 +1,25 @@
 //! Signers of the charter's roles: Ed25519 and ML-DSA side by side, which count only together; and the log's
-//! Ed25519 key.
+//! Ed25519 key. The Ed25519 half may live in a PKCS#11 token; ML-DSA lives in the encrypted file.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::signature::{
-    Ed25519KeyPair, KeyPair as _, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
+    KeyPair as _, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
     PqdsaSigningAlgorithm,
 };
 use farside_crossing::{LogKey, MlDsaLevel, PairSignature, SignFailed, Signer, SignerPublic};
 use zeroize::Zeroizing;
 
+use super::ed25519::{Ed25519Key, NewEd25519, SEED_BYTES, new_seed};
 use super::file::{self, Header, KeyKind};
+use super::tokens::Token;
 use super::{KeyFault, Passphrase};
-
-const SEED_BYTES: usize = 32;
 
 /// A signer of notes with its private keys; `Debug` shows the name alone.
 pub struct PairSigner {
     public: SignerPublic,
-    ed25519: Ed25519KeyPair,
+    ed25519: Ed25519Key,
     ml_dsa: PqdsaKeyPair,
 }
 
@@ -29,13 +29,11 @@ impl Signer for PairSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Result<PairSignature, SignFailed> {
-        let failed = |_| SignFailed(format!("{} could not sign", self.public.name()));
-        let ed25519 = self.ed25519.try_sign(message).map_err(failed)?;
+        let failed = |fault: String| SignFailed(format!("{} could not sign: {fault}", self.public.name()));
+        let ed25519 = self.ed25519.sign(message).map_err(|fault| failed(fault.to_string()))?;
         let mut ml_dsa = vec![0; self.ml_dsa.algorithm().signature_len()];
-        let length = self.ml_dsa.sign(message, &mut ml_dsa).map_err(failed)?;
+        let length = self.ml_dsa.sign(message, &mut ml_dsa).map_err(|fault| failed(fault.to_string()))?;
         ml_dsa.truncate(length);
-        let ed25519 =
-            ed25519.as_ref().try_into().map_err(|_| SignFailed("signature of an odd length".into()))?;
         Ok(PairSignature { ed25519, ml_dsa })
     }
 }
@@ -48,11 +46,26 @@ impl std::fmt::Debug for PairSigner {
 
 /// Makes a new signer and writes its file; returns the public line.
 pub fn create_signer(path: &Path, name: &str, passphrase: &Passphrase) -> Result<SignerPublic, KeyFault> {
-    let seeds = new_seeds::<{ 2 * SEED_BYTES }>()?;
-    let signer = assemble(name, MlDsaLevel::MlDsa65, &*seeds)?;
-    let header = Header { kind: KeyKind::Signer, name: name.to_owned(), public: signer.public.to_string() };
-    file::create(path, &header, &*seeds, passphrase)?;
-    Ok(signer.public)
+    create_signer_with(path, name, passphrase, None)
+}
+
+/// As [`create_signer`], with the Ed25519 half in `token` where one is given: then neither the file nor the
+/// token can sign without the other.
+pub fn create_signer_with(
+    path: &Path,
+    name: &str,
+    passphrase: &Passphrase,
+    token: Option<&Token>,
+) -> Result<SignerPublic, KeyFault> {
+    let ed25519 = NewEd25519::make(token, &format!("farside signer {name}"))?;
+    let ml_dsa = new_seed()?;
+    let level = MlDsaLevel::MlDsa65;
+    let public = public_of(name, ed25519.public, level, &open_ml_dsa(level, &*ml_dsa)?)?;
+    let mut header = Header::new(KeyKind::Signer, name.to_owned(), public.to_string());
+    header.ed25519.clone_from(&ed25519.held);
+    let secret = Zeroizing::new([ed25519.seed.as_slice(), ml_dsa.as_slice()].concat());
+    file::create(path, &header, &secret, passphrase).map_err(|fault| ed25519.undo(token, fault))?;
+    Ok(public)
 }
 
 /// Makes a new signer's file `<name>.key` in `folder`, which is made where it is missing.
@@ -65,24 +78,32 @@ pub fn create_signer_in(
     create_signer(&folder.join(format!("{name}.key")), name, passphrase)
 }
 
-/// Opens a signer's file.
+/// Opens a signer's file, and the half in a token that it names.
 pub fn open_signer(path: &Path, passphrase: &Passphrase) -> Result<PairSigner, KeyFault> {
-    let (header, seeds) = file::open(path, KeyKind::Signer, passphrase)?;
+    let (header, secret) = file::open(path, KeyKind::Signer, passphrase)?;
     let mismatch = || KeyFault::Mismatch { path: path.display().to_string() };
     let public: SignerPublic = header.public.parse().map_err(|_| mismatch())?;
-    let signer = assemble(public.name(), public.level(), &seeds)?;
-    if signer.public.to_string() == header.public { Ok(signer) } else { Err(mismatch()) }
+    let own = if header.ed25519.is_some() { 0 } else { SEED_BYTES };
+    let (seed, ml_dsa) = secret.split_at_checked(own).ok_or_else(mismatch)?;
+    let ml_dsa = open_ml_dsa(public.level(), ml_dsa)?;
+    let ed25519 = Ed25519Key::open(seed, header.ed25519.as_ref(), public.ed25519(), passphrase)?;
+    let found = public_of(public.name(), *ed25519.public(), public.level(), &ml_dsa)?;
+    if found == public { Ok(PairSigner { public, ed25519, ml_dsa }) } else { Err(mismatch()) }
 }
 
-fn assemble(name: &str, level: MlDsaLevel, seeds: &[u8]) -> Result<PairSigner, KeyFault> {
-    let fault = || KeyFault::Crypto("pair of signing keys");
-    let (ed25519, ml_dsa) = seeds.split_at_checked(SEED_BYTES).ok_or_else(fault)?;
-    let ed25519 = Ed25519KeyPair::from_seed_unchecked(ed25519).map_err(|_| fault())?;
-    let ml_dsa = PqdsaKeyPair::from_seed(algorithm(level), ml_dsa).map_err(|_| fault())?;
-    let ed25519_public = ed25519.public_key().as_ref().try_into().map_err(|_| fault())?;
-    let public = SignerPublic::new(name, ed25519_public, level, ml_dsa.public_key().as_ref())
-        .map_err(|_| KeyFault::Name(name.to_owned()))?;
-    Ok(PairSigner { public, ed25519, ml_dsa })
+fn public_of(
+    name: &str,
+    ed25519: [u8; 32],
+    level: MlDsaLevel,
+    ml_dsa: &PqdsaKeyPair,
+) -> Result<SignerPublic, KeyFault> {
+    let public = SignerPublic::new(name, ed25519, level, ml_dsa.public_key().as_ref());
+    public.map_err(|_| KeyFault::Name(name.to_owned()))
+}
+
+fn open_ml_dsa(level: MlDsaLevel, seed: &[u8]) -> Result<PqdsaKeyPair, KeyFault> {
+    let fault = |_| KeyFault::Crypto("pair of signing keys");
+    PqdsaKeyPair::from_seed(algorithm(level), seed).map_err(fault)
 }
 
 fn algorithm(level: MlDsaLevel) -> &'static PqdsaSigningAlgorithm {
@@ -96,7 +117,7 @@ fn algorithm(level: MlDsaLevel) -> &'static PqdsaSigningAlgorithm {
 /// The log's key; `Debug` shows the name alone.
 pub struct LogSigner {
     public: LogKey,
-    ed25519: Ed25519KeyPair,
+    ed25519: Ed25519Key,
 }
 
 impl LogSigner {
@@ -106,10 +127,11 @@ impl LogSigner {
     }
 
     /// Signs a checkpoint's text.
-    pub fn sign(&self, text: &[u8]) -> Result<[u8; 64], SignFailed> {
-        let failed = || SignFailed("the log's key could not sign".into());
-        let signature = self.ed25519.try_sign(text).map_err(|_| failed())?;
-        signature.as_ref().try_into().map_err(|_| failed())
+    ///
+    /// # Errors
+    /// [`KeyFault::Token`] where the key lives in a token that is away.
+    pub fn sign(&self, text: &[u8]) -> Result<[u8; 64], KeyFault> {
+        self.ed25519.sign(text)
     }
 }
 
@@ -150,36 +172,41 @@ impl LogKeyFile {
 
 /// Makes a log's key that is kept nowhere.
 pub fn ephemeral_log(name: &str) -> Result<LogSigner, KeyFault> {
-    assemble_log(name, &*new_seeds::<SEED_BYTES>()?)
+    let ed25519 = Ed25519Key::own(&*new_seed()?)?;
+    Ok(LogSigner { public: log_key(name, *ed25519.public())?, ed25519 })
 }
 
 /// Makes the log's key and writes its file; returns the verifier key.
 pub fn create_log(path: &Path, name: &str, passphrase: &Passphrase) -> Result<LogKey, KeyFault> {
-    let seed = new_seeds::<SEED_BYTES>()?;
-    let signer = assemble_log(name, &*seed)?;
-    let header = Header { kind: KeyKind::Log, name: name.to_owned(), public: signer.public.to_string() };
-    file::create(path, &header, &*seed, passphrase)?;
-    Ok(signer.public)
+    create_log_with(path, name, passphrase, None)
+}
+
+/// As [`create_log`], with the key in `token` where one is given: then the file holds no secret, and says
+/// under the passphrase's seal where the key is.
+pub fn create_log_with(
+    path: &Path,
+    name: &str,
+    passphrase: &Passphrase,
+    token: Option<&Token>,
+) -> Result<LogKey, KeyFault> {
+    let ed25519 = NewEd25519::make(token, &format!("farside log {name}"))?;
+    let public = log_key(name, ed25519.public)?;
+    let mut header = Header::new(KeyKind::Log, name.to_owned(), public.to_string());
+    header.ed25519.clone_from(&ed25519.held);
+    file::create(path, &header, &ed25519.seed, passphrase).map_err(|fault| ed25519.undo(token, fault))?;
+    Ok(public)
 }
 
 /// Opens the log's key file.
 pub fn open_log(path: &Path, passphrase: &Passphrase) -> Result<LogSigner, KeyFault> {
     let (header, seed) = file::open(path, KeyKind::Log, passphrase)?;
-    let signer = assemble_log(&header.name, &seed)?;
-    let same = signer.public.to_string() == header.public;
-    if same { Ok(signer) } else { Err(KeyFault::Mismatch { path: path.display().to_string() }) }
+    let mismatch = || KeyFault::Mismatch { path: path.display().to_string() };
+    let public: LogKey = header.public.parse().map_err(|_| mismatch())?;
+    let ed25519 = Ed25519Key::open(&seed, header.ed25519.as_ref(), public.ed25519(), passphrase)?;
+    let same = log_key(&header.name, *ed25519.public())? == public;
+    if same { Ok(LogSigner { public, ed25519 }) } else { Err(mismatch()) }
 }
 
-fn assemble_log(name: &str, seed: &[u8]) -> Result<LogSigner, KeyFault> {
-    let fault = || KeyFault::Crypto("log key");
-    let ed25519 = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| fault())?;
-    let public = ed25519.public_key().as_ref().try_into().map_err(|_| fault())?;
-    let public = LogKey::new(name, public).map_err(|_| KeyFault::Name(name.to_owned()))?;
-    Ok(LogSigner { public, ed25519 })
-}
-
-fn new_seeds<const N: usize>() -> Result<Zeroizing<[u8; N]>, KeyFault> {
-    let mut seeds = Zeroizing::new([0; N]);
-    farside_service::random::fill(&mut *seeds).map_err(|_| KeyFault::Crypto("random seed"))?;
-    Ok(seeds)
+fn log_key(name: &str, public: [u8; 32]) -> Result<LogKey, KeyFault> {
+    LogKey::new(name, public).map_err(|_| KeyFault::Name(name.to_owned()))
 }

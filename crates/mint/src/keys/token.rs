@@ -7,22 +7,30 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING,
     ML_DSA_87_SIGNING, PqdsaKeyPair, PqdsaSigningAlgorithm,
 };
-use farside_verify::encode::base64url;
-use farside_verify::{Algorithm, thumbprint};
+use farside_verify::{Algorithm, KeySet, Policy, Verifier, encode, thumbprint};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::file::{self, Header, KeyKind};
+use super::held::HeldKey;
+use super::place::KeyPlace;
+use super::public::PublicKey;
+use super::tokens::Token;
+use super::uri::KeyUri;
 use super::{KeyFault, Passphrase};
 use crate::store::Purpose;
+
+/// What a key in a PKCS#11 token signs to show which it is: no token, since no verifier takes its type.
+const PROBE: &[u8] = b"{}";
+const PROBE_TYP: &str = "farside-probe";
 
 /// Size of new RSA keys.
 const RSA_SIZE: KeySize = KeySize::Rsa3072;
 
-/// A token key's private half, parsed once.
+/// A token key's private half: parsed once, or held by a PKCS#11 token.
 pub enum KeyPair {
     /// P-256, P-384 or P-521.
     Ecdsa(EcdsaKeyPair),
@@ -32,6 +40,8 @@ pub enum KeyPair {
     Rsa(rsa::KeyPair),
     /// ML-DSA of any level.
     MlDsa(PqdsaKeyPair),
+    /// Any that a PKCS#11 token holds.
+    Held(HeldKey),
 }
 
 /// A token key that can sign; `Debug` shows the key id alone.
@@ -69,7 +79,14 @@ pub struct MadeKey {
     pub kid: String,
     /// The public key with its calendar.
     pub jwk: String,
-    private: Zeroizing<Vec<u8>>,
+    private: Private,
+}
+
+enum Private {
+    /// Not written yet.
+    Bytes(Zeroizing<Vec<u8>>),
+    /// In a token already.
+    Held(KeyUri),
 }
 
 impl MadeKey {
@@ -77,25 +94,97 @@ impl MadeKey {
     /// knows.
     pub fn generate(algorithm: Algorithm, purpose: Purpose, period: Period) -> Result<Self, KeyFault> {
         let (pair, private) = generate(algorithm)?;
-        let mut members = public_members(&pair)?;
-        members.insert("alg".into(), json!(algorithm.name()));
-        let fault = |_| KeyFault::Crypto("thumbprint of the token key");
-        let kid = farside_verify::key_id(
-            &thumbprint(Value::Object(members.clone()).to_string().as_bytes()).map_err(fault)?,
-        );
-        members.insert("kid".into(), json!(kid));
-        members.insert("use".into(), json!(purpose.as_str()));
-        members.insert("sign_from".into(), json!(period.sign_from));
-        members.insert("sign_until".into(), json!(period.sign_until));
-        members.insert("accept_until".into(), json!(period.accept_until));
-        Ok(Self { kid, jwk: Value::Object(members).to_string(), private })
+        let public = PublicKey::of(&pair).ok_or(KeyFault::Crypto("public key of that curve"))?;
+        let (kid, jwk) = published(&public, algorithm, purpose, period)?;
+        Ok(Self { kid, jwk, private: Private::Bytes(private) })
     }
 
-    /// Writes the encrypted key file.
-    pub fn keep(&self, path: &Path, passphrase: &Passphrase) -> Result<(), KeyFault> {
-        let header = Header { kind: KeyKind::Token, name: self.kid.clone(), public: self.jwk.clone() };
-        file::create(path, &header, &self.private, passphrase)
+    /// Makes a key inside a token, for `site`. Where the caller does not enter it, it is to be
+    /// [destroyed](KeyPlace::destroy).
+    pub fn generate_in(
+        token: &Token,
+        site: &str,
+        algorithm: Algorithm,
+        purpose: Purpose,
+        period: Period,
+    ) -> Result<Self, KeyFault> {
+        let made = token.make(algorithm, |public| {
+            let (kid, _) = published(public, algorithm, purpose, period).ok()?;
+            let label = format!("farside token {site} {kid}");
+            Some((kid.into_bytes(), label))
+        })?;
+        let (kid, jwk) = published(&made.public, algorithm, purpose, period)?;
+        Ok(Self { kid, jwk, private: Private::Held(made.uri) })
     }
+
+    /// Writes the encrypted key file; of a key in a token there is none to write.
+    pub fn keep(&self, path: &Path, passphrase: &Passphrase) -> Result<(), KeyFault> {
+        let Private::Bytes(private) = &self.private else { return Ok(()) };
+        let header = Header::new(KeyKind::Token, self.kid.clone(), self.jwk.clone());
+        file::create(path, &header, private, passphrase)
+    }
+
+    /// Where the private key is to be found: in the file that it is kept in, or in its token.
+    pub fn place(&self, file: &str) -> KeyPlace {
+        match &self.private {
+            Private::Bytes(_) => KeyPlace::File(file.into()),
+            Private::Held(uri) => KeyPlace::Token(uri.clone()),
+        }
+    }
+}
+
+/// Id and JWK of a public key.
+fn published(
+    public: &PublicKey,
+    algorithm: Algorithm,
+    purpose: Purpose,
+    period: Period,
+) -> Result<(String, String), KeyFault> {
+    let mut members = public.members()?;
+    members.insert("alg".into(), json!(algorithm.name()));
+    let fault = |_| KeyFault::Crypto("thumbprint of the token key");
+    let thumbprint = thumbprint(Value::Object(members.clone()).to_string().as_bytes()).map_err(fault)?;
+    let kid = farside_verify::key_id(&thumbprint);
+    members.insert("kid".into(), json!(kid));
+    members.insert("use".into(), json!(purpose.as_str()));
+    members.insert("sign_from".into(), json!(period.sign_from));
+    members.insert("sign_until".into(), json!(period.sign_until));
+    members.insert("accept_until".into(), json!(period.accept_until));
+    Ok((kid, Value::Object(members).to_string()))
+}
+
+/// Opens a token key wherever it lives: `jwk` is the public key that the calendar holds, `home` the mint's
+/// folder.
+pub fn open_token_at(
+    place: &KeyPlace,
+    jwk: &str,
+    home: &Path,
+    passphrase: &Passphrase,
+) -> Result<TokenKey, KeyFault> {
+    match place {
+        KeyPlace::File(path) => open_token(&home.join(path), passphrase),
+        KeyPlace::Token(uri) => open_held(uri, jwk, passphrase),
+    }
+}
+
+/// Finds the key in its token, and has it sign once: what its public key does not verify is another key.
+fn open_held(uri: &KeyUri, jwk: &str, passphrase: &Passphrase) -> Result<TokenKey, KeyFault> {
+    let mismatch = || KeyFault::Mismatch { path: uri.to_string() };
+    let members: Map<String, Value> = serde_json::from_str(jwk).map_err(|_| mismatch())?;
+    let member = |name: &str| members.get(name).and_then(Value::as_str);
+    let algorithm = member("alg").and_then(Algorithm::from_name).ok_or_else(mismatch)?;
+    let kid = member("kid").ok_or_else(mismatch)?.to_owned();
+    let held = HeldKey::find(passphrase.tokens().configured(uri)?, uri, algorithm);
+    let keys = KeySet::from_jwks(format!("{{\"keys\":[{jwk}]}}").as_bytes()).map_err(|_| mismatch())?;
+    let mut probe = encode::header(algorithm, &kid, PROBE_TYP) + ".";
+    encode::push_base64url(&mut probe, PROBE);
+    let signature = held.sign(probe.as_bytes())?;
+    probe.push('.');
+    encode::push_base64url(&mut probe, &signature);
+    let policy = Policy::undemanding().typ(PROBE_TYP);
+    Verifier::new(keys, policy).verify_jws(&probe).map_err(|_| mismatch())?;
+    let held = held.with_signature_bytes(signature.len());
+    Ok(TokenKey { algorithm, kid, jwk: jwk.to_owned(), pair: KeyPair::Held(held) })
 }
 
 /// Opens a token key's file.
@@ -106,7 +195,8 @@ pub fn open_token(path: &Path, passphrase: &Passphrase) -> Result<TokenKey, KeyF
     let algorithm =
         jwk.get("alg").and_then(Value::as_str).and_then(Algorithm::from_name).ok_or_else(mismatch)?;
     let pair = parse(algorithm, &private).ok_or_else(mismatch)?;
-    let same = public_members(&pair)?.iter().all(|(name, value)| jwk.get(name) == Some(value));
+    let public = PublicKey::of(&pair).ok_or_else(mismatch)?;
+    let same = public.members()?.iter().all(|(name, value)| jwk.get(name) == Some(value));
     if !same {
         return Err(mismatch());
     }
@@ -166,68 +256,6 @@ fn family(algorithm: Algorithm) -> Family {
         Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => Family::Rsa,
         Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 => Family::Rsa,
     }
-}
-
-/// The members that make the key (RFC 7518 §6, RFC 8037 §2, RFC 9964 §3); `alg` and the rest are the
-/// caller's.
-fn public_members(pair: &KeyPair) -> Result<Map<String, Value>, KeyFault> {
-    let value = match pair {
-        KeyPair::Ecdsa(pair) => {
-            let point = pair.public_key().as_ref();
-            let (curve, length) = match point.len() {
-                65 => ("P-256", 32),
-                97 => ("P-384", 48),
-                133 => ("P-521", 66),
-                _ => return Err(KeyFault::Crypto("public key of that curve")),
-            };
-            let (x, y) = point.get(1..).unwrap_or_default().split_at(length);
-            json!({ "kty": "EC", "crv": curve, "x": base64url(x), "y": base64url(y) })
-        }
-        KeyPair::Ed25519(pair) => {
-            json!({ "kty": "OKP", "crv": "Ed25519", "x": base64url(pair.public_key()) })
-        }
-        KeyPair::Rsa(pair) => {
-            let (n, e) = rsa_public(pair.public_key().as_ref()).ok_or(KeyFault::Crypto("RSA public key"))?;
-            json!({ "kty": "RSA", "n": base64url(n), "e": base64url(e) })
-        }
-        KeyPair::MlDsa(pair) => {
-            json!({ "kty": "AKP", "pub": base64url(pair.public_key()) })
-        }
-    };
-    match value {
-        Value::Object(members) => Ok(members),
-        _ => Err(KeyFault::Crypto("public key")),
-    }
-}
-
-/// Modulus and exponent of an RSAPublicKey (RFC 8017 §A.1.1), which is a sequence of the two as DER integers.
-fn rsa_public(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (sequence, rest) = der_value(0x30, der)?;
-    let (modulus, exponent) = der_value(0x02, sequence)?;
-    let (exponent, end) = der_value(0x02, exponent)?;
-    let unsigned = |integer: &'_ [u8]| integer.iter().position(|byte| *byte != 0);
-    let modulus = modulus.get(unsigned(modulus)?..)?;
-    let exponent = exponent.get(unsigned(exponent)?..)?;
-    (rest.is_empty() && end.is_empty()).then_some((modulus, exponent))
-}
-
-/// The contents of the value of that `tag` at the front of `der`, and what follows it.
-fn der_value(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (head, rest) = der.split_at_checked(2)?;
-    if head[0] != tag {
-        return None;
-    }
-    let (length, rest) = match head[1] {
-        short @ 0..0x80 => (usize::from(short), rest),
-        long => {
-            let (octets, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
-            if octets.len() > 2 {
-                return None;
-            }
-            (octets.iter().fold(0, |length, octet| (length << 8) | usize::from(*octet)), rest)
-        }
-    };
-    rest.split_at_checked(length)
 }
 
 #[cfg(test)]
@@ -307,6 +335,21 @@ mod tests {
         let made = MadeKey::generate(Algorithm::Es256, Purpose::Sig, PERIOD).unwrap();
         let kept = made.keep(&folder.path().join("token.key"), &passphrase("short"));
         assert!(matches!(kept, Err(KeyFault::PassphraseShort)));
+    }
+
+    #[test]
+    fn a_destroyed_file_is_overwritten_and_gone_and_destroying_it_again_is_no_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = MadeKey::generate(Algorithm::Es256, Purpose::Sig, PERIOD).unwrap();
+        let (path, pass) = (folder.path().join("token.key"), passphrase("correct horse"));
+        made.keep(&path, &pass).unwrap();
+        let kept_open = std::fs::File::open(&path).unwrap();
+        let place = made.place("token.key");
+        place.destroy(folder.path(), &pass).unwrap();
+        assert!(!path.exists());
+        let left: Vec<u8> = std::io::Read::bytes(kept_open).map(Result::unwrap).collect();
+        assert!(!left.is_empty() && left.iter().all(|byte| *byte == 0), "the bytes themselves are gone");
+        place.destroy(folder.path(), &pass).unwrap();
     }
 
     #[test]

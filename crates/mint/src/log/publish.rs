@@ -181,7 +181,7 @@ impl Heads {
         let head = Head { size: tree.size(), root: tree.root() };
         let signer = self.key.signer()?;
         let signature = signer.sign(checkpoint::text(signer.public(), shard, &head).as_bytes());
-        let signature = signature.map_err(|_| crate::keys::KeyFault::Crypto("signature of a head"))?;
+        let signature = signature?;
         // The mint verifies what it signs.
         let checkpoint = checkpoint::note(signer.public(), shard, &head, &signature)?;
         Ok(Step { shard: shard.to_owned(), old: grown.old, new: Locked { head, checkpoint } })

@@ -125,6 +125,9 @@ impl From<IssueFault> for OAuthError {
             IssueFault::Store(_) => {
                 OAuthError::new(ErrorCode::TemporarilyUnavailable, "the directory cannot be read")
             }
+            fault if fault.is_away() => {
+                OAuthError::new(ErrorCode::TemporarilyUnavailable, "the key of that audience is away")
+            }
             IssueFault::Key { .. } | IssueFault::PublicKey { .. } | IssueFault::Sign(_) => {
                 OAuthError::new(ErrorCode::ServerError, "the token could not be signed")
             }

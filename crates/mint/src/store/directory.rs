@@ -2,10 +2,11 @@
 //! Whoever judges a request reads this and nothing else, so a decision never sees half of a change.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use farside_crossing::{Logged, StaleMax};
 use farside_verify::Algorithm;
+
+use crate::keys::KeyPlace;
 
 /// Everything a decision about a token needs, as of one commit.
 #[derive(Debug)]
@@ -184,10 +185,17 @@ pub struct SiteTerms {
 impl Site {
     /// The key to sign with at `now`: of those usable, the one whose period began last.
     pub fn signing_key(&self, purpose: Purpose, now: u64) -> Option<&TokenKeyRecord> {
-        self.keys
-            .iter()
-            .filter(|key| key.purpose == purpose && key.signs_at(now))
-            .max_by_key(|key| (key.sign_from, key.created_at))
+        self.signing_keys(purpose, now).into_iter().next()
+    }
+
+    /// The keys that may sign at `now`, the one to sign with first; the others stand in for it where it is
+    /// away.
+    pub fn signing_keys(&self, purpose: Purpose, now: u64) -> Vec<&TokenKeyRecord> {
+        let may_sign = |key: &&TokenKeyRecord| key.purpose == purpose && key.signs_at(now);
+        let mut keys: Vec<&TokenKeyRecord> = self.keys.iter().filter(may_sign).collect();
+        keys.reverse();
+        keys.sort_by_key(|key| std::cmp::Reverse((key.sign_from, key.created_at)));
+        keys
     }
 
     /// The `typ` values that the site's gates accept, which follow from its profiles.
@@ -269,8 +277,8 @@ pub struct TokenKeyRecord {
     pub purpose: Purpose,
     /// The public key as published, calendar members included.
     pub jwk: String,
-    /// The encrypted private key, relative to the mint's home.
-    pub path: PathBuf,
+    /// Where the private key lives.
+    pub place: KeyPlace,
     /// First instant of its signing period.
     pub sign_from: u64,
     /// First instant after its signing period.

@@ -1,7 +1,6 @@
 //! Builds a [`Directory`] from the database's rows. What a row says is checked for sense here, once.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use farside_crossing::{Logged, StaleMax};
 use farside_verify::Algorithm;
@@ -12,6 +11,7 @@ use super::directory::{
     TokenKeyRecord,
 };
 use super::{StoreFault, signed, unsigned};
+use crate::keys::KeyPlace;
 
 impl Directory {
     /// Builds the picture from one consistent view.
@@ -185,7 +185,7 @@ fn read_keys(
 
 fn read_key(row: &Row<'_>) -> Result<TokenKeyRecord, StoreFault> {
     let purpose: String = row.get(2)?;
-    let path: String = row.get(4)?;
+    let place: String = row.get(4)?;
     let adopted: Option<u64> = row.get::<_, Option<i64>>(10)?.map(unsigned);
     let crossed: Option<u64> = row.get::<_, Option<i64>>(11)?.map(unsigned);
     let first = row.get::<_, Option<bool>>(12)?.unwrap_or(false);
@@ -195,7 +195,8 @@ fn read_key(row: &Row<'_>) -> Result<TokenKeyRecord, StoreFault> {
         purpose: Purpose::from_name(&purpose)
             .ok_or(StoreFault::Unreadable { what: "key purpose", value: purpose })?,
         jwk: row.get(3)?,
-        path: PathBuf::from(path),
+        place: KeyPlace::parse(&place)
+            .map_err(|_| StoreFault::Unreadable { what: "place of a key", value: place })?,
         sign_from: unsigned(row.get(5)?),
         sign_until: unsigned(row.get(6)?),
         accept_until: unsigned(row.get(7)?),

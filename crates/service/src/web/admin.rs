@@ -13,17 +13,21 @@ use crate::metrics::Handle;
 /// The media type of Prometheus text.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The admin pages. `healthy` answers what is wrong, in words without secrets.
+/// The admin pages. `healthy` answers, in words without secrets, what is wrong; or, where the program does its
+/// work all the same, what people should see to.
 pub fn admin_router(
     metrics: Handle,
-    healthy: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    healthy: impl Fn() -> Result<Vec<String>, String> + Send + Sync + 'static,
 ) -> Router {
     let healthy = Arc::new(healthy);
     let health = move || {
         let healthy = Arc::clone(&healthy);
         async move {
             match healthy() {
-                Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+                Ok(alarms) => {
+                    let alarms: String = alarms.iter().map(|alarm| format!("alarm: {alarm}\n")).collect();
+                    (StatusCode::OK, format!("ok\n{alarms}"))
+                }
                 Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
             }
         }
