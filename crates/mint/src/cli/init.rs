@@ -132,8 +132,11 @@ fn section(half: &HalfInToken) -> Result<Option<TokenConfig>, Failure> {
     let module = half.module.as_deref().ok_or_else(|| {
         Failure::refused("--pkcs11 needs the token's --module, such as /usr/lib/softhsm/libsofthsm2.so")
     })?;
+    // A module may be a link that follows its package's versions: it is named as it was.
+    absolute(module)?;
+    let module = std::path::absolute(module).unwrap_or_else(|_| module.to_owned());
     let pin_file = half.pin_file.as_deref().map(absolute).transpose()?;
-    Ok(Some(TokenConfig { module: absolute(module)?, label: Some(label), serial: None, pin_file }))
+    Ok(Some(TokenConfig { module, label: Some(label), serial: None, pin_file }))
 }
 
 fn configuration(init: &Init, passphrase_file: Option<&Path>, token: Option<&TokenConfig>) -> String {

@@ -342,6 +342,8 @@ fn generate(session: &Session, shape: Shape, id: &[u8]) -> Result<(ObjectHandle,
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
         Attribute::Sign(true),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
         Attribute::Id(id.to_vec()),
     ];
     let mut refused = DeviceFault::KeyMissing;
