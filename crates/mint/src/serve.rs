@@ -47,8 +47,8 @@ pub fn run(mint: &Mint) -> Result<(), Failure> {
     runtime.block_on(serving.until_told_to_stop())
 }
 
-/// Publishes what was issued before. Where the log's key is in a PKCS#11 token that is away, heads wait for it,
-/// and tokens of other keys do not.
+/// Publishes what was issued before. Where the log's key is in a PKCS#11 token that is away, heads wait for
+/// it, and tokens of other keys do not.
 fn publish_first(desk: &Desk) -> Result<(), Failure> {
     match desk.issuer().log().publish() {
         Err(LogFault::Key(fault)) if fault.is_passing() => {

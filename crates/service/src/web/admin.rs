@@ -13,8 +13,8 @@ use crate::metrics::Handle;
 /// The media type of Prometheus text.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The admin pages. `healthy` answers, in words without secrets, what is wrong; or, where the program does its
-/// work all the same, what people should see to.
+/// The admin pages. `healthy` answers, in words without secrets, what is wrong; or, where the program does
+/// its work all the same, what people should see to.
 pub fn admin_router(
     metrics: Handle,
     healthy: impl Fn() -> Result<Vec<String>, String> + Send + Sync + 'static,

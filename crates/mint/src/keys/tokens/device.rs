@@ -358,8 +358,8 @@ fn generate(session: &Session, shape: Shape, id: &[u8]) -> Result<(ObjectHandle,
     Err(refused)
 }
 
-/// Gives a new pair its id and label, once the token has shown that it keeps the private half to itself. Where
-/// a token lets no id be changed, the one it was born with stays.
+/// Gives a new pair its id and label, once the token has shown that it keeps the private half to itself.
+/// Where a token lets no id be changed, the one it was born with stays.
 fn name(
     session: &Session,
     shape: Shape,
