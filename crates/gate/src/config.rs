@@ -43,6 +43,8 @@ pub struct Config {
     pub introspection_clients: Vec<IntrospectionClient>,
     /// Files that follow the gate's trust; none if absent.
     pub trust_folder: Option<TrustFolder>,
+    /// The door for API servers; closed if absent.
+    pub kubernetes: Option<Kubernetes>,
     home: PathBuf,
 }
 
@@ -55,6 +57,40 @@ pub struct IntrospectionClient {
     pub audience: Option<String>,
     /// SHA-256 of its secret, which is 256 random bits, so that no slower hash is needed.
     pub secret_sha256: [u8; 32],
+}
+
+/// `[kubernetes]`: the door for API servers; closed if absent.
+#[derive(Clone, Debug)]
+pub struct Kubernetes {
+    /// The audience of the site that the API server stands for, where a review names none.
+    pub audience: String,
+    /// SHA-256 of the secret in the API server's kubeconfig, which is 256 random bits.
+    pub secret_sha256: [u8; 32],
+    /// How holders are named there.
+    pub names: KubernetesNames,
+}
+
+/// How holders are named in Kubernetes. Whatever begins with `system:` is refused all the same.
+#[derive(Clone, Debug, Default)]
+pub struct KubernetesNames {
+    /// Stands before the subject, such as `farside:`; nothing if not said.
+    pub username_prefix: String,
+    /// Stands before each group; nothing if not said.
+    pub groups_prefix: String,
+    /// Where it is said, roles are groups too, with this before them.
+    pub roles_prefix: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KubernetesEntry {
+    audience: String,
+    secret_sha256: String,
+    #[serde(default)]
+    username_prefix: String,
+    #[serde(default)]
+    groups_prefix: String,
+    roles_prefix: Option<String>,
 }
 
 /// `[trust_folder]`: what is believed, as files for programs that read files.
@@ -86,6 +122,7 @@ struct File {
     #[serde(default)]
     introspection_client: Vec<ClientEntry>,
     trust_folder: Option<TrustFolder>,
+    kubernetes: Option<KubernetesEntry>,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +151,7 @@ impl Config {
             quarantine_bytes_max: file.quarantine_bytes_max.unwrap_or(QUARANTINE_BYTES_MAX_DEFAULT),
             introspection_clients: clients,
             trust_folder: file.trust_folder,
+            kubernetes: file.kubernetes.map(kubernetes).transpose()?,
             home,
         })
     }
@@ -165,13 +203,25 @@ impl Config {
 }
 
 fn client(entry: ClientEntry) -> Result<IntrospectionClient, Failure> {
-    let secret_sha256 = farside_service::digest::unhex(&entry.secret_sha256).ok_or_else(|| {
-        Failure::could_not(format!(
-            "introspection client {}: secret_sha256 is not 64 hexadecimal digits",
-            entry.id
-        ))
-    })?;
+    let secret_sha256 = secret(&format!("introspection client {}", entry.id), &entry.secret_sha256)?;
     Ok(IntrospectionClient { id: entry.id, audience: entry.audience, secret_sha256 })
+}
+
+fn kubernetes(entry: KubernetesEntry) -> Result<Kubernetes, Failure> {
+    Ok(Kubernetes {
+        audience: entry.audience,
+        secret_sha256: secret("[kubernetes]", &entry.secret_sha256)?,
+        names: KubernetesNames {
+            username_prefix: entry.username_prefix,
+            groups_prefix: entry.groups_prefix,
+            roles_prefix: entry.roles_prefix,
+        },
+    })
+}
+
+fn secret(whose: &str, hex: &str) -> Result<[u8; 32], Failure> {
+    let digits = || Failure::could_not(format!("{whose}: secret_sha256 is not 64 hexadecimal digits"));
+    farside_service::digest::unhex(hex).ok_or_else(digits)
 }
 
 /// The text of a new `gate.toml`.

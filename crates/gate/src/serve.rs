@@ -51,7 +51,8 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
         Some(listen) => Some(Server::bind(listen, &config.limits).await?),
         None => None,
     };
-    let doors = Arc::new(Doors::new(gate.clone(), journal, &config.introspection_clients, now_unix));
+    let doors = Doors::new(gate.clone(), journal, &config.introspection_clients, now_unix);
+    let doors = Arc::new(doors.kubernetes(config.kubernetes.clone()));
     doors.write_down("started", now_unix(), json!({"by": operator(), "site": config.site})).await.map_err(
         |refusal| {
             Failure::could_not(format!("write to the journal: {refusal}")).hint(refusal.cure().to_owned())

@@ -44,13 +44,9 @@ def tokenreview():
 
     client = ApiClient()
 
-    class Answer:
-        def __init__(self, data):
-            self.data = data
-
     def reviewed(line):
         # What its types do not know would be lost on the way back; a required member left out raises.
-        review = client.deserialize(Answer(line), "V1TokenReview")
+        review = client.deserialize(line, "V1TokenReview", "application/json")
         return json.dumps(client.sanitize_for_serialization(review))
 
     return reviewed

@@ -44,6 +44,48 @@ impl Doors {
         self.conclude(Asked { door, credential, wanted, started, now }, judged).await
     }
 
+    /// Decides whether the bearer enters for one of these audiences, and meets what the door itself demands: the
+    /// first that will do. What the policy does not know among them is passed over, if it knows another.
+    ///
+    /// # Errors
+    /// The refusal, journalled; or `journal_unavailable`.
+    pub(crate) async fn admit_to_one(
+        &self,
+        door: Door,
+        trust: &Arc<TrustState>,
+        credential: &str,
+        audiences: &[String],
+        demand: impl Fn(&Grant) -> Result<(), Refusal> + Send + 'static,
+    ) -> Result<Grant, Refusal> {
+        let (started, now) = (Instant::now(), self.now());
+        let known = |name: &&String| trust.audiences().any(|audience| audience == name.as_str());
+        let mut tried: Vec<String> = audiences.iter().filter(known).cloned().collect();
+        if tried.is_empty() {
+            tried.extend(audiences.first().cloned());
+        }
+        let named = (tried.len() == 1).then(|| tried[0].clone());
+        let judged = judged(trust, credential, move |trust, shown| {
+            let judge = |audience: &String| {
+                let grant = judge::judge(trust, shown, audience, now)?;
+                demand(&grant).map(|()| grant)
+            };
+            let mut verdict = Err(Refusal::new(Code::AudienceMismatch, "no audience was named", ""));
+            for audience in &tried {
+                let meant = verdict.as_ref().is_err_and(|refusal| refusal.code() == Code::AudienceMismatch);
+                if !meant {
+                    break;
+                }
+                verdict = judge(audience);
+            }
+            verdict
+        })
+        .await;
+        let admitted = judged.as_ref().ok().map(|grant| grant.audience().to_owned());
+        let audience = admitted.or(named);
+        let asked = Asked { door, credential, audience: audience.as_deref(), started, now };
+        self.conclude(asked, judged).await
+    }
+
     /// Tells a resource server what a token says, if it is good; whoever bears it enters nothing by this.
     ///
     /// # Errors

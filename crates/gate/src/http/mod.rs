@@ -3,7 +3,8 @@
 //! ```text
 //!   /verify      ─┐                                           ┌─ 200 and who it is
 //!   /introspect  ─┼─▶ credential ─▶ judge ─▶ journal, durable ─┤
-//!   /pickup      ─┘                                           └─ 400 401 403 404 429 503, with code and cure
+//!   /pickup      ─┤                                           └─ 400 401 403 404 429 503, with code and cure
+//!   /kubernetes  ─┘
 //!   /.well-known/… /jwks.json   what the gate believes now        /healthz /readyz   one word
 //! ```
 //!
@@ -23,6 +24,7 @@ mod introspect;
 mod pickup;
 pub mod pickup_client;
 mod proof;
+mod tokenreview;
 mod verify;
 mod wanted;
 
@@ -35,7 +37,7 @@ use std::sync::{Arc, Mutex};
 use farside_service::journal::Journal;
 use hyper::{Method, Request};
 
-use crate::config::IntrospectionClient;
+use crate::config::{IntrospectionClient, Kubernetes};
 use crate::trust::Gate;
 use answer::Answer;
 use attempts::Attempts;
@@ -46,6 +48,7 @@ pub struct Doors {
     gate: Arc<Gate>,
     journal: Journal,
     clients: Clients,
+    kubernetes: Option<Kubernetes>,
     /// Owns the counts of failed pick-ups.
     attempts: Mutex<Attempts>,
     /// A line of the journal waits for a disk that does not answer.
@@ -60,6 +63,8 @@ pub(crate) enum Door {
     Verify,
     /// RFC 7662.
     Introspect,
+    /// Kubernetes' webhook.
+    TokenReview,
 }
 
 impl Door {
@@ -67,6 +72,7 @@ impl Door {
         match self {
             Self::Verify => "verify",
             Self::Introspect => "introspect",
+            Self::TokenReview => "tokenreview",
         }
     }
 }
@@ -80,7 +86,22 @@ impl Doors {
         clock: fn() -> u64,
     ) -> Self {
         let clients = Clients::new(clients);
-        Self { gate, journal, clients, attempts: Mutex::default(), disk_hangs: Arc::default(), clock }
+        Self {
+            gate,
+            journal,
+            clients,
+            kubernetes: None,
+            attempts: Mutex::default(),
+            disk_hangs: Arc::default(),
+            clock,
+        }
+    }
+
+    /// Opens the door for API servers too, where it is configured.
+    #[must_use]
+    pub fn kubernetes(mut self, kubernetes: Option<Kubernetes>) -> Self {
+        self.kubernetes = kubernetes;
+        self
     }
 
     /// Answers one request. No path is free of its door's rules; what is no door is 404.
@@ -96,6 +117,7 @@ impl Doors {
             "/verify" => verify::answer(self, &request).await,
             "/introspect" => introspect::answer(self, &request, body).await,
             "/pickup" => pickup::answer(self, &request, body).await,
+            "/kubernetes/tokenreview" => tokenreview::answer(self, &request, body).await,
             path => match (&request.method, path) {
                 (&Method::GET | &Method::HEAD, _) => self.show(path),
                 (_, path) if is_shown(path) => answer::method_not_allowed("GET, HEAD"),

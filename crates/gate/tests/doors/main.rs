@@ -13,6 +13,7 @@ mod nginx;
 mod pickup;
 mod process;
 mod program;
+mod tokenreview;
 mod verify;
 
 use std::sync::Arc;
@@ -106,7 +107,8 @@ pub(crate) fn doors_of(far: &Far, clock: fn() -> u64) -> Arc<Doors> {
     let (journal, _) = Journal::open(&far.config.journal(), "gate").unwrap();
     let secret_sha256 = digest::sha256(CLIENT_SECRET.as_bytes());
     let client = IntrospectionClient { id: "wiki".to_owned(), audience: None, secret_sha256 };
-    Arc::new(Doors::new(Arc::new(far.gate()), journal, &[client], clock))
+    let doors = Doors::new(Arc::new(far.gate()), journal, &[client], clock);
+    Arc::new(doors.kubernetes(Some(tokenreview::configured())))
 }
 
 pub(crate) async fn ask(
