@@ -66,7 +66,7 @@ impl Doors {
         let named = (tried.len() == 1).then(|| tried[0].clone());
         let judged = judged(trust, credential, move |trust, shown| {
             let judge = |audience: &String| {
-                let grant = judge::judge(trust, shown, audience, now)?;
+                let grant = judge::judge(trust, shown, audience.as_str(), now)?;
                 demand(&grant).map(|()| grant)
             };
             let mut verdict = Err(Refusal::new(Code::AudienceMismatch, "no audience was named", ""));
@@ -82,8 +82,8 @@ impl Doors {
         .await;
         let admitted = judged.as_ref().ok().map(|grant| grant.audience().to_owned());
         let audience = admitted.or(named);
-        let asked = Asked { door, credential, audience: audience.as_deref(), started, now };
-        self.conclude(asked, judged).await
+        let wanted = audience.as_deref().into();
+        self.conclude(Asked { door, credential, wanted, started, now }, judged).await
     }
 
     /// Tells a resource server what a token says, if it is good; whoever bears it enters nothing by this.
