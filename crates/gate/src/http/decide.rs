@@ -44,8 +44,8 @@ impl Doors {
         self.conclude(Asked { door, credential, wanted, started, now }, judged).await
     }
 
-    /// Decides whether the bearer enters for one of these audiences, and meets what the door itself demands: the
-    /// first that will do. What the policy does not know among them is passed over, if it knows another.
+    /// Decides whether the bearer enters for one of these audiences, the first that will do, and meets what
+    /// the door itself demands. What the policy does not know among them is passed over, if it knows another.
     ///
     /// # Errors
     /// The refusal, journalled; or `journal_unavailable`.
