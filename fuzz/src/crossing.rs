@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use farside_crossing::leaves::RunProof;
 use farside_crossing::manifest::Kind;
 use farside_crossing::{
-    Claim, Code, Digest, Note, Opened, Writer, acceptance, bundle, charter, checkpoint, inspect, leaves,
-    note, staple,
+    Claim, Code, Digest, Note, Opened, Writer, acceptance, breakglass, bundle, charter, checkpoint, inspect,
+    leaves, note, staple,
 };
 use hpke::Serializable as _;
 use hpke::aead::AesGcm256;
@@ -23,6 +23,10 @@ static REALM: LazyLock<Realm> = LazyLock::new(Realm::small);
 /// Any bytes as a note, a charter and a charter's successor: none is believed that the realm did not sign.
 pub(crate) fn note(data: &[u8]) {
     let _ = charter::review(data);
+    if let Ok(seen) = breakglass::review(data) {
+        assert!(seen.order.not_after - seen.order.drafted_at <= breakglass::LIFETIME_SECONDS_MAX);
+        assert!(breakglass::open(data, &REALM.charter, "plant").is_err(), "this realm names no cards");
+    }
     let Ok(read) = Note::parse(data) else { return };
     assert!(data.starts_with(read.text().as_bytes()), "a text that is not at the beginning");
     assert!(read.text().ends_with('\n'));

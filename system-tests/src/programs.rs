@@ -119,6 +119,13 @@ impl Server {
         self.wait_until("its port opens", || std::net::TcpStream::connect(address).is_ok())
     }
 
+    /// Waits until it has said something.
+    #[track_caller]
+    pub fn wait_for_words(&mut self, said: &str) -> &mut Server {
+        let log = self.log.clone();
+        self.wait_until(said, || std::fs::read_to_string(&log).is_ok_and(|words| words.contains(said)))
+    }
+
     /// Everything it has said so far.
     pub fn words(&self) -> String {
         let mut words = String::new();

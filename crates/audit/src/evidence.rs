@@ -10,6 +10,7 @@
 mod charters;
 mod events;
 mod far;
+mod glass;
 mod heads;
 mod log;
 mod near;
@@ -25,6 +26,7 @@ use serde::Serialize;
 pub(crate) use charters::Charters;
 pub(crate) use events::{Act, Carriage};
 pub(crate) use far::{Admitted, BundleRefused, Far};
+pub(crate) use glass::{Glass, GlassTold};
 pub(crate) use log::{Leaf, Record, Shard};
 pub(crate) use near::Near;
 

@@ -42,6 +42,9 @@ codes! {
     BundleForged "bundle_forged", "A gate applied a bundle that the mint did not make.";
     BundleForked "bundle_forked", "Two bundles came under one number.";
     ReceiptUnapplied "receipt_unapplied", "A receipt was entered for a bundle that the gate never applied.";
+    BreakglassOpened "breakglass_opened", "Cards broke the glass at a gate: who let whom in, where to and why.";
+    BreakglassUnproven "breakglass_unproven", "A gate opened an order that the charter's cards do not bear out.";
+    BreakglassUntold "breakglass_untold", "Store, journal and receipts do not tell the same of broken glass.";
     AdmittedNeverIssued "admitted_never_issued", "A token was admitted that does not stand in the issuance log.";
     AdmittedElsewhere "admitted_elsewhere", "A gate admitted a token of another site's log.";
     UsedAtTwoSites "used_at_two_sites", "One token was admitted at two sites.";

@@ -3,10 +3,12 @@
 //!
 //! ```text
 //!   Evidence ──bundles──▶ forged, forked, missing, late, unwitnessed
+//!            ──glass────▶ opened, unproven, untold
 //!            ──tokens───▶ never issued, never carried, elsewhere, after revocation, past its key
 //! ```
 
 mod bundles;
+mod glass;
 mod tokens;
 
 use farside_service::cli::{Exit, Failure, Output, Style, table};
@@ -47,6 +49,7 @@ pub(crate) fn reconcile(evidence: &mut Evidence) -> Vec<Life> {
     let lives = lives(evidence);
     let mut findings = std::mem::take(&mut evidence.findings);
     bundles::compare(evidence, &lives, &mut findings);
+    glass::compare(evidence, &mut findings);
     tokens::compare(evidence, &mut findings);
     evidence.findings = findings;
     lives

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use farside_crossing::evidence::{
-    self, AppliedRow, ForkRow, Head, HeadRow, KeyRow, LeavesRow, MadeRow, MissingRow, RevocationRow, Side,
-    SiteRow,
+    self, AppliedRow, ForkRow, GlassRow, Head, HeadRow, KeyRow, LeavesRow, MadeRow, MissingRow,
+    RevocationRow, Side, SiteRow,
 };
 use farside_crossing::manifest::JournalHead;
 use farside_crossing::{Digest, Draft, Kind, Packed, Signer as _, StatusDocument, bundle, checkpoint};
@@ -59,6 +59,9 @@ pub(crate) struct Story {
     pub(crate) applied: Vec<AppliedRow>,
     pub(crate) missing: Vec<MissingRow>,
     pub(crate) forks: Vec<ForkRow>,
+    pub(crate) glasses: Vec<GlassRow>,
+    /// Charters after the first.
+    pub(crate) charters: Vec<Vec<u8>>,
     pub(crate) status: StatusDocument,
     pub(crate) leaves: Vec<Hash>,
     pub(crate) admissions: Vec<Admission>,
@@ -93,6 +96,8 @@ impl Story {
             applied: Vec::new(),
             missing: Vec::new(),
             forks: Vec::new(),
+            glasses: Vec::new(),
+            charters: Vec::new(),
             status,
             admissions: Vec::new(),
             far_lines: Vec::new(),
@@ -218,7 +223,7 @@ impl Story {
         let mut writer = Writer::create(&export).unwrap();
         write_journal(&folder.join("near-journal"), "mint-cli", self.near_lines.iter().cloned());
         writer.journals(&folder.join("near-journal")).unwrap();
-        writer.bytes("charters/1.note", &self.realm.charter_note).unwrap();
+        self.write_charters(&mut writer);
         let site = SITE.to_owned();
         let courier_seconds = 2 * PERIOD;
         let issuer = "https://gate.plant.example".to_owned();
@@ -248,11 +253,12 @@ impl Story {
         write_journal(&journals, "gate", lines.into_iter().chain(admissions));
         write_journal(&journals, "ferry", self.ferry_lines.iter().cloned());
         writer.journals(&journals).unwrap();
-        writer.bytes("charters/1.note", &self.realm.charter_note).unwrap();
+        self.write_charters(&mut writer);
         writer.rows(evidence::KEYS, [key()]).unwrap();
         writer.rows(evidence::BUNDLES, &self.applied).unwrap();
         writer.rows(evidence::MISSING, &self.missing).unwrap();
         writer.rows(evidence::FORKS, &self.forks).unwrap();
+        writer.rows(evidence::BREAKGLASS, &self.glasses).unwrap();
         writer.bytes(evidence::STATUS, &self.status.to_json().unwrap()).unwrap();
         let runs = self.leaves.chunks(1_024).zip((0..).step_by(1_024));
         let runs = runs.map(|(hashes, first)| {
@@ -264,6 +270,12 @@ impl Story {
         let head = Head { side: Side::Gate, site: Some(site.to_owned()), ..self.contents() };
         writer.finish(&head).unwrap();
         export
+    }
+
+    fn write_charters(&self, writer: &mut Writer) {
+        for (note, version) in std::iter::once(&self.realm.charter_note).chain(&self.charters).zip(1..) {
+            writer.bytes(&format!("charters/{version}.note"), note).unwrap();
+        }
     }
 
     fn contents(&self) -> Head {

@@ -23,7 +23,7 @@ use crate::parcels::ParcelReader;
 use crate::pardon::PardonDocument;
 use crate::policy::PolicyDocument;
 use crate::refusal::{Code, Refusal};
-use crate::role::{Believed, Role};
+use crate::role::Believed;
 use crate::seal::{RecipientSecret, SealContext};
 use crate::status::StatusDocument;
 use crate::text::decimal;
@@ -243,7 +243,7 @@ impl Read<'_> {
     /// Reads into `place` what the release role has signed, and gives its version and the digest of its text.
     fn released<D: Document>(&self, place: &mut Option<D>) -> Result<Held, Refusal> {
         let note = Note::parse(self.blob)?;
-        let believed = verify_as(self.charter.release(), self.charter.online(), &note)?;
+        let believed = self.charter.release().verify_rather_than(&[self.charter.online()], &note)?;
         let document: D = document::read(&believed, self.realm, self.site)?;
         let version = place.insert(document).binding().version;
         Ok(Held { version, sha256: Digest::of(believed.text().as_bytes()) })
@@ -252,19 +252,7 @@ impl Read<'_> {
 
 /// Believes the manifest by the online role.
 fn verify_online<'n>(charter: &Charter, note: &Note<'n>) -> Result<Believed<'n>, Refusal> {
-    verify_as(charter.online(), charter.release(), note)
-}
-
-/// bundle.md §4.12: where `role` has not signed but `other` has, somebody used the wrong key, and that is the
-/// news.
-fn verify_as<'n>(role: &Role, other: &Role, note: &Note<'n>) -> Result<Believed<'n>, Refusal> {
-    match role.verify(note) {
-        Err(refusal) if refusal.code() == Code::ThresholdUnmet && other.verify(note).is_ok() => {
-            let detail = format!("{} signed what only {} may", other.name().as_str(), role.name().as_str());
-            Err(Refusal::new(Code::RoleForbidden, detail))
-        }
-        verdict => verdict,
-    }
+    charter.online().verify_rather_than(&[charter.release()], note)
 }
 
 /// bundle.md §5.2: another realm's keys are unknown here, so say which realm it names before saying who

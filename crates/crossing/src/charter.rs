@@ -138,6 +138,11 @@ impl Charter {
         &self.draft.log
     }
 
+    /// Whose cards open in an emergency, where the realm wants any to.
+    pub fn breakglass(&self) -> Option<&Role> {
+        self.draft.breakglass.as_ref()
+    }
+
     /// The note as it was read, to be kept and carried on.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -168,6 +173,8 @@ pub struct CharterDraft {
     pub online: Role,
     /// Who signs log checkpoints.
     pub log: Vec<LogKey>,
+    /// Whose cards open in an emergency; without it nothing does.
+    pub breakglass: Option<Role>,
 }
 
 impl CharterDraft {
@@ -209,6 +216,17 @@ impl CharterDraft {
                 return unsafe_charter("an online key stands in root or release too");
             }
         }
+        // bundle.md §4.13: whoever rules day by day is not who opens in an emergency.
+        if let Some(cards) = &self.breakglass {
+            if cards.name() != RoleName::Breakglass {
+                return unsafe_charter("a role stands in another's place");
+            }
+            let others = [&self.root, &self.release, &self.online];
+            let mut others = others.iter().flat_map(|role| role.signers());
+            if others.any(|other| cards.signers().iter().any(|card| card.shares_key_with(other))) {
+                return unsafe_charter("a break-glass card stands in root, release or online too");
+            }
+        }
         if self.log.len() > LOG_KEYS_MAX {
             return unsafe_charter("too many log keys");
         }
@@ -236,6 +254,8 @@ struct CharterText {
     release: RoleText,
     online: RoleText,
     log: LogText,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    breakglass: Option<RoleText>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -255,6 +275,7 @@ impl CharterText {
             release: RoleText::of(&draft.release),
             online: RoleText::of(&draft.online),
             log: LogText { signers: draft.log.clone() },
+            breakglass: draft.breakglass.as_ref().map(RoleText::of),
         }
     }
 
@@ -268,6 +289,7 @@ impl CharterText {
             release: self.release.into_role(RoleName::Release)?,
             online: self.online.into_role(RoleName::Online)?,
             log: self.log.signers,
+            breakglass: self.breakglass.map(|role| role.into_role(RoleName::Breakglass)).transpose()?,
         })
     }
 }

@@ -32,6 +32,8 @@ pub const LEAVES: &str = "leaves.jsonl";
 pub const MISSING: &str = "missing.jsonl";
 /// [`ForkRow`], of a gate.
 pub const FORKS: &str = "forks.jsonl";
+/// [`GlassRow`], of a gate.
+pub const BREAKGLASS: &str = "breakglass.jsonl";
 /// The status document that a gate holds, as the mint packed it.
 pub const STATUS: &str = "status.json";
 /// Journals, as `journal/<file>`.
@@ -230,4 +232,20 @@ pub struct ForkRow {
     pub noticed_at: u64,
     /// The other's signed manifest.
     pub manifest: String,
+}
+
+/// A break-glass order that a gate has opened. Its pass is in no export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GlassRow {
+    /// The order's id.
+    pub id: String,
+    /// When it was opened, by the gate's own clock.
+    pub opened_at: u64,
+    /// When its pass was over, where that is known.
+    pub closed_at: Option<u64>,
+    /// Why it was over.
+    pub why: Option<String>,
+    /// The order as it was signed.
+    pub note: String,
 }

@@ -7,6 +7,7 @@
 //!         keys  policy  fence  pardon                  what release people sign
 //!         status  leaves  parcels (seal)               what the online key signs, through the manifest
 //!         checkpoint  staple  cosignature              what the log key signs, and witnesses after it
+//!         breakglass                                   what cards sign on the far side, in an emergency
 //!                       │
 //!         manifest ── bundle ── acceptance             one numbered file, and whether it may be applied
 //!                       evidence                       what both sides hand to auditors of it all
@@ -17,6 +18,7 @@
 //! `spec/bundle.md` has the rules.
 
 pub mod acceptance;
+pub mod breakglass;
 pub mod bundle;
 pub mod charter;
 pub mod checkpoint;
@@ -47,6 +49,7 @@ mod text;
 mod verifier_key;
 
 pub use acceptance::{Acceptance, Clock, Stream, judge};
+pub use breakglass::{GlassOrder, SignedOrder};
 pub use bundle::Opened;
 pub use charter::{Charter, CharterDraft};
 pub use checkpoint::{Checkpoint, Head};
@@ -60,7 +63,7 @@ pub use note::{Note, NoteFault};
 pub use pack::{Draft, PackFault, Packed, Writer};
 pub use parcels::{Claim, Parcel};
 pub use pardon::PardonDocument;
-pub use policy::{Action, AudiencePolicy, Logged, PolicyDocument, StaleMax};
+pub use policy::{Action, AudiencePolicy, Breakglass, Logged, PolicyDocument, StaleMax};
 pub use receipt::ReceiptCode;
 pub use refusal::{Code, Refusal};
 pub use role::{Believed, Role, RoleName};

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   farside-receipt/1 dome 41 <digest> 7K2M-9QXD-WF3A
-//!   counted 39 applied, 2 missing, 5 superseded
+//!   counted 39 applied, 2 missing, 5 superseded, 1 breakglass
 //!   journal gate 81234 <hash of its last line>
 //!   journal gate-import 97 <hash of its last line>
 //!   tag <64 hex digits>
@@ -68,6 +68,8 @@ pub struct Counted {
     pub missing: u64,
     /// Bundles that came too late to be applied.
     pub superseded: u64,
+    /// Break-glass orders opened.
+    pub breakglass: u64,
 }
 
 /// What a gate says of itself.
@@ -124,21 +126,13 @@ impl LongReceipt {
     fn read_lines(lines: &[&str]) -> Option<(LongReceipt, Digest)> {
         let [first, counted, journals @ .., tag] = lines else { return None };
         let [KIND, site, seq, digest, code] = words(first)? else { return None };
-        let ["counted", applied, "applied,", missing, "missing,", superseded, "superseded"] = words(counted)?
-        else {
-            return None;
-        };
         let ["tag", tag] = words(tag)? else { return None };
         let receipt = LongReceipt {
             site: site.to_owned(),
             seq: seq.parse().ok()?,
             digest: digest.parse().ok()?,
             code: code.parse().ok()?,
-            counted: Counted {
-                applied: applied.parse().ok()?,
-                missing: missing.parse().ok()?,
-                superseded: superseded.parse().ok()?,
-            },
+            counted: read_counted(counted)?,
             journals: journals.iter().map(|line| journal(line)).collect::<Option<_>>()?,
         };
         Some((receipt, tag.parse().ok()?))
@@ -147,10 +141,13 @@ impl LongReceipt {
     fn untagged(&self) -> Result<String, Refusal> {
         check_name("site", &self.site)?;
         check_journals(&self.journals)?;
-        let Counted { applied, missing, superseded } = self.counted;
+        let Counted { applied, missing, superseded, breakglass } = self.counted;
         let mut text = format!("{KIND} {} {} {} {}\n", self.site, self.seq, self.digest.hex(), self.code);
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "counted {applied} applied, {missing} missing, {superseded} superseded");
+        let _ = writeln!(
+            text,
+            "counted {applied} applied, {missing} missing, {superseded} superseded, {breakglass} breakglass"
+        );
         for JournalHead { name, lines, head } in &self.journals {
             let _ = writeln!(text, "journal {name} {lines} {}", head.hex());
         }
@@ -180,6 +177,20 @@ fn words<const N: usize>(line: &str) -> Option<[&str; N]> {
     line.split(' ').collect::<Vec<_>>().try_into().ok()
 }
 
+fn read_counted(line: &str) -> Option<Counted> {
+    let ["counted", applied, "applied,", missing, "missing,", superseded, "superseded,", glass, "breakglass"] =
+        words(line)?
+    else {
+        return None;
+    };
+    Some(Counted {
+        applied: applied.parse().ok()?,
+        missing: missing.parse().ok()?,
+        superseded: superseded.parse().ok()?,
+        breakglass: glass.parse().ok()?,
+    })
+}
+
 fn journal(line: &str) -> Option<JournalHead> {
     let ["journal", name, lines, head] = words(line)? else { return None };
     Some(JournalHead { name: name.to_owned(), lines: lines.parse().ok()?, head: head.parse().ok()? })
@@ -198,7 +209,7 @@ mod tests {
             seq: 41,
             digest,
             code: ReceiptCode::new(&[7; 16], 41, &digest),
-            counted: Counted { applied: 39, missing: 2, superseded: 5 },
+            counted: Counted { applied: 39, missing: 2, superseded: 5, breakglass: 1 },
             journals: vec![head("gate", 81_234), head("gate-import", 97)],
         };
         (receipt, ReceiptKey::new(&[7; 16], 41, &digest))
@@ -223,6 +234,7 @@ mod tests {
         };
         assert_eq!(code(&text.replace("81234", "81233"), &key), Code::SignatureInvalid);
         assert_eq!(code(&text.replace("39 applied", "40 applied"), &key), Code::SignatureInvalid);
+        assert_eq!(code(&text.replace("1 breakglass", "0 breakglass"), &key), Code::SignatureInvalid);
         let other = ReceiptKey::new(&[8; 16], 41, &receipt.digest);
         assert_eq!(code(&text, &other), Code::SignatureInvalid);
         for broken in ["", "tag 00", &text.replace("journal gate ", "journal ../gate "), &text[..90]] {

@@ -69,6 +69,29 @@ pub struct AudiencePolicy {
     /// Whether only tokens bound to a holder's key are accepted.
     #[serde(default)]
     pub holder_bound: bool,
+    /// Whether cards may open it in an emergency, where the charter names any.
+    #[serde(default)]
+    pub breakglass: Breakglass,
+}
+
+/// Whether an audience may be opened by break-glass.
+// breakglass.md §4.2
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Breakglass {
+    /// It may.
+    #[default]
+    Allowed,
+    /// It may not, whoever signs.
+    Forbidden,
+}
+
+impl AudiencePolicy {
+    /// Whether a pass may be given for it: a bearer's secret opens no audience that wants a key proven.
+    // breakglass.md §4.2
+    pub fn opens_by_breakglass(&self) -> bool {
+        self.breakglass == Breakglass::Allowed && !self.holder_bound
+    }
 }
 
 /// What a token is shown for, from the laxest tier of freshness to the strictest.

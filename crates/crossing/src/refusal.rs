@@ -184,6 +184,18 @@ codes! {
     SealBroken "seal_broken"
         "The sealed parcels do not open with this gate's key."
         "enrol this gate's recipient key at the mint again and pack anew"
+    BreakglassUnnamed "breakglass_unnamed"
+        "The charter names nobody whose cards could break the glass."
+        "have root sign a charter with break-glass cards, and carry it across; until then nothing opens"
+    BreakglassForbidden "breakglass_forbidden"
+        "The site's policy lets nobody into this audience by break-glass."
+        "choose another audience, or have release people allow this one"
+    BreakglassSpent "breakglass_spent"
+        "The order has been opened before, and an order opens once."
+        "draft a new order, and have it signed"
+    BreakglassCrowded "breakglass_crowded"
+        "As many passes count already as may at once."
+        "close one that is no longer needed"
 }
 
 #[cfg(test)]

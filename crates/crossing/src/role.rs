@@ -10,7 +10,7 @@ use crate::signer::{MlDsaLevel, SignerPublic};
 /// Most signers of one role.
 pub const SIGNERS_MAX: usize = 16;
 
-/// The three roles whose signatures are pairs. (The fourth, log, signs checkpoints with Ed25519 alone.)
+/// The roles whose signatures are pairs. (One more, log, signs checkpoints with Ed25519 alone.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RoleName {
     /// k of n, offline: signs charters.
@@ -19,6 +19,8 @@ pub enum RoleName {
     Release,
     /// The mint, unattended: signs whatever tightens or refreshes.
     Online,
+    /// m of n people at the far side, by their cards: sign break-glass orders.
+    Breakglass,
 }
 
 impl RoleName {
@@ -28,6 +30,7 @@ impl RoleName {
             RoleName::Root => "root",
             RoleName::Release => "release",
             RoleName::Online => "online",
+            RoleName::Breakglass => "breakglass",
         }
     }
 }
@@ -98,6 +101,28 @@ impl Role {
             ));
         }
         Ok(Believed { text: note.text(), role: self.name, signers })
+    }
+
+    /// Believes a note as [`Role::verify`] does; where not this role but one of the others has signed,
+    /// somebody used the wrong key, and that is the news.
+    ///
+    /// # Errors
+    /// As [`Role::verify`]; `role_forbidden`.
+    // bundle.md §4.12
+    pub(crate) fn verify_rather_than<'n>(
+        &self,
+        others: &[&Role],
+        note: &Note<'n>,
+    ) -> Result<Believed<'n>, Refusal> {
+        let verdict = self.verify(note);
+        let unmet = matches!(&verdict, Err(refusal) if refusal.code() == Code::ThresholdUnmet);
+        match others.iter().find(|other| unmet && other.verify(note).is_ok()) {
+            Some(other) => {
+                let (other, own) = (other.name.as_str(), self.name.as_str());
+                Err(Refusal::new(Code::RoleForbidden, format!("{other} signed what only {own} may")))
+            }
+            None => verdict,
+        }
     }
 
     /// The names of those signers of this role who have signed with both keys: the one counter of signatures.

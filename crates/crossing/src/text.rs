@@ -34,6 +34,27 @@ pub(crate) fn check_line(what: &str, text: &str, bytes_max: usize) -> Result<(),
     Ok(())
 }
 
+/// Refuses what [`check_line`] does, and characters that change the direction of what people read.
+// token.md §5.4
+pub(crate) fn check_named(what: &str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
+    check_line(what, text, bytes_max)?;
+    let turns = |c: char| {
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')
+            || ('\u{202a}'..='\u{202e}').contains(&c)
+            || ('\u{2066}'..='\u{2069}').contains(&c)
+    };
+    if text.chars().any(turns) {
+        let detail = format!("the {what} holds characters that change its direction");
+        return Err(Refusal::new(Code::Malformed, detail));
+    }
+    Ok(())
+}
+
+/// Whether a text is lower-case hexadecimal digits alone.
+pub(crate) fn hex_digits(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Refuses an integer beyond 2^53 - 1.
 pub(crate) fn check_integer(what: &str, value: u64) -> Result<(), Refusal> {
     if value > INTEGER_MAX {

@@ -1,6 +1,7 @@
 //! What an auditor is given of the far side: one folder with the charters, every bundle applied with its
 //! signed manifest, what is missing and what forked, keys, revocations, log leaves, and the journals with
-//! every decision. Nothing secret is in it: no recipient key, no receipt's code, no parcel, no token's text.
+//! every decision. Nothing secret is in it: no recipient key, no receipt's code, no parcel, no token's text,
+//! no pass.
 //! It names people, so only its owner may read it.
 
 use std::ops::ControlFlow;
@@ -34,6 +35,7 @@ pub fn export(config: &Config, folder: &Path, now: u64) -> Result<Vec<Entry>, Fa
     writer.rows(evidence::BUNDLES, &held.bundles)?;
     writer.rows(evidence::MISSING, &held.missing)?;
     writer.rows(evidence::FORKS, &held.forks)?;
+    writer.rows(evidence::BREAKGLASS, &held.breakglass)?;
     writer.rows(evidence::HEADS, &held.heads)?;
     writer.rows(evidence::KEYS, held.keys(&config.site)?)?;
     if let Some(status) = held.status()? {
@@ -53,6 +55,7 @@ struct Held {
     bundles: Vec<evidence::AppliedRow>,
     missing: Vec<MissingRow>,
     forks: Vec<evidence::ForkRow>,
+    breakglass: Vec<evidence::GlassRow>,
     heads: Vec<evidence::HeadRow>,
     jwks: Option<Vec<u8>>,
     status: Option<Vec<u8>>,
@@ -69,6 +72,7 @@ impl Held {
                 .map(|hole| MissingRow { first: hole.first, last: hole.last, noticed_at: hole.noticed_at })
                 .collect(),
             forks: store::evidence::forks(tx)?,
+            breakglass: store::evidence::breakglass(tx)?,
             heads: store::evidence::heads(tx)?,
             jwks: store::document(tx, "keys")?,
             status: store::document(tx, "status")?,

@@ -5,11 +5,15 @@
 //!   can this gate judge? ─▶ token holds ─▶ audience ─▶ fresh ─▶ floor ─▶ revoked? ─▶ logged ─▶ Inspection
 //!   trust, clock, expiry    verify                                                                 │
 //!                                                  bound to a key? refused as bearer ◀─────────────┴─▶ Grant
+//!   a pass instead ─▶ its order ─▶ counts still ─▶ audience ─▶ policy ─▶ revoked? ───────────────────▶ Grant
 //! ```
 //!
 //! No clock; no I/O but for proof of logging, where the policy demands it: a leaf that is not in memory yet
 //! is looked up, and a head that a token brought along is kept before anybody enters by it.
 
+mod pass;
+
+use std::borrow::Cow;
 use std::ops::Deref;
 
 use farside_crossing::{Action, AudiencePolicy, Logged, Staple, staple};
@@ -18,33 +22,49 @@ use farside_verify::{Claims, Code, Refusal, Verified};
 
 use crate::trust::{Believed, TrustState};
 
-/// Leave to enter: a token that every check has passed, shown as a bearer token. Only [`judge`] makes one.
+pub use pass::{ByGlass, Clocks, inspect_pass, judge_pass};
+
+/// Leave to enter: a token that every check has passed, shown as a bearer token, or a pass. Only [`judge`]
+/// and [`judge_pass`] make one.
 #[derive(Debug)]
 pub struct Grant {
     inspection: Inspection,
 }
 
-/// A token that holds, for whoever asks about it (RFC 7662). It opens no door: a token bound to a key may
-/// stand here without its proof.
+/// What holds, for whoever asks about it (RFC 7662). It opens no door: a token bound to a key may stand here
+/// without its proof.
 #[derive(Debug)]
 pub struct Inspection {
-    claims: Verified<Claims>,
+    shown: Shown,
     audience: Option<String>,
 }
 
-impl Deref for Grant {
-    type Target = Verified<Claims>;
+/// What was shown and holds.
+#[derive(Debug)]
+pub enum Shown {
+    /// A token.
+    Token(Box<Verified<Claims>>),
+    /// The pass of a broken glass.
+    Pass(Box<ByGlass>),
+}
 
-    fn deref(&self) -> &Verified<Claims> {
-        &self.inspection.claims
+impl Deref for Grant {
+    type Target = Inspection;
+
+    fn deref(&self) -> &Inspection {
+        &self.inspection
     }
 }
 
-impl Deref for Inspection {
-    type Target = Verified<Claims>;
+impl AsRef<Inspection> for Grant {
+    fn as_ref(&self) -> &Inspection {
+        &self.inspection
+    }
+}
 
-    fn deref(&self) -> &Verified<Claims> {
-        &self.claims
+impl AsRef<Inspection> for Inspection {
+    fn as_ref(&self) -> &Inspection {
+        self
     }
 }
 
@@ -59,6 +79,69 @@ impl Inspection {
     /// The audience it was judged for, if one was named.
     pub fn audience(&self) -> Option<&str> {
         self.audience.as_deref()
+    }
+
+    /// What was shown.
+    pub fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// The token, where it was one.
+    pub fn token(&self) -> Option<&Verified<Claims>> {
+        match &self.shown {
+            Shown::Token(claims) => Some(claims),
+            Shown::Pass(_) => None,
+        }
+    }
+
+    /// The broken glass, where it was a pass.
+    pub fn by_glass(&self) -> Option<&ByGlass> {
+        match &self.shown {
+            Shown::Token(_) => None,
+            Shown::Pass(through) => Some(through),
+        }
+    }
+
+    /// Who it is.
+    pub fn subject(&self) -> Option<&str> {
+        match &self.shown {
+            Shown::Token(claims) => claims.subject(),
+            Shown::Pass(through) => Some(&through.order().subject),
+        }
+    }
+
+    /// In which roles: of a pass the one that its order names.
+    pub fn roles(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let by_order = self.by_glass().map(|through| Cow::Borrowed(through.order().role.as_str()));
+        self.token().into_iter().flat_map(|claims| claims.roles()).chain(by_order)
+    }
+
+    /// Of which groups; a pass says of none.
+    pub fn groups(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.token().into_iter().flat_map(|claims| claims.groups())
+    }
+
+    /// Within which scope; a pass says of none.
+    pub fn scope(&self) -> Option<&str> {
+        self.token()?.scope()
+    }
+
+    /// The token's id; a pass has none.
+    pub fn token_id(&self) -> Option<&str> {
+        self.token()?.token_id()
+    }
+
+    /// Until when.
+    pub fn expires_at(&self) -> Option<u64> {
+        match &self.shown {
+            Shown::Token(claims) => claims.expires_at(),
+            Shown::Pass(through) => Some(through.expires_at()),
+        }
+    }
+
+    /// Whether it counts for nothing without the proof of a key.
+    pub fn is_bound(&self) -> bool {
+        self.token().is_some_and(|claims| claims.confirmation().is_some())
     }
 }
 
@@ -100,7 +183,7 @@ pub fn judge<'a>(
     };
     let inspection = inspect(trust, credential, wanted, now)?;
     // token.md §5.6: a token that names a key is worth nothing to whoever merely holds its text.
-    if inspection.confirmation().is_some() {
+    if inspection.is_bound() {
         return Err(Refusal::new(Code::HolderProofRequired, "it was shown as a bearer token", ""));
     }
     if trust.believed().and_then(|held| held.audience(audience)).is_some_and(|policy| policy.holder_bound) {
@@ -125,9 +208,10 @@ pub fn inspect<'a>(
     now: u64,
 ) -> Result<Inspection, Refusal> {
     let (token, staple) = parted(credential)?;
-    let (inspection, position) = examine(trust, token, wanted.into(), now)?;
-    logged(trust, &inspection, &position, staple.as_ref(), now)?;
-    Ok(inspection)
+    let wanted = wanted.into();
+    let (claims, position) = examine(trust, token, wanted, now)?;
+    logged(trust, (&claims, wanted.audience), &position, staple.as_ref(), now)?;
+    Ok(Inspection { shown: Shown::Token(Box::new(claims)), audience: wanted.audience.map(str::to_owned) })
 }
 
 /// Whether a token that lies here for its holder is still good, if only for reading. Whether it is in the
@@ -155,7 +239,7 @@ fn examine(
     token: &str,
     wanted: Wanted<'_>,
     now: u64,
-) -> Result<(Inspection, TokenPosition), Refusal> {
+) -> Result<(Verified<Claims>, TokenPosition), Refusal> {
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
     let claims = held.verifier().verify(token, now).map_err(|refusal| explain(trust, held, refusal))?;
@@ -163,7 +247,7 @@ fn examine(
     floor_reached(trust, &claims)?;
     let position = position(&claims)?;
     not_revoked(held, &claims, &position)?;
-    Ok((Inspection { claims, audience: wanted.audience.map(str::to_owned) }, position))
+    Ok((claims, position))
 }
 
 /// Whether a refusal means that this gate cannot judge at all, whatever the token (an HTTP door answers 503).
@@ -266,28 +350,27 @@ fn not_revoked(held: &Believed, claims: &Verified<Claims>, position: &TokenPosit
 // log.md §8.3, §8.4
 fn logged(
     trust: &TrustState,
-    inspection: &Inspection,
+    (claims, audience): (&Verified<Claims>, Option<&str>),
     position: &TokenPosition,
     staple: Option<&Staple>,
     now: u64,
 ) -> Result<(), Refusal> {
-    let staple = match demanded(trust, inspection) {
+    let staple = match demanded(trust, claims, audience) {
         Logged::No => return Ok(()),
         Logged::Staple => staple,
         Logged::Leaf => None,
     };
-    let leaf = leaf::hash(position, &inspection.signing_input_sha256());
+    let leaf = leaf::hash(position, &claims.signing_input_sha256());
     trust.logs().prove(position, &leaf, staple, now)
 }
 
 /// What the token's audience demands; of several that it may be for, the strictest.
-fn demanded(trust: &TrustState, inspection: &Inspection) -> Logged {
+fn demanded(trust: &TrustState, claims: &Claims, audience: Option<&str>) -> Logged {
     let Some(held) = trust.believed() else { return Logged::Leaf };
-    match inspection.audience() {
+    match audience {
         Some(audience) => held.audience(audience).map_or(Logged::Leaf, |policy| policy.logged),
         None => {
-            let named =
-                |policy: &&AudiencePolicy| inspection.audiences().any(|aud| aud == policy.name.as_str());
+            let named = |policy: &&AudiencePolicy| claims.audiences().any(|aud| aud == policy.name.as_str());
             held.policy().audiences.iter().filter(named).map(|policy| policy.logged).max().unwrap_or_default()
         }
     }

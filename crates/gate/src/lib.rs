@@ -4,11 +4,13 @@
 //!   inbox/ or stick ──▶ import ──▶ store ──▶ trust ──▶ judge ──▶ Grant ──▶ a door (http)
 //!                          │                               └──▶ Refusal
 //!                          └──▶ quarantine/
+//!   order, signed by cards ──▶ breakglass ──▶ store, and the same way on
 //! ```
 //!
 //! It holds public keys and one recipient secret, and no code that could sign a token. Whatever it cannot
 //! judge, it refuses.
 
+pub mod breakglass;
 pub mod cli;
 pub mod config;
 pub mod enrol;

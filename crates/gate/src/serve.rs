@@ -14,6 +14,7 @@ use farside_service::web::{self, Server, Shutdown};
 use farside_service::{logging, metrics as exposed};
 use serde_json::json;
 
+use crate::breakglass;
 use crate::config::Config;
 use crate::freshness::keeper;
 use crate::http::Doors;
@@ -64,6 +65,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let watching = tokio::spawn(watch(config.clone(), shutdown.clone()));
     let vigil = tokio::spawn(keeper::keep(doors.clone(), gate.clone(), shutdown.clone()));
     let showing = tokio::spawn(show(config.clone(), gate.clone(), shutdown.clone()));
+    let glass = tokio::spawn(breakglass::watch::keep(config.clone(), gate.clone(), shutdown.clone()));
     let admin = tokio::spawn(serve_admin(admin, handle, gate, shutdown.clone()));
     let served = serve_doors(server, doors.clone(), shutdown.clone()).await;
     // Whatever ended the doors ends the rest.
@@ -71,6 +73,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let watched = watching.await.or_could_not(|| "watch the inbox".to_owned());
     let watched = watched.and(vigil.await.or_could_not(|| "watch freshness".to_owned()));
     let shown = showing.await.or_could_not(|| "keep the trust folder".to_owned());
+    let watched = watched.and(glass.await.or_could_not(|| "watch broken glass".to_owned()));
     let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
     if doors.write_down("stopped", now_unix(), json!({"by": operator()})).await.is_err() {
         tracing::error!("the end could not be written to the journal");

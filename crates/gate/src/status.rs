@@ -2,10 +2,11 @@
 
 use farside_service::cli::{Failure, Style, table};
 use farside_service::digest::hex;
-use farside_service::time::rfc3339;
+use farside_service::time::{read_clocks, rfc3339};
 use rusqlite::Transaction;
 use serde::Serialize;
 
+use crate::breakglass::shown::GlassShown;
 use crate::config::Config;
 use crate::published::PublishedKey;
 use crate::quarantine;
@@ -37,6 +38,8 @@ pub struct Status {
     pub ready: bool,
     /// Code and detail of what stands in the way.
     pub not_ready: Option<String>,
+    /// Broken glass: orders opened that count now, or did within 30 days.
+    pub breakglass: Vec<GlassShown>,
     /// Numbers that never came.
     pub missing: Vec<MissingRow>,
     /// Numbers under which two bundles came.
@@ -148,9 +151,10 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
             logs(tx)?,
             store::log_forks(tx)?,
             store::state(tx)?.superseded,
+            glasses(tx, now)?,
         ))
     })?;
-    let (charters, missing, forks, parcels, leaves, logs, log_forks, superseded) = held;
+    let (charters, missing, forks, parcels, leaves, logs, log_forks, superseded, breakglass) = held;
     let ready = trust.ready(now);
     Ok(Status {
         site: trust.site().to_owned(),
@@ -162,6 +166,7 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
         freshness: trust.freshness(now).name(),
         ready: ready.is_ok(),
         not_ready: ready.err().map(|refusal| format!("{}: {refusal}", refusal.code())),
+        breakglass,
         missing,
         forks: forks.into_iter().map(Forked::from).collect(),
         frozen: trust.frozen(),
@@ -179,6 +184,13 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
             behind_seconds: trust.time_floor().saturating_sub(now),
         },
     })
+}
+
+fn glasses(tx: &Transaction<'_>, now: u64) -> Result<Vec<GlassShown>, StoreFault> {
+    let reading = read_clocks();
+    let shown = store::breakglass::every(tx)?.into_iter().map(|row| GlassShown::of(row, &reading));
+    let told = |glass: &Result<GlassShown, StoreFault>| glass.as_ref().map_or(true, |one| one.is_told(now));
+    shown.filter(told).collect()
 }
 
 fn shown_charter(note: &[u8]) -> Result<CharterShown, StoreFault> {
@@ -277,6 +289,7 @@ impl Status {
     }
 
     fn alarm_lines(&self, style: Style, lines: &mut Vec<String>) {
+        lines.extend(self.breakglass.iter().map(|glass| glass.line(style)));
         if self.frozen {
             lines
                 .push(style.red("  FROZEN    two histories came, of the bundles or of a log; see the forks"));

@@ -19,13 +19,14 @@ use farside_crossing::{
 use farside_service::time::rfc3339;
 use farside_verify::{Code, KeySet, Policy, Refusal, Verifier};
 
+use crate::breakglass::Glasses;
 use crate::config::Config;
 pub use crate::freshness::Freshness;
 use crate::live::Live;
 use crate::logged::{LogRows, Logs};
 use crate::published::{self, PublishedKey};
 use crate::revocations::Revocations;
-use crate::store::{AppliedRow, Store, StoreFault, Watch};
+use crate::store::{AppliedRow, GlassRow, Store, StoreFault, Watch};
 
 /// No clock is right that stands before this gate was made: 1 November 2026, raised with each release.
 pub const BUILT_AT: u64 = 1_793_491_200;
@@ -168,6 +169,7 @@ pub struct TrustState {
     time_floor: u64,
     believed: Option<Believed>,
     logs: Logs,
+    glasses: Glasses,
 }
 
 /// What the applied bundles said.
@@ -198,6 +200,7 @@ impl TrustState {
             _ => None,
         };
         let charter = rows.charters.last().map(|note| newest_charter(note)).transpose()?;
+        let glasses = Glasses::read(&rows.glasses, charter.as_ref(), &rows.state.site);
         let keys: Vec<LogKey> = charter.map(|charter| charter.log().to_vec()).unwrap_or_default();
         let seq = rows.applied.as_ref().map_or(0, |applied| applied.seq);
         let logs = Logs::new(keys, seq, rows.logs, Arc::clone(store), Arc::clone(keeper), Arc::clone(live));
@@ -210,6 +213,7 @@ impl TrustState {
             time_floor: rows.state.time_floor.max(BUILT_AT),
             believed,
             logs,
+            glasses,
         })
     }
 
@@ -264,11 +268,6 @@ impl TrustState {
     /// Its number; 0 before the first.
     pub fn seq(&self) -> u64 {
         self.applied.as_ref().map_or(0, |applied| applied.seq)
-    }
-
-    /// The high-water marks.
-    pub fn stream(&self) -> &Stream {
-        &self.stream
     }
 
     /// Whether a fork has frozen the stream: nothing more is applied until release people sign a fence.
@@ -333,6 +332,11 @@ impl TrustState {
     /// What is held of the issuance log.
     pub(crate) fn logs(&self) -> &Logs {
         &self.logs
+    }
+
+    /// Broken glass.
+    pub fn glasses(&self) -> &Glasses {
+        &self.glasses
     }
 
     /// A JWK Set of the keys that may be trusted now: neither retired nor revoked, and none once this gate's
@@ -416,6 +420,7 @@ struct Rows {
     status: Option<Vec<u8>>,
     charters: Vec<Vec<u8>>,
     logs: LogRows,
+    glasses: Vec<GlassRow>,
 }
 
 fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
@@ -429,6 +434,7 @@ fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
         status: document(tx, "status")?,
         charters: charters(tx)?,
         logs: LogRows::read(tx)?,
+        glasses: crate::store::breakglass::unclosed(tx)?,
     })
 }
 

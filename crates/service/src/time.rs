@@ -3,6 +3,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
+
+/// Where Linux names this start of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A text that is no RFC 3339 time, or a time before 1970.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +24,41 @@ pub fn now_unix() -> u64 {
 pub fn now_unix_micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// What this machine's clocks say at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Milliseconds since 1970 by the clock that people and programs set; 0 before that.
+    pub wall_ms: u64,
+    /// Milliseconds since the machine started, time asleep included. Nobody sets it.
+    pub boot_ms: u64,
+    /// Which start of the machine that was; empty where the system does not say.
+    pub boot: String,
+}
+
+/// Reads both clocks.
+#[must_use]
+pub fn read_clocks() -> Reading {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let wall_ms = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+    Reading { wall_ms, boot_ms: boot_ms(), boot }
+}
+
+/// Through the C library, as the other clock: what stands between a program and its clocks stands before
+/// both.
+#[cfg(target_os = "linux")]
+fn boot_ms() -> u64 {
+    let since = clock_gettime(ClockId::CLOCK_BOOTTIME).map(std::time::Duration::from);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Where the system counts no time asleep, a machine that slept has a clock that went ahead.
+#[cfg(not(target_os = "linux"))]
+fn boot_ms() -> u64 {
+    let since = clock_gettime(ClockId::CLOCK_MONOTONIC).map(std::time::Duration::from);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The time as RFC 3339 in UTC; beyond year 9999 the bare number of seconds.
@@ -52,6 +91,13 @@ mod tests {
         for unix in [0, 1, 1_795_464_000, 253_402_207_200] {
             assert_eq!(parse_rfc3339(&rfc3339(unix)), Ok(unix));
         }
+    }
+
+    #[test]
+    fn the_clock_since_the_start_goes_on_and_the_start_keeps_its_name() {
+        let (one, two) = (read_clocks(), read_clocks());
+        assert!(one.boot_ms > 0 && one.boot_ms <= two.boot_ms, "{one:?} {two:?}");
+        assert_eq!(one.boot, two.boot);
     }
 
     #[test]

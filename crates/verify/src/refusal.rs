@@ -97,6 +97,8 @@ codes! {
         "Ask for a new token, or make a new proof for each request.";
     PolicyDenied "policy_denied", "The site's policy does not admit this holder here.",
         "Ask the site's operators for the role that this needs.";
+    BreakglassOver "breakglass_over", "No glass is broken for this pass, or its time is over.",
+        "Have another order drafted, signed and opened at this gate.";
     RequestInvalid "request_invalid", "The request itself is not understood.",
         "Ask in the form that is documented: nothing in a request is ignored.";
     JournalUnavailable "journal_unavailable", "The decision could not be written to the journal.",

@@ -76,6 +76,8 @@ struct Decision {
     jti: Option<String>,
     kid: Option<String>,
     signing_input_sha256: Option<String>,
+    /// The order whose pass was shown.
+    breakglass: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +124,19 @@ struct ReceiptLine {
     seq: u64,
     #[serde(default)]
     journals: Vec<JournalHead>,
+    #[serde(default)]
+    counted: Option<CountedLine>,
+}
+
+#[derive(Deserialize)]
+struct CountedLine {
+    #[serde(default)]
+    breakglass: u64,
+}
+
+#[derive(Deserialize)]
+struct GlassLine {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -227,6 +242,7 @@ impl Told<'_> {
             "issuing" => {}
             event => {
                 self.receipt(at, event, text);
+                self.glass(event, text);
                 if event == "bundle_refused"
                     && let (Some(far), Ok(refused)) = (&mut self.far, serde_json::from_slice(text))
                 {
@@ -242,7 +258,9 @@ impl Told<'_> {
         let (Some(far), Ok(decision)) = (&mut self.far, serde_json::from_slice::<Decision>(text)) else {
             return;
         };
-        if decision.verdict == "admit" {
+        if let ("admit", Some(id)) = (decision.verdict.as_str(), &decision.breakglass) {
+            far.glass_told.entry(id.clone()).or_default().used(at);
+        } else if decision.verdict == "admit" {
             far.admitted.extend(admitted(decision, at, &mut self.evidence.names));
         } else {
             *far.refused.entry(decision.code.unwrap_or_default()).or_default() += 1;
@@ -265,6 +283,21 @@ impl Told<'_> {
             let (of, by) =
                 (format!("gate {}", receipt.site), format!("the receipt of bundle {}", receipt.seq));
             self.evidence.heads.note(&of, &receipt.journals, at, &by);
+            if let (Some(near), Some(counted)) = (&mut self.evidence.near, receipt.counted) {
+                near.glass_counted.push((receipt.site, at, counted.breakglass));
+            }
+        }
+    }
+
+    /// An order that the journal says was opened.
+    fn glass(&mut self, event: &str, text: &[u8]) {
+        let (Some(far), Ok(line)) = (&mut self.far, serde_json::from_slice::<GlassLine>(text)) else {
+            return;
+        };
+        match event {
+            "breakglass_accepted" => far.glass_told.entry(line.id).or_default().accepted = true,
+            "breakglass_opened" => far.glass_told.entry(line.id).or_default().opened = true,
+            _ => {}
         }
     }
 

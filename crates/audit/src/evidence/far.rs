@@ -13,6 +13,7 @@ use farside_verify::leaf::TokenPosition;
 use farside_verify::merkle::Hash;
 use farside_verify::status_list::StatusList;
 
+use super::glass::{self, Glass, GlassTold};
 use super::log::{self, Log};
 use super::near::told_of_manifests;
 use super::{Evidence, Proof, label};
@@ -35,6 +36,9 @@ pub(crate) struct Far {
     /// Refusals: by code, and by day (days since 1970).
     pub(crate) refused: BTreeMap<String, u64>,
     pub(crate) refused_days: BTreeMap<u64, u64>,
+    /// Break-glass orders that were opened, by id, and what the journals tell of each.
+    pub(crate) glasses: BTreeMap<String, Glass>,
+    pub(crate) glass_told: BTreeMap<String, GlassTold>,
     /// Bundles refused: when, name, code.
     pub(crate) bundles_refused: Vec<BundleRefused>,
 }
@@ -99,6 +103,7 @@ pub(super) fn read(reader: &Reader, head: &Head, evidence: &mut Evidence) -> Res
     far.keys = reader.rows(KEYS)?;
     far.missing = reader.rows(MISSING)?;
     far.forks = reader.rows(FORKS)?;
+    far.glasses = glass::read(reader, &far, evidence)?;
     let bundles = reader.rows::<AppliedRow>(BUNDLES)?.into_iter();
     far.bundles = bundles.map(|row| (row.seq, row)).collect();
     let manifests = prove_manifests(&far, evidence);

@@ -23,6 +23,8 @@ pub(crate) struct Near {
     pub(crate) bundles: BTreeMap<String, BTreeMap<u64, MadeRow>>,
     pub(crate) revocations: Vec<RevocationRow>,
     pub(crate) log: Log<Leaf>,
+    /// How many break-glass orders each site's receipts have told of, and when that was entered.
+    pub(crate) glass_counted: Vec<(String, u64, u64)>,
 }
 
 impl Near {

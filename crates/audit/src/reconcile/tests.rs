@@ -1,5 +1,7 @@
 //! Each finding, planted in a story with which nothing else is wrong.
 
+mod glass;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acceptance;
 #[cfg(test)]
+mod breakglass;
+#[cfg(test)]
 mod bundles;
 #[cfg(test)]
 mod charters;

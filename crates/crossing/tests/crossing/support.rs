@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
 use farside_crossing::keys::KeysDocument;
 use farside_crossing::manifest::{Base, Kind};
 use farside_crossing::parcels::Packer;
-use farside_crossing::policy::{AudiencePolicy, Logged, PolicyDocument};
+use farside_crossing::policy::{AudiencePolicy, Breakglass, Logged, PolicyDocument};
 use farside_crossing::{
     Charter, CharterDraft, Digest, Draft, Head, LogKey, MlDsaLevel, Packed, PairSignature, Parcel, RawJson,
     RecipientSecret, Refusal, Role, RoleName, SealContext, SignFailed, Signer, SignerPublic, StatusDocument,
@@ -93,6 +93,7 @@ impl Realm {
             release: role(RoleName::Release, 1, &[&release]),
             online: role(RoleName::Online, 1, &[&online]),
             log: vec![LogKey::new("acme/log/a", *root[0].public().ed25519()).unwrap()],
+            breakglass: None,
         };
         let charter_note = note::sign(&draft.text().unwrap(), &signers(&[&root[0], &root[1]])).unwrap();
         let fingerprint = charter::review(&charter_note).unwrap().fingerprint;
@@ -129,6 +130,7 @@ impl Realm {
                 stale_seconds_max: Default::default(),
                 logged: Logged::No,
                 holder_bound: false,
+                breakglass: Breakglass::Allowed,
             }],
             lifetime_seconds_max: 86_400,
             leeway_seconds: 60,

@@ -5,13 +5,14 @@ use std::io::{BufRead as _, Read as _};
 
 use farside_crossing::Action;
 use farside_service::cli::{Exit, Failure, OrFailure as _, Output, Style, printable};
-use farside_service::time::{self, rfc3339};
+use farside_service::time::{self, read_clocks, rfc3339};
 use farside_verify::Refusal;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::breakglass;
 use crate::config::Config;
-use crate::judge::{self, Inspection, Wanted};
+use crate::judge::{self, Clocks, Inspection, Shown, Wanted};
 use crate::trust::Gate;
 
 /// Most bytes read from standard input.
@@ -40,7 +41,13 @@ impl Check {
         let mut one = |token: &str| -> Result<(), Failure> {
             let now = self.now.unwrap_or_else(time::now_unix);
             let wanted = Wanted { audience: self.audience.as_deref(), action: self.action };
-            let verdict = gate.trust().and_then(|trust| judge::inspect(&trust, token, wanted, now));
+            let verdict = gate.trust().and_then(|trust| match breakglass::shown_pass(token) {
+                Some(sha256) => {
+                    let clocks = Clocks { now, reading: &read_clocks() };
+                    judge::inspect_pass(&trust, &sha256, wanted.audience, clocks)
+                }
+                None => judge::inspect(&trust, token, wanted, now),
+            });
             refused |= verdict.is_err();
             tell(verdict, output)
         };
@@ -65,9 +72,17 @@ fn action(name: &str) -> Result<Action, String> {
 fn tell(verdict: Result<Inspection, Refusal>, output: Output) -> Result<(), Failure> {
     match verdict {
         Ok(inspection) => {
-            let claims: Option<&RawValue> = serde_json::from_str(inspection.json()).ok();
-            let bound = inspection.confirmation().is_some();
-            let value = json!({"verdict": "accept", "bearer": !bound, "claims": claims});
+            let value = match inspection.shown() {
+                Shown::Token(claims) => {
+                    let bearer = !inspection.is_bound();
+                    let claims: Option<&RawValue> = serde_json::from_str(claims.json()).ok();
+                    json!({"verdict": "accept", "bearer": bearer, "claims": claims})
+                }
+                Shown::Pass(through) => {
+                    json!({"verdict": "accept", "bearer": true, "breakglass": through.order(),
+                           "expires_at": through.expires_at()})
+                }
+            };
             output.say(|| accepted(&inspection), &value)
         }
         Err(refusal) => {
@@ -82,14 +97,13 @@ fn tell(verdict: Result<Inspection, Refusal>, output: Output) -> Result<(), Fail
 fn accepted(inspection: &Inspection) -> String {
     let style = Style::stdout();
     let until = inspection.expires_at().map_or_else(|| "-".to_owned(), rfc3339);
-    let bound =
-        if inspection.confirmation().is_some() { ", but only with proof of the key it names" } else { "" };
-    format!(
-        "{} {} until {until} (token {}){bound}",
-        style.green("accept"),
-        style.bold(&printable(inspection.subject().unwrap_or("-"))),
-        printable(inspection.token_id().unwrap_or("-")),
-    )
+    let bound = if inspection.is_bound() { ", but only with proof of the key it names" } else { "" };
+    let shown = match inspection.shown() {
+        Shown::Token(claims) => format!("token {}", printable(claims.token_id().unwrap_or("-"))),
+        Shown::Pass(through) => style.red(&format!("break-glass order {}", through.order().id)),
+    };
+    let subject = style.bold(&printable(inspection.subject().unwrap_or("-")));
+    format!("{} {subject} until {until} ({shown}){bound}", style.green("accept"))
 }
 
 fn refused(refusal: &Refusal) -> String {

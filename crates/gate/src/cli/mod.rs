@@ -1,6 +1,7 @@
 //! `farside gate …`: enrolment, import, service and a look at what is held.
 
 mod audit;
+mod breakglass;
 mod check;
 mod enrol;
 mod import;
@@ -49,6 +50,9 @@ enum Command {
     Receipt(receipt::Receipt),
     /// Collect the tokens that were carried for a holder.
     Pickup(pickup::Pickup),
+    /// Let one named person in when nothing else helps, with the cards of several: docs/breakglass.md.
+    #[command(subcommand)]
+    Breakglass(breakglass::Breakglass),
     /// Check this gate's records.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -75,6 +79,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(check) => check.run(&config()?, output),
         Command::Receipt(receipt) => receipt.show(&config()?, output),
         Command::Pickup(pickup) => pickup.run(&config()?, output),
+        Command::Breakglass(command) => breakglass::run(command, &config()?, output),
         Command::Audit(command) => audit::run(&command, &config()?, output),
     }
 }

@@ -5,7 +5,6 @@
 //! decision: it is answered with `journal_unavailable`, never with a grant, and a disk that hangs is given up
 //! after a deadline.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,11 +12,13 @@ use std::time::{Duration, Instant};
 use farside_crossing::staple;
 use farside_service::append::Ticket;
 use farside_service::digest;
-use farside_verify::{Claims, Code, Refusal, Verified};
+use farside_service::time::read_clocks;
+use farside_verify::{Code, Refusal};
 use serde_json::{Map, Value, json};
 
 use super::{Door, Doors};
-use crate::judge::{self, Grant, Inspection, Wanted};
+use crate::breakglass;
+use crate::judge::{self, Clocks, Grant, Inspection, Shown, Wanted};
 use crate::trust::TrustState;
 
 /// A journal that takes longer than this to write one line counts as gone.
@@ -36,11 +37,19 @@ impl Doors {
         wanted: Wanted<'_>,
     ) -> Result<Grant, Refusal> {
         let (started, now) = (Instant::now(), self.now());
-        let (named, action) = (wanted.audience.map(str::to_owned), wanted.action);
-        let judged = judged(trust, credential, move |trust, shown| {
-            judge::judge(trust, shown, Wanted { audience: named.as_deref(), action }, now)
-        })
-        .await;
+        let judged = match breakglass::shown_pass(credential) {
+            Some(sha256) => {
+                let clocks = Clocks { now, reading: &read_clocks() };
+                judge::judge_pass(trust, &sha256, wanted.audience.unwrap_or_default(), clocks)
+            }
+            None => {
+                let (named, action) = (wanted.audience.map(str::to_owned), wanted.action);
+                let judge = move |trust: &TrustState, shown: &str| {
+                    judge::judge(trust, shown, Wanted { audience: named.as_deref(), action }, now)
+                };
+                judged(trust, credential, judge).await
+            }
+        };
         self.conclude(Asked { door, credential, wanted, started, now }, judged).await
     }
 
@@ -97,11 +106,19 @@ impl Doors {
         wanted: Wanted<'_>,
     ) -> Result<Inspection, Refusal> {
         let (started, now) = (Instant::now(), self.now());
-        let (named, action) = (wanted.audience.map(str::to_owned), wanted.action);
-        let judged = judged(trust, credential, move |trust, shown| {
-            judge::inspect(trust, shown, Wanted { audience: named.as_deref(), action }, now)
-        })
-        .await;
+        let judged = match breakglass::shown_pass(credential) {
+            Some(sha256) => {
+                let clocks = Clocks { now, reading: &read_clocks() };
+                judge::inspect_pass(trust, &sha256, wanted.audience, clocks)
+            }
+            None => {
+                let (named, action) = (wanted.audience.map(str::to_owned), wanted.action);
+                let judge = move |trust: &TrustState, shown: &str| {
+                    judge::inspect(trust, shown, Wanted { audience: named.as_deref(), action }, now)
+                };
+                judged(trust, credential, judge).await
+            }
+        };
         self.conclude(Asked { door: Door::Introspect, credential, wanted, started, now }, judged).await
     }
 
@@ -146,10 +163,10 @@ impl Doors {
 
     async fn conclude<T>(&self, asked: Asked<'_>, judged: Result<T, Refusal>) -> Result<T, Refusal>
     where
-        T: Deref<Target = Verified<Claims>>,
+        T: AsRef<Inspection>,
     {
         let members = match &judged {
-            Ok(verified) => admitted(&asked, verified),
+            Ok(holds) => admitted(&asked, holds.as_ref()),
             Err(refusal) => refused(&asked, refusal),
         };
         let concluded = self.write_down("decision", asked.now, members).await.and(judged);
@@ -188,14 +205,26 @@ struct Asked<'a> {
     now: u64,
 }
 
-fn admitted(asked: &Asked<'_>, verified: &Verified<Claims>) -> Value {
+fn admitted(asked: &Asked<'_>, inspection: &Inspection) -> Value {
     let mut members = common(asked, "admit");
-    let hash = digest::hex(&verified.signing_input_sha256());
-    members.insert("sub".into(), json!(verified.subject()));
-    members.insert("jti".into(), json!(verified.token_id()));
-    members.insert("kid".into(), json!(verified.key_id()));
-    members.insert("exp".into(), json!(verified.expires_at()));
-    members.insert("signing_input_sha256".into(), json!(hash));
+    members.insert("sub".into(), json!(inspection.subject()));
+    match inspection.shown() {
+        Shown::Token(claims) => {
+            members.insert("jti".into(), json!(claims.token_id()));
+            members.insert("kid".into(), json!(claims.key_id()));
+            let hash = digest::hex(&claims.signing_input_sha256());
+            members.insert("signing_input_sha256".into(), json!(hash));
+        }
+        // breakglass.md §5.6
+        Shown::Pass(through) => {
+            let order = through.order();
+            let (id, subject, role) = (&order.id, &order.subject, &order.role);
+            tracing::warn!(id, subject, role, audience = order.audience, "entered by break-glass");
+            members.insert("breakglass".into(), json!(id));
+            members.insert("role".into(), json!(role));
+        }
+    }
+    members.insert("exp".into(), json!(inspection.expires_at()));
     Value::Object(members)
 }
 

@@ -16,7 +16,7 @@ use super::body::{self, RequestBody};
 use super::form::{FORM_BYTES_MAX, Form};
 use super::{Doors, wanted};
 use crate::config::IntrospectionClient;
-use crate::judge::{Inspection, Wanted};
+use crate::judge::{ByGlass, Inspection, Shown, Wanted};
 
 /// The claims shown to a resource server, as signed. A claim of another name is nobody's business here, and
 /// could otherwise pass itself off as `active`.
@@ -63,7 +63,7 @@ async fn inspect(doors: &Doors, client: &IntrospectionClient, token: &str, actio
     // A client that stands for no audience in particular may ask about tokens of any audience of the site.
     let wanted = Wanted { audience: client.audience.as_deref(), action };
     match doors.inspect(&trust, token, wanted).await {
-        Ok(inspection) => answer::json_answer(StatusCode::OK, &active(&inspection)),
+        Ok(inspection) => answer::json_answer(StatusCode::OK, &active(&inspection, trust.issuer())),
         Err(refusal) if cannot_judge(&refusal) => answer::refused(&refusal),
         // RFC 7662 §2.2: no reason is given to the one who asks; it stands in the journal.
         Err(_) => answer::json_answer(StatusCode::OK, &json!({"active": false})),
@@ -83,15 +83,26 @@ async fn read_question(
     }
 }
 
-fn active(inspection: &Inspection) -> Value {
+fn active(inspection: &Inspection, issuer: Option<&str>) -> Value {
     let mut answer = json!({"active": true, "token_type": "Bearer"});
+    let claims = match inspection.shown() {
+        Shown::Token(claims) => claims,
+        Shown::Pass(through) => return by_glass(through, issuer),
+    };
     for name in SHOWN_CLAIMS {
-        let value = inspection.get(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let value = claims.get(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
         if let Some(value) = value {
             answer[name] = value;
         }
     }
     answer
+}
+
+/// A pass says what its order says, and that it is one.
+fn by_glass(through: &ByGlass, issuer: Option<&str>) -> Value {
+    let order = through.order();
+    json!({"active": true, "token_type": "Bearer", "iss": issuer, "sub": order.subject, "aud": order.audience,
+           "roles": [order.role], "exp": through.expires_at(), "breakglass": order.id})
 }
 
 fn cannot_judge(refusal: &Refusal) -> bool {

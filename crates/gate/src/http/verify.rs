@@ -22,6 +22,7 @@ const ROLES: HeaderName = HeaderName::from_static("x-farside-roles");
 const GROUPS: HeaderName = HeaderName::from_static("x-farside-groups");
 const SCOPE: HeaderName = HeaderName::from_static("x-farside-scope");
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-farside-token-id");
+const BREAKGLASS: HeaderName = HeaderName::from_static("x-farside-breakglass");
 
 /// What the proxy's configuration may set, beside the action.
 const AUDIENCE: &str = "aud";
@@ -95,7 +96,7 @@ pub(crate) fn audience_of<'a>(trust: &'a TrustState, query: &'a Form) -> Result<
     }
 }
 
-/// 200 and who it is. All five headers are always set, empty where there is nothing to say, so that a proxy
+/// 200 and who it is. All seven headers are always set, empty where there is nothing to say, so that a proxy
 /// which copies them overwrites whatever the client may have sent under these names.
 fn admitted(grant: &Grant) -> Answer {
     let mut answer = answer::typed(StatusCode::OK, "text/plain", Bytes::new());
@@ -107,6 +108,9 @@ fn admitted(grant: &Grant) -> Answer {
     let scope = answer::header_text(scope.unwrap_or_default(), b"", Spaces::Kept);
     answer::insert(&mut answer, SCOPE, &scope);
     answer::insert(&mut answer, TOKEN_ID, &name(grant.token_id().unwrap_or_default()));
+    // breakglass.md §5.6
+    let order = grant.by_glass().map(|through| through.order().id.as_str());
+    answer::insert(&mut answer, BREAKGLASS, order.unwrap_or_default());
     answer
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use farside_crossing::evidence::{AppliedRow, ForkRow, HeadRow, LeavesRow};
+use farside_crossing::evidence::{AppliedRow, ForkRow, GlassRow, HeadRow, LeavesRow};
 use farside_crossing::{Digest, Kind};
 use farside_verify::encode::base64url;
 use rusqlite::{Connection, Row};
@@ -53,6 +53,15 @@ pub(crate) fn forks(connection: &Connection) -> Result<Vec<ForkRow>, StoreFault>
         });
     }
     Ok(forks)
+}
+
+/// Every break-glass order that was opened, without what its pass could be known by.
+pub(crate) fn breakglass(connection: &Connection) -> Result<Vec<GlassRow>, StoreFault> {
+    let row = |row: super::GlassRow| {
+        let note = String::from_utf8(row.note).map_err(|_| StoreFault::Damaged("break-glass order"))?;
+        Ok(GlassRow { id: row.id, opened_at: row.opened_at, closed_at: row.closed_at, why: row.why, note })
+    };
+    super::breakglass::every(connection)?.into_iter().map(row).collect()
 }
 
 /// The newest signed head of each log shard.

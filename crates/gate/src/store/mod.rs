@@ -5,10 +5,12 @@
 //!   document ── keys, policy, status as last applied       bundle, missing, fork ── what came, what did not
 //!   log, leaves, stapled_head ── proof of logging          parcel, proof_shown ── what holders collect
 //!   spiffe_bundle ── the number that the trust folder shows
+//!   breakglass ── orders opened in an emergency
 //! ```
 //!
 //! Refuses a file that is not a gate's store, or one that a newer gate has written.
 
+pub(crate) mod breakglass;
 pub(crate) mod evidence;
 mod leaves;
 mod log;
@@ -23,6 +25,7 @@ use std::time::Duration;
 use farside_service::cli::Failure;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub use breakglass::GlassRow;
 pub use log::{LogForkRow, LogRow};
 pub use parcels::{ParcelCounts, ParcelRow, StoredParcel};
 pub use trust::{AppliedRow, ForkRow, MissingRow, StateRow};

@@ -129,3 +129,17 @@ CREATE TABLE proof_shown (
     expires_at INTEGER NOT NULL,
     PRIMARY KEY (subject, proof_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Break-glass orders that have been opened. An id stays for good, so that an order opens once; the hash of its pass
+-- stays until the pass is over. A pass lives by the machine's own clock, which nobody sets, within one start of it.
+CREATE TABLE breakglass (
+    id TEXT PRIMARY KEY,
+    note BLOB NOT NULL,                   -- as it was signed
+    opened_at INTEGER NOT NULL,
+    boot TEXT NOT NULL,                   -- which start of the machine
+    from_ms INTEGER NOT NULL,             -- since that start
+    until_ms INTEGER NOT NULL,
+    pass_sha256 BLOB,
+    closed_at INTEGER,
+    why TEXT CHECK (why IN ('closed', 'expired', 'restarted', 'unsigned'))
+) STRICT;

@@ -126,6 +126,12 @@ pub(crate) fn set_stream(connection: &Connection, stream: &str) -> Result<(), St
     Ok(())
 }
 
+/// What a door believes has changed.
+pub(super) fn renew(connection: &Connection) -> Result<(), StoreFault> {
+    connection.execute("UPDATE state SET generation = generation + 1", [])?;
+    Ok(())
+}
+
 /// Counts a bundle that was older than the one held.
 pub(crate) fn count_superseded(connection: &Connection) -> Result<(), StoreFault> {
     connection.execute("UPDATE state SET superseded = superseded + 1", [])?;
@@ -231,6 +237,7 @@ pub(crate) fn counted(connection: &Connection) -> Result<Counted, StoreFault> {
         applied: count("SELECT count(*) FROM bundle")?,
         missing: count("SELECT coalesce(sum(last - first + 1), 0) FROM missing")?,
         superseded: count("SELECT superseded FROM state")?,
+        breakglass: super::breakglass::count(connection)?,
     })
 }
 

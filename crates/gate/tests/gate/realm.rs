@@ -21,9 +21,9 @@ use farside_crossing::pack::{Draft, Packed, Writer};
 use farside_crossing::parcels::Packer;
 use farside_crossing::pardon::PardonDocument;
 use farside_crossing::{
-    AudiencePolicy, Base, Charter, CharterDraft, Digest, ExpectedFingerprint, KeysDocument, Kind, Logged,
-    MlDsaLevel, PairSignature, Parcel, PolicyDocument, RawJson, RecipientPublic, Role, RoleName, SealContext,
-    SignFailed, Signer, SignerPublic, StaleMax, StatusDocument, charter, note,
+    AudiencePolicy, Base, Breakglass, Charter, CharterDraft, Digest, ExpectedFingerprint, KeysDocument, Kind,
+    Logged, MlDsaLevel, PairSignature, Parcel, PolicyDocument, RawJson, RecipientPublic, Role, RoleName,
+    SealContext, SignFailed, Signer, SignerPublic, StaleMax, StatusDocument, charter, note,
 };
 use farside_gate::config::Config;
 use farside_gate::enrol::{self, Candidate, Doors};
@@ -150,6 +150,7 @@ impl Realm {
             release: role(RoleName::Release, &release),
             online: role(RoleName::Online, &online),
             log: vec![log.public.clone()],
+            breakglass: None,
         };
         let bytes = note::sign(&draft.text().unwrap(), &[&root]).unwrap();
         let fingerprint = charter::review(&bytes).unwrap().fingerprint;
@@ -302,8 +303,9 @@ pub(crate) fn policy(version: u64) -> PolicyDocument {
 }
 
 pub(crate) fn audience(name: &str) -> AudiencePolicy {
-    let stale_seconds_max = StaleMax::default();
-    AudiencePolicy { name: name.to_owned(), stale_seconds_max, logged: Logged::No, holder_bound: false }
+    let (name, stale_seconds_max) = (name.to_owned(), StaleMax::default());
+    let breakglass = Breakglass::Allowed;
+    AudiencePolicy { name, stale_seconds_max, logged: Logged::No, holder_bound: false, breakglass }
 }
 
 pub(crate) fn status(version: u64) -> StatusDocument {

@@ -18,6 +18,8 @@ pub struct Roles {
     pub online: SignerPublic,
     /// The log's key.
     pub log: LogKey,
+    /// Break-glass cards and how many of them it takes, where the realm wants any.
+    pub breakglass: Option<(Vec<SignerPublic>, usize)>,
 }
 
 /// Drafts a charter: the first of `realm`, or the successor of `newest`. The returned text is still unsigned.
@@ -31,6 +33,10 @@ pub fn draft(realm: &str, newest: Option<&Charter>, roles: Roles, now: u64) -> R
         release: Role::new(RoleName::Release, roles.release.1, roles.release.0)?,
         online: Role::new(RoleName::Online, 1, vec![roles.online])?,
         log: vec![roles.log],
+        breakglass: match roles.breakglass {
+            Some((cards, threshold)) => Some(Role::new(RoleName::Breakglass, threshold, cards)?),
+            None => None,
+        },
     };
     Ok(match newest {
         None => draft,

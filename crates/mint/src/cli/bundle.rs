@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use farside_crossing::LongReceipt;
 use farside_crossing::manifest::Kind;
 use farside_crossing::receipt::ReceiptCode;
-use farside_service::cli::{Failure, operator, table};
+use farside_service::cli::{Failure, Style, operator, table};
 use farside_service::time::{now_unix, rfc3339};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Program, read_text};
 use crate::bundler::{self, Made};
@@ -70,7 +70,7 @@ pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
         Command::Receipt { long: Some(file), .. } => long_receipt(&file, program),
         Command::Receipt { site: Some(site), seq: Some(seq), code: Some(code), .. } => {
             let code = code.parse().map_err(|_| mistyped())?;
-            receipt(&site, seq, &code, json!({}), program)
+            receipt(&site, seq, &code, None, program)
         }
         Command::Receipt { .. } => Err(Failure::could_not("name the site, the number and the code")),
     }
@@ -122,8 +122,7 @@ fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
 fn long_receipt(file: &Path, program: &Program) -> Result<(), Failure> {
     let unproven = LongReceipt::read(&read_text(file)?).map_err(|_| mistyped())?;
     let proven = bundler::prove_receipt(&program.mint()?.store()?, unproven)?;
-    let LongReceipt { site, seq, code, counted, journals, .. } = &proven;
-    receipt(site, *seq, code, json!({"counted": counted, "journals": journals}), program)
+    receipt(&proven.site, proven.seq, &proven.code, Some(&proven), program)
 }
 
 fn mistyped() -> Failure {
@@ -131,12 +130,13 @@ fn mistyped() -> Failure {
         .hint("twelve letters and digits, as `farside gate receipt` shows them")
 }
 
-/// Marks a bundle as applied; `told` is what else the gate said, for the journal.
+/// Marks a bundle as applied; what else the gate said goes into the journal, and that it broke the glass is
+/// said at once.
 fn receipt(
     site: &str,
     seq: u64,
     code: &ReceiptCode,
-    mut told: Value,
+    long: Option<&LongReceipt>,
     program: &Program,
 ) -> Result<(), Failure> {
     #[derive(serde::Serialize)]
@@ -144,15 +144,31 @@ fn receipt(
         site: &'a str,
         seq: u64,
         receipted_at: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        breakglass: Option<u64>,
     }
     let (mint, now) = (program.mint()?, now_unix());
     if !bundler::receipt(&mint.store()?, site, seq, code, now)? {
         return Err(Failure::refused(format!("this code is not the receipt of bundle {seq} of site {site}"))
             .hint("compare the number: each bundle has a code of its own"));
     }
-    told["site"] = json!(site);
-    told["seq"] = json!(seq);
-    mint.diary()?.record("bundle_receipted", told)?;
-    let told = Receipted { site, seq, receipted_at: now };
-    program.output.say(|| format!("site {site} has applied bundle {seq}"), &told)
+    let mut members = json!({"site": site, "seq": seq});
+    if let Some(LongReceipt { counted, journals, .. }) = long {
+        members["counted"] = json!(counted);
+        members["journals"] = json!(journals);
+    }
+    mint.diary()?.record("bundle_receipted", members)?;
+    let breakglass = long.map(|long| long.counted.breakglass);
+    let told = Receipted { site, seq, receipted_at: now, breakglass };
+    program.output.say(|| receipted(told.site, seq, breakglass.unwrap_or(0)), &told)
+}
+
+// breakglass.md §6.4
+fn receipted(site: &str, seq: u64, breakglass: u64) -> String {
+    let applied = format!("site {site} has applied bundle {seq}");
+    if breakglass == 0 {
+        return applied;
+    }
+    let loud = Style::stdout().red(&format!("the glass was broken there, {breakglass} times in all"));
+    format!("{applied}\n{loud}: have its export brought, and `farside audit reconcile` tells by whom and why")
 }

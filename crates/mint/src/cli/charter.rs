@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
-use farside_crossing::{LogKey, SignerPublic, charter, note};
+use clap::{Args, Subcommand};
+use farside_crossing::{LogKey, Role, SignerPublic, charter, note};
 use farside_service::cli::{Failure, printable, table};
 use farside_service::durable::{self, Mode};
 use farside_service::time;
@@ -33,6 +33,8 @@ pub enum Charter {
         /// How many release signers it takes.
         #[arg(long, value_name = "K")]
         release_threshold: Option<usize>,
+        #[command(flatten)]
+        cards: Cards,
         /// Where to write the draft.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -57,10 +59,46 @@ pub enum Charter {
     },
 }
 
+/// Whose cards break the glass on the far side (docs/breakglass.md).
+#[derive(Debug, Args)]
+pub struct Cards {
+    /// A break-glass card: its public line, or a file with it. Left out: as in the charter in force.
+    #[arg(long = "breakglass", value_name = "PUB")]
+    cards: Vec<String>,
+    /// How many cards it takes. One alone only where this says so.
+    #[arg(long, value_name = "M")]
+    breakglass_threshold: Option<usize>,
+    /// No card opens anything any more.
+    #[arg(long, conflicts_with_all = ["cards", "breakglass_threshold"])]
+    no_breakglass: bool,
+}
+
+impl Cards {
+    /// The role, as it is to be.
+    // breakglass.md §2.2
+    fn role(&self, held: Option<&Role>) -> Result<Option<(Vec<SignerPublic>, usize)>, Failure> {
+        let held = held.filter(|_| !self.no_breakglass);
+        let cards: Vec<SignerPublic> = match (&self.cards[..], held) {
+            ([], Some(held)) => held.signers().to_vec(),
+            (lines, _) => lines.iter().map(|line| read_public(line)).collect::<Result<_, _>>()?,
+        };
+        let threshold = self.breakglass_threshold.or(held.map(Role::threshold));
+        match (cards.len(), threshold) {
+            (0, None) => Ok(None),
+            (0, Some(_)) => {
+                Err(Failure::refused("a threshold without cards").hint("name them with --breakglass"))
+            }
+            (1, None) => Err(Failure::refused("one card alone would break the glass")
+                .hint("name more, or say --breakglass-threshold 1 if that is what you want")),
+            (count, threshold) => Ok(Some((cards, threshold.unwrap_or(count)))),
+        }
+    }
+}
+
 pub(super) fn run(command: &Charter, program: &Program) -> Result<(), Failure> {
     match command {
-        Charter::Draft { root, root_threshold, release, release_threshold, out } => {
-            let people = People { root, root_threshold, release, release_threshold };
+        Charter::Draft { root, root_threshold, release, release_threshold, cards, out } => {
+            let people = People { root, root_threshold, release, release_threshold, cards };
             draft(&people, out, program)
         }
         Charter::Sign(signature) => sign(signature, program),
@@ -78,24 +116,23 @@ struct People<'a> {
     root_threshold: &'a Option<usize>,
     release: &'a [String],
     release_threshold: &'a Option<usize>,
+    cards: &'a Cards,
 }
 
 fn draft(people: &People<'_>, out: &Path, program: &Program) -> Result<(), Failure> {
     let mint = program.mint()?;
     let newest = ceremony::chain(&mint.store()?)?.pop();
-    let signers =
-        |lines: &[String], held: Option<&farside_crossing::Role>, role: &str, threshold: &Option<usize>| {
-            let signers: Vec<SignerPublic> = match (lines, held) {
-                ([], Some(held)) => held.signers().to_vec(),
-                ([], None) => {
-                    return Err(Failure::refused(format!("the first charter needs at least one --{role}")));
-                }
-                (lines, _) => lines.iter().map(|line| read_public(line)).collect::<Result<_, _>>()?,
-            };
-            let threshold =
-                threshold.or(held.map(farside_crossing::Role::threshold)).unwrap_or(signers.len());
-            Ok((signers, threshold))
+    let signers = |lines: &[String], held: Option<&Role>, role: &str, threshold: &Option<usize>| {
+        let signers: Vec<SignerPublic> = match (lines, held) {
+            ([], Some(held)) => held.signers().to_vec(),
+            ([], None) => {
+                return Err(Failure::refused(format!("the first charter needs at least one --{role}")));
+            }
+            (lines, _) => lines.iter().map(|line| read_public(line)).collect::<Result<_, _>>()?,
         };
+        let threshold = threshold.or(held.map(Role::threshold)).unwrap_or(signers.len());
+        Ok((signers, threshold))
+    };
     let roles = Roles {
         root: signers(people.root, newest.as_ref().map(|held| held.root()), "root", people.root_threshold)?,
         release: signers(
@@ -106,12 +143,21 @@ fn draft(people: &People<'_>, out: &Path, program: &Program) -> Result<(), Failu
         )?,
         online: online(&mint)?,
         log: log(&mint)?,
+        breakglass: people.cards.role(newest.as_ref().and_then(|held| held.breakglass()))?,
     };
+    warn_of_one_card(roles.breakglass.as_ref());
     let draft = ceremony::draft(&mint.config.realm, newest.as_ref(), roles, time::now_unix())
         .map_err(CharterFault::from)?;
     let text = draft.text().map_err(CharterFault::from)?;
     durable::write_new(out, &note::unsigned(&text), Mode::Shared)?;
     show(&note::unsigned(&text), program)
+}
+
+/// It is allowed, and nobody shall have done it unknowingly.
+fn warn_of_one_card(cards: Option<&(Vec<SignerPublic>, usize)>) {
+    if cards.is_some_and(|(_, threshold)| *threshold == 1) {
+        eprintln!("warning: any one of these cards breaks the glass alone, and so does whoever steals it");
+    }
 }
 
 fn online(mint: &Mint) -> Result<SignerPublic, Failure> {
@@ -175,10 +221,10 @@ fn export(out: &Path, program: &Program) -> Result<(), Failure> {
 fn show(bytes: &[u8], program: &Program) -> Result<(), Failure> {
     let review = charter::review(bytes).map_err(CharterFault::from)?;
     let draft = &review.draft;
-    let roles = [&draft.root, &draft.release, &draft.online];
-    let names = |role: &farside_crossing::Role| {
-        role.signers().iter().map(|signer| signer.name().to_owned()).collect::<Vec<_>>()
-    };
+    let roles: Vec<&Role> =
+        [&draft.root, &draft.release, &draft.online].into_iter().chain(&draft.breakglass).collect();
+    let names =
+        |role: &Role| role.signers().iter().map(|signer| signer.name().to_owned()).collect::<Vec<_>>();
     let missing = draft.root.threshold().saturating_sub(review.signed.len());
     let value = json!({
         "realm": draft.realm, "version": draft.version, "fingerprint": review.fingerprint.hex(),

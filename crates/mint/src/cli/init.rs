@@ -89,6 +89,7 @@ pub(super) fn run(init: &Init, program: &Program) -> Result<(), Failure> {
             release: (vec![keys::create_signer_in(&home.offline(), "release-1", &passphrase)?], 1),
             online,
             log,
+            breakglass: None,
         },
         now,
     )?;

@@ -1,21 +1,23 @@
-//! `mint key`: keys of root and release signers. They need no mint: they can be made and kept on a machine of
-//! their own.
+//! `mint key`: keys of root and release signers, and break-glass cards. They need no mint: they can be made,
+//! kept and used on a machine of their own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
+use farside_crossing::breakglass::{self, GlassOrder, Review};
 use farside_crossing::{SignerPublic, note};
-use farside_service::cli::{Failure, printable};
+use farside_service::cli::{Failure, OrFailure as _, printable, table};
 use farside_service::durable::{self, Mode};
 use farside_service::secret_file::{Source, new_passphrase, read_passphrase};
+use farside_service::time::rfc3339;
 use serde_json::json;
 
 use super::{Program, read_text};
 use crate::keys::{self, KeyKind, Passphrase, Token, Tokens};
 use crate::names;
 
-/// Keys of root and release signers.
+/// Keys of root and release signers, and break-glass cards.
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// Make a signer's key; its public line is what goes into a charter.
@@ -35,6 +37,8 @@ pub enum Key {
         #[command(flatten)]
         half: HalfInToken,
     },
+    /// Sign a break-glass order with a card. It is shown first: nobody signs unread.
+    Sign(AddSignature),
     /// Show the public line of a key file; with the passphrase it is checked against the private key.
     Show {
         /// The key file.
@@ -81,6 +85,8 @@ pub enum Role {
     Root,
     /// Signs what loosens.
     Release,
+    /// A card: opens in an emergency, on the far side, together with others.
+    Breakglass,
 }
 
 pub(super) fn run(command: &Key, program: &Program) -> Result<(), Failure> {
@@ -90,12 +96,17 @@ pub(super) fn run(command: &Key, program: &Program) -> Result<(), Failure> {
             let passphrase = Passphrase::new(new_passphrase(&Source::find(passphrase_file.as_deref()))?);
             let token = half.token(program)?;
             let public = keys::create_signer_with(out, name, &passphrase, token.as_deref())?;
-            let role = if matches!(role, Role::Root) { "root" } else { "release" };
+            let role = match role {
+                Role::Root => "root",
+                Role::Release => "release",
+                Role::Breakglass => "breakglass",
+            };
             let line = public.to_string();
             let token = &half.pkcs11;
             let value = json!({ "role": role, "name": name, "file": out, "public": line, "token": token });
             program.output.say(|| line.clone(), &value)
         }
+        Key::Sign(signature) => sign(signature, program),
         Key::Show { file, passphrase_file, pin_file } => {
             let header = keys::inspect(file)?;
             if let Some(path) = passphrase_file {
@@ -110,6 +121,26 @@ pub(super) fn run(command: &Key, program: &Program) -> Result<(), Failure> {
             program.output.say(|| printable(&header.public).into_owned(), &value)
         }
     }
+}
+
+/// Signs an order, and nothing else: what is not one is refused before the passphrase is asked for.
+// breakglass.md §3.5
+fn sign(signature: &AddSignature, program: &Program) -> Result<(), Failure> {
+    let order = read_text(&signature.file)?;
+    let Review { order, .. } =
+        breakglass::review(order.as_bytes()).or_refused(|| signature.file.display().to_string())?;
+    eprintln!("You sign this break-glass order:\n\n{}\n", described(&order));
+    let signed = signature.add()?;
+    let names = breakglass::review(&signed).or_could_not(|| "read what was signed".to_owned())?.signer_names;
+    let value = json!({ "file": signature.file, "order": order, "signers": names });
+    program.output.say(
+        || format!("{} now bears {} signatures: {}", signature.file.display(), names.len(), names.join(", ")),
+        &value,
+    )
+}
+
+fn described(order: &GlassOrder) -> String {
+    table(&["order", &order.id], &order.rows(rfc3339))
 }
 
 /// A signer's public line, from the line itself, from a file that holds it, or from the header of a key file.

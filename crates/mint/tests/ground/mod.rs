@@ -65,6 +65,7 @@ pub(crate) fn roles(
         release: (lines(release), release.len()),
         online: online.public().clone(),
         log: log.parse().unwrap(),
+        breakglass: None,
     }
 }
 
