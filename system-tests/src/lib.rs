@@ -12,6 +12,7 @@ pub mod peers;
 pub mod programs;
 pub mod recorder;
 pub mod sides;
+pub mod softhsm;
 pub mod source;
 pub mod told;
 pub mod torture;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::http;
 use crate::programs::{Finished, Server, command, free_address, run, scratch};
+use crate::softhsm;
 
 /// The site's first audience.
 pub const CONTROL: &str = "https://control.dome.example";
@@ -30,6 +31,8 @@ pub struct Sides {
     folder: tempfile::TempDir,
     /// Where the mint listens when it is started.
     pub mint: SocketAddr,
+    /// Where it shows metrics and health then.
+    pub admin: SocketAddr,
     /// Where the gate listens when it is started.
     pub gate: SocketAddr,
 }
@@ -39,12 +42,19 @@ impl Sides {
     /// been issued, and no bundle made.
     pub fn founded() -> Sides {
         let sides = Sides::empty();
-        let (listen, admin) = (sides.mint, free_address());
+        sides.found("", "");
+        sides
+    }
+
+    /// Founds in the empty folder what [`Sides::founded`] answers, with more options for the mint and for the
+    /// site's first key.
+    pub fn found(&self, mint: &str, key: &str) {
+        let (sides, listen, admin) = (self, self.mint, self.admin);
         std::fs::create_dir(sides.path("stick")).expect("a folder can play the stick");
         sides.put("people.csv", PEOPLE.as_bytes());
         sides.farside(&format!(
             "mint init --dir near --realm moonbase --passphrase-file near.passphrase \
-             --listen {listen} --admin {admin}"
+             --listen {listen} --admin {admin} {mint}"
         ));
         sides.mint("directory import people.csv");
         let (listen, admin) = (sides.gate, free_address());
@@ -58,13 +68,13 @@ impl Sides {
              --recipient far/recipient.pub --fingerprint \"{recipient}\"",
             sides.gate
         ));
-        sides.mint("keys new --site dome");
-        sides
+        sides.mint(&format!("keys new --site dome {key}"));
     }
 
     /// Nothing but the passphrase of a mint to be founded.
     pub fn empty() -> Sides {
-        let sides = Sides { folder: scratch(), mint: free_address(), gate: free_address() };
+        let [mint, admin, gate] = [free_address(), free_address(), free_address()];
+        let sides = Sides { folder: scratch(), mint, admin, gate };
         sides.put("near.passphrase", b"correct horse battery staple\n");
         sides
     }
@@ -105,6 +115,8 @@ impl Sides {
         });
         let mut command = command(&words.collect::<Vec<_>>());
         command.current_dir(self.folder.path());
+        // SoftHSM's tokens, where the test has made some.
+        command.env(softhsm::CONFIGURATION, self.path(softhsm::CONFIGURATION_FILE));
         command
     }
 

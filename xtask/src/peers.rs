@@ -4,7 +4,7 @@
 use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
-const PEERS: [(&str, &str); 10] = [
+const PEERS: [(&str, &str); 11] = [
     ("nginx", "nginx"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -16,6 +16,8 @@ const PEERS: [(&str, &str); 10] = [
     // With the module that speaks TLS.
     ("rsyslogd", "rsyslog rsyslog-gnutls"),
     ("softhsm2-util", "softhsm2"),
+    // With the module that writes down what is asked of another one.
+    ("pkcs11-tool", "opensc opensc-pkcs11"),
 ];
 
 /// Every peer present, or the sentence that names those missing.
