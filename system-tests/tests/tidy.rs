@@ -174,14 +174,19 @@ fn cited_sections_of_the_spec_exist() {
 
 /// The file's name, a space and a section sign before the number: (file, number).
 fn citations(line: &str) -> Vec<(String, String)> {
-    let found = ["token.md", "bundle.md", "log.md", "frame.md", "journal.md"].into_iter().flat_map(|spec| {
-        let after = line.match_indices(spec).map(move |(at, _)| &line[at + spec.len()..]);
-        after.filter_map(move |rest| {
-            let section: String =
-                rest.strip_prefix(" §")?.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-            Some((spec.to_owned(), section.trim_end_matches('.').to_owned()))
-        })
-    });
+    let found = ["token.md", "bundle.md", "log.md", "frame.md", "journal.md", "keys.md"]
+        .into_iter()
+        .flat_map(|spec| {
+            let after = line.match_indices(spec).map(move |(at, _)| &line[at + spec.len()..]);
+            after.filter_map(move |rest| {
+                let section: String = rest
+                    .strip_prefix(" §")?
+                    .chars()
+                    .take_while(|c| c.is_ascii_digit() || *c == '.')
+                    .collect();
+                Some((spec.to_owned(), section.trim_end_matches('.').to_owned()))
+            })
+        });
     found.collect()
 }
 

@@ -16,6 +16,10 @@ pub(crate) fn run() -> Outcome {
 pub(crate) fn source() -> Outcome {
     must(cargo(&["fmt", "--all", "--check"]))?;
     must(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    // A mint for machines that load no modules: without PKCS#11.
+    let bare =
+        ["clippy", "--package", "farside-mint", "--no-default-features", "--quiet", "--", "-D", "warnings"];
+    must(cargo(&bare))?;
     let mut documentation = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     must(documentation)

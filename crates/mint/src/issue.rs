@@ -384,14 +384,19 @@ impl Signers for KeyringAt<'_> {
     type Fault = IssueFault;
 
     fn signer(&self, site: &Site, key: &TokenKeyRecord) -> Result<Arc<TokenSigner>, IssueFault> {
-        if let Some(held) = self.held(&key.kid) {
-            let away = |fault| IssueFault::Key { kid: key.kid.clone(), fault: KeyFault::Token(fault) };
-            return held.at_hand().map(|()| held).map_err(away);
-        }
-        let fault = |fault| IssueFault::PublicKey { kid: key.kid.clone(), fault };
-        let signer = Arc::new(TokenSigner::new(self.keyring.open(key)?, &key.jwk, site).map_err(fault)?);
-        self.hold(&key.kid, &signer);
-        Ok(signer)
+        let signer = match self.held(&key.kid) {
+            Some(held) => held,
+            None => {
+                let fault = |fault| IssueFault::PublicKey { kid: key.kid.clone(), fault };
+                let opened = self.keyring.open(key)?;
+                let signer = Arc::new(TokenSigner::new(opened, &key.jwk, site).map_err(fault)?);
+                self.hold(&key.kid, &signer);
+                signer
+            }
+        };
+        // Opened long ago, its token may be away by now.
+        let away = |fault| IssueFault::Key { kid: key.kid.clone(), fault: KeyFault::Token(fault) };
+        signer.at_hand().map(|()| signer).map_err(away)
     }
 
     fn is_away(fault: &IssueFault) -> bool {

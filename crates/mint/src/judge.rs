@@ -444,6 +444,7 @@ fn groups(request: &IssueRequest, subject: &Subject) -> Result<(), Refused> {
     }
 }
 
+// keys.md §4.2
 /// The first key that may sign now and is at hand. Where all are away, the fault is that of the first.
 fn signer<'s, S: Signers>(
     signers: &S,

@@ -45,14 +45,14 @@ impl TokenWatch {
             match tokio::task::spawn_blocking(move || watch.look(now_unix())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(fault)) => {
-                    tracing::error!(%fault, "what became of a PKCS#11 token cannot be written to the journal");
+                    tracing::error!(%fault, "a PKCS#11 token went or came, and the journal cannot take it down");
                 }
                 Err(_) => tracing::error!("a look at the PKCS#11 tokens failed"),
             }
         }
     }
 
-    // journal.md §6.1
+    // journal.md §6.1, keys.md §4.4
     fn look(&self, now: u64) -> Result<(), Failure> {
         let tokens = self.desk.issuer().tokens();
         tokens.all().iter().for_each(|token| token.look(now));

@@ -36,6 +36,7 @@ impl KeyPlace {
         }
     }
 
+    // keys.md §5
     /// Destroys the private key for good. A file is overwritten, then removed; half of a pair that lies in a
     /// token is destroyed first, once the file has opened and so vouched for its name. A token is told to
     /// forget the key, and asked whether it has. Done twice it is done: what is not there is no error.

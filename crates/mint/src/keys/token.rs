@@ -167,6 +167,7 @@ pub fn open_token_at(
     }
 }
 
+// keys.md §2.3
 /// Finds the key in its token, and has it sign once: what its public key does not verify is another key.
 fn open_held(uri: &KeyUri, jwk: &str, passphrase: &Passphrase) -> Result<TokenKey, KeyFault> {
     let mismatch = || KeyFault::Mismatch { path: uri.to_string() };

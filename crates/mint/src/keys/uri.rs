@@ -97,7 +97,7 @@ impl fmt::Display for KeyUri {
 impl FromStr for KeyUri {
     type Err = UriFault;
 
-    // RFC 7512 §2.3
+    // keys.md §1.2, RFC 7512 §2.3
     fn from_str(text: &str) -> Result<KeyUri, UriFault> {
         if text.len() > URI_BYTES_MAX {
             return Err(UriFault("it is too long"));

@@ -45,3 +45,17 @@ impl Device {
         Err(DeviceFault::NotBuilt)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::keys::{TokenConfig, TokenFault, Tokens};
+
+    #[test]
+    fn a_configured_token_is_refused_with_a_sentence() {
+        let (module, label) = ("/none.so".into(), Some("vault".to_owned()));
+        let section = TokenConfig { module, label, serial: None, pin_file: None };
+        let refused = Tokens::configure(&[section], std::path::Path::new(".")).unwrap_err();
+        assert!(matches!(refused, TokenFault::NotBuilt));
+        assert!(refused.to_string().contains("built without PKCS#11"), "{refused}");
+    }
+}

@@ -101,6 +101,7 @@ impl Device {
     pub(super) fn destroy(&self, pin: &Pin, id: &[u8]) -> Result<(), DeviceFault> {
         let destroyed = self.with(pin, |open| {
             open.keys.remove(id);
+            // keys.md §5.2
             // The private key first: one without its public half is still a key.
             for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
                 for object in find(&open.session, class, id)? {
@@ -293,6 +294,7 @@ fn find(session: &Session, class: ObjectClass, id: &[u8]) -> Result<Vec<ObjectHa
     Ok(session.find_objects(&template)?)
 }
 
+// keys.md §3.3
 /// A wrong PIN costs one of few tries: the last one is not ours to spend.
 fn refuse_locked(context: &Pkcs11, slot: Slot) -> Result<(), DeviceFault> {
     let info = context.get_token_info(slot)?;
@@ -367,6 +369,7 @@ fn name(
     birth: &[u8],
     identify: impl FnOnce(&PublicKey) -> Option<(Vec<u8>, String)>,
 ) -> Result<(Vec<u8>, PublicKey), DeviceFault> {
+    // keys.md §2.1
     let kept = session.get_attributes(private, &[AttributeType::Sensitive, AttributeType::Extractable])?;
     if kept != [Attribute::Sensitive(true), Attribute::Extractable(false)] {
         return Err(cannot("it would give the private key out".to_owned()));

@@ -130,12 +130,14 @@ impl Tokens {
         }
     }
 
+    // keys.md §1.3
     /// The token of a key that the mint's database names. The module is never taken from there.
     pub(super) fn configured(&self, uri: &KeyUri) -> Result<Arc<Token>, TokenFault> {
         let found = self.configured.iter().find(|token| token.name == *uri.token());
         found.cloned().ok_or_else(|| TokenFault::Unknown { token: uri.token().to_string() })
     }
 
+    // keys.md §1.4
     /// The token of a key that an opened key file names: one that is configured, or one reached through the
     /// module that the file names, which its passphrase has vouched for.
     pub(super) fn vouched(&self, uri: &KeyUri) -> Result<Arc<Token>, TokenFault> {
@@ -278,6 +280,7 @@ impl Token {
         }
     }
 
+    // keys.md §4.1
     /// Writes on the roll what a fault says of the token, and names the token in it.
     fn told<T>(&self, id: Option<&[u8]>, outcome: Result<T, DeviceFault>) -> Result<T, TokenFault> {
         let fault = match outcome {

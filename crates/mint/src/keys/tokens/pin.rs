@@ -35,6 +35,7 @@ impl Pin {
         Pin { named, token: token.to_string(), known }
     }
 
+    // keys.md §3.2
     /// Logs in with the PIN, one login at a time: two at once would spend two tries on a wrong one. What the
     /// token has refused is tried again only where its file holds something else by now.
     pub(super) fn log_in(

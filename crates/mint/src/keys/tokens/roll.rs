@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::keys::uri::TokenName;
 
+// keys.md §4.3
 /// How often a token that is there is looked at, in seconds.
 const LOOK_SECONDS: u64 = 10;
 /// How soon a token that is away is looked at again, in seconds; each time in vain doubles it.

@@ -89,6 +89,7 @@ impl Shape {
     }
 }
 
+// keys.md §2.4
 /// How a message is signed: by which mechanism, and over which bytes.
 pub(super) fn signing(
     algorithm: Algorithm,
