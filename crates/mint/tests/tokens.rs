@@ -17,8 +17,8 @@ use farside_verify::Algorithm;
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const PERIOD: Period = Period { sign_from: 1, sign_until: 2, accept_until: 3 };
 
-/// A folder with a token in it, in a process of its own: SoftHSM finds its tokens by the environment, which no
-/// thread may change under others.
+/// A folder with a token in it, in a process of its own: SoftHSM finds its tokens by the environment, which
+/// no thread may change under others.
 struct Bench {
     folder: tempfile::TempDir,
     tokens: Arc<Tokens>,
