@@ -109,6 +109,24 @@ fn reconciled(sides: &Sides, id: &str, pass: &str, words: &str) {
 }
 
 #[test]
+fn release_people_keep_an_audience_shut_whoever_has_a_card() {
+    let sides = armed();
+    sides.mint(&format!("site set dome --breakglass forbidden --only {CONTROL}"));
+    sides.bundle("full");
+    sides.cross();
+    let shut = format!(
+        "gate breakglass draft --subject ada --audience {CONTROL} --role operator --reason x --out shut.note \
+         --config far/gate.toml"
+    );
+    let refused = sides.attempt(&shut).expect_code(1);
+    assert!(refused.stderr.contains("breakglass_forbidden"), "{refused:?}");
+    draft(&sides, ARCHIVE);
+    sign(&sides, "dan");
+    sign(&sides, "eve");
+    sides.gate("breakglass open order.note");
+}
+
+#[test]
 fn without_cards_nothing_opens_and_one_card_alone_is_nothing_that_happens_by_itself() {
     let sides = Sides::founded();
     sides.bundle("full");

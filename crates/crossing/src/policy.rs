@@ -86,6 +86,21 @@ pub enum Breakglass {
     Forbidden,
 }
 
+impl Breakglass {
+    /// As policies, stores and command lines spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Breakglass::Allowed => "allowed",
+            Breakglass::Forbidden => "forbidden",
+        }
+    }
+
+    /// What is spelled so.
+    pub fn from_name(name: &str) -> Option<Breakglass> {
+        [Breakglass::Allowed, Breakglass::Forbidden].into_iter().find(|one| one.as_str() == name)
+    }
+}
+
 impl AudiencePolicy {
     /// Whether a pass may be given for it: a bearer's secret opens no audience that wants a key proven.
     // breakglass.md §4.2

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use farside_crossing::charter::Charter;
 use farside_crossing::keys::KeysDocument;
 use farside_crossing::note::{self, Note};
-use farside_crossing::policy::{AudiencePolicy, Breakglass, PolicyDocument};
+use farside_crossing::policy::{AudiencePolicy, PolicyDocument};
 use farside_crossing::{FenceDocument, PardonDocument, RawJson, Refusal, Signer};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -209,7 +209,7 @@ fn policy_document(realm: &str, site: &Site, version: u64, now: u64) -> PolicyDo
                 stale_seconds_max: audience.stale_seconds_max,
                 logged: audience.logged,
                 holder_bound: false,
-                breakglass: Breakglass::Allowed,
+                breakglass: audience.breakglass,
             })
             .collect(),
         lifetime_seconds_max: site.terms.lifetime_seconds_max,

@@ -233,9 +233,9 @@ fn put(
             let stale = &audience.stale_seconds_max;
             transaction.execute(
                 "INSERT INTO audience (name, site, logged, stale_read_seconds_max, stale_write_seconds_max,
-                     stale_safety_seconds_max)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (name) DO UPDATE SET logged = excluded.logged,
+                     stale_safety_seconds_max, breakglass)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (name) DO UPDATE SET logged = excluded.logged, breakglass = excluded.breakglass,
                      stale_read_seconds_max = excluded.stale_read_seconds_max,
                      stale_write_seconds_max = excluded.stale_write_seconds_max,
                      stale_safety_seconds_max = excluded.stale_safety_seconds_max",
@@ -246,6 +246,7 @@ fn put(
                     stale.read.map(signed),
                     stale.write.map(signed),
                     stale.safety.map(signed),
+                    audience.breakglass.as_str(),
                 ),
             )?;
         }

@@ -184,9 +184,8 @@ async fn the_pass_is_kept_nowhere_and_what_is_kept_opens_nothing() {
     assert!(bytes.windows(hash.len()).any(|window| window == hash));
     let hex = farside_service::digest::hex(&hash);
     let base64 = farside_verify::encode::base64url(hash);
-    let mut guess = pass.clone().into_bytes();
-    *guess.last_mut().unwrap() ^= 1;
-    let guess = String::from_utf8(guess).unwrap();
+    let (most, last) = pass.split_at(pass.len() - 1);
+    let guess = format!("{most}{}", if last == "A" { "E" } else { "A" });
     for shown in [format!("{PREFIX}{hex}"), format!("{PREFIX}{base64}"), guess, PREFIX.to_owned()] {
         assert_eq!(emergency.show(&shown, AUDIENCE).await.code(), (401, "breakglass_over".to_owned()));
     }

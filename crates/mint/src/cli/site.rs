@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use farside_crossing::{ExpectedFingerprint, Logged, RecipientPublic};
+use farside_crossing::{Breakglass, ExpectedFingerprint, Logged, RecipientPublic};
 use farside_service::cli::{Failure, Output, confirm, table};
 use farside_service::duration::Seconds;
 use farside_service::time;
@@ -297,7 +297,7 @@ fn as_json(site: &Known) -> Value {
         "name": site.name, "issuer": terms.issuer,
         "audiences": terms.audiences.iter().map(|audience| json!({
             "name": audience.name, "stale_seconds_max": audience.stale_seconds_max,
-            "logged": audience.logged.as_str(),
+            "logged": audience.logged.as_str(), "breakglass": audience.breakglass.as_str(),
         })).collect::<Vec<_>>(),
         "algorithm": terms.algorithm.name(), "lifetime_seconds_default": terms.lifetime_seconds_default,
         "lifetime_seconds_max": terms.lifetime_seconds_max, "token_bytes_max": terms.token_bytes_max,
@@ -325,7 +325,8 @@ fn demands(audience: &Audience) -> String {
     let stale = (!audience.stale_seconds_max.is_empty())
         .then(|| format!("stale {}", terms::tiers(&audience.stale_seconds_max)));
     let logged = (audience.logged != Logged::No).then(|| format!("logged {}", audience.logged.as_str()));
-    let demands: Vec<String> = stale.into_iter().chain(logged).collect();
+    let shut = (audience.breakglass == Breakglass::Forbidden).then(|| "no break-glass".to_owned());
+    let demands: Vec<String> = stale.into_iter().chain(logged).chain(shut).collect();
     if demands.is_empty() {
         audience.name.clone()
     } else {

@@ -1,7 +1,7 @@
 //! The terms of a site as options: all of a new one's, or those that change.
 
 use clap::Args;
-use farside_crossing::{Action, Logged, StaleMax};
+use farside_crossing::{Action, Breakglass, Logged, StaleMax};
 use farside_service::duration::{DurationFault, Seconds};
 use farside_verify::Algorithm;
 
@@ -26,7 +26,11 @@ pub(super) struct Terms {
     /// `staple`: or the token brings its proof along. [a new site: no]
     #[arg(long, value_parser = logged)]
     logged: Option<Logged>,
-    /// Let `--stale` and `--logged` change this audience alone; repeatable. [all audiences]
+    /// Whether people's cards may open it in an emergency, where the charter names any: `allowed` or
+    /// `forbidden`. [a new site: allowed]
+    #[arg(long, value_parser = breakglass)]
+    breakglass: Option<Breakglass>,
+    /// Let `--stale`, `--logged` and `--breakglass` change this audience alone; repeatable. [all audiences]
     #[arg(long, value_name = "AUDIENCE")]
     only: Vec<String>,
     /// Algorithm of its token keys. [a new site: ES256]
@@ -90,6 +94,10 @@ pub(super) fn tiers(stale: &StaleMax) -> String {
     if typed.is_empty() { "none".to_owned() } else { typed.join(",") }
 }
 
+fn breakglass(name: &str) -> Result<Breakglass, String> {
+    Breakglass::from_name(name).ok_or_else(|| "there are allowed and forbidden".to_owned())
+}
+
 fn logged(name: &str) -> Result<Logged, String> {
     Logged::from_name(name).ok_or_else(|| "there are no, leaf and staple".to_owned())
 }
@@ -144,6 +152,7 @@ impl Terms {
                 name: name.clone(),
                 stale_seconds_max: StaleMax::default(),
                 logged: Logged::default(),
+                breakglass: Breakglass::default(),
             };
             let kept = |name: &String| held.iter().find(|audience| audience.name == *name).cloned();
             *audiences = self.audiences.iter().map(|name| kept(name).unwrap_or_else(|| new(name))).collect();
@@ -155,6 +164,7 @@ impl Terms {
         for audience in audiences.iter_mut().filter(meant) {
             audience.stale_seconds_max = self.stale.unwrap_or(audience.stale_seconds_max);
             audience.logged = self.logged.unwrap_or(audience.logged);
+            audience.breakglass = self.breakglass.unwrap_or(audience.breakglass);
         }
         Ok(())
     }

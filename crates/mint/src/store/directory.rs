@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use farside_crossing::{Logged, StaleMax};
+use farside_crossing::{Breakglass, Logged, StaleMax};
 use farside_verify::Algorithm;
 
 use crate::keys::KeyPlace;
@@ -240,6 +240,8 @@ pub struct Audience {
     pub stale_seconds_max: StaleMax,
     /// Which proof of logging the gate demands.
     pub logged: Logged,
+    /// Whether cards may open it in an emergency.
+    pub breakglass: Breakglass,
 }
 
 /// What a token key is for.

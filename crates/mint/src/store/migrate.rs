@@ -8,10 +8,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreFault;
 
 /// The steps in order; a step that has been released is never edited, only followed by another.
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step { name: "directory", sql: include_str!("schema/001_directory.sql") },
     Step { name: "crossing", sql: include_str!("schema/002_crossing.sql") },
     Step { name: "freshness", sql: include_str!("schema/003_freshness.sql") },
+    Step { name: "breakglass", sql: include_str!("schema/004_breakglass.sql") },
 ];
 
 struct Step {

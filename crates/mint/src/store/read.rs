@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use farside_crossing::{Logged, StaleMax};
+use farside_crossing::{Breakglass, Logged, StaleMax};
 use farside_verify::Algorithm;
 use rusqlite::{Connection, Row};
 
@@ -138,7 +138,8 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
 
 fn read_audiences(connection: &Connection, site: &str) -> Result<Vec<Audience>, StoreFault> {
     let mut statement = connection.prepare(
-        "SELECT name, logged, stale_read_seconds_max, stale_write_seconds_max, stale_safety_seconds_max
+        "SELECT name, logged, stale_read_seconds_max, stale_write_seconds_max, stale_safety_seconds_max,
+                breakglass
          FROM audience WHERE site = ?1 ORDER BY rowid",
     )?;
     let mut rows = statement.query([site])?;
@@ -146,7 +147,8 @@ fn read_audiences(connection: &Connection, site: &str) -> Result<Vec<Audience>, 
     while let Some(row) = rows.next()? {
         let tier = |column: usize| row.get::<_, Option<i64>>(column).map(|most| most.map(unsigned));
         let stale_seconds_max = StaleMax { read: tier(2)?, write: tier(3)?, safety: tier(4)? };
-        audiences.push(Audience { name: row.get(0)?, stale_seconds_max, logged: logged(row.get(1)?)? });
+        let (logged, breakglass) = (logged(row.get(1)?)?, breakglass(row.get(5)?)?);
+        audiences.push(Audience { name: row.get(0)?, stale_seconds_max, logged, breakglass });
     }
     Ok(audiences)
 }
@@ -231,6 +233,10 @@ fn read_orders(connection: &Connection) -> Result<Vec<Order>, StoreFault> {
 
 fn logged(name: String) -> Result<Logged, StoreFault> {
     Logged::from_name(&name).ok_or(StoreFault::Unreadable { what: "proof of logging", value: name })
+}
+
+fn breakglass(name: String) -> Result<Breakglass, StoreFault> {
+    Breakglass::from_name(&name).ok_or(StoreFault::Unreadable { what: "break-glass", value: name })
 }
 
 fn algorithm(name: String) -> Result<Algorithm, StoreFault> {

@@ -106,6 +106,7 @@ pub(crate) fn plant() -> SiteTerms {
             name: "press".into(),
             stale_seconds_max: Default::default(),
             logged: Logged::No,
+            breakglass: Default::default(),
         }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,
