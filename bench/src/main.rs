@@ -10,6 +10,7 @@ mod log;
 mod logged;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
+mod rotation;
 mod rounds;
 #[allow(dead_code, reason = "tests of the audit use more of it")]
 #[path = "../../crates/audit/src/staged.rs"]
@@ -28,6 +29,7 @@ const BENCHMARKS: &[(&str, fn())] = &[
     ("gate", gate::run),
     ("import", import::run),
     ("log", log::run),
+    ("rotation", rotation::run),
     ("audit", audit::run),
 ];
 

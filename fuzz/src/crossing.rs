@@ -53,6 +53,7 @@ pub(crate) fn bundle(data: &[u8]) {
 }
 
 fn open(data: &[u8]) {
+    let _ = farside_crossing::charter::follow_chain_file(&REALM.charter, data);
     let seen = inspect::inspect(data);
     match bundle::open(data, &REALM.charter, "plant") {
         Ok(opened) => {

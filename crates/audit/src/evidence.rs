@@ -43,6 +43,8 @@ pub(crate) struct Evidence {
     pub(crate) carriages: Vec<Carriage>,
     /// What people did, as the journals of mint and gates have it.
     pub(crate) acts: Vec<Act>,
+    /// Token keys whose private half was destroyed, and when, as the mint's journals have it.
+    pub(crate) destroyed: HashMap<String, u64>,
     pub(crate) checks: Vec<Check>,
     pub(crate) findings: Findings,
     pub(crate) names: Names,

@@ -51,6 +51,7 @@ codes! {
     UsedAfterRevocation "used_after_revocation", "A gate admitted what a bundle it had applied revokes.";
     UsedPastKey "used_past_key", "A token was admitted after its key had ended.";
     SignedOffCalendar "signed_off_calendar", "A token was signed outside its key's calendar.";
+    KeyOutlived "key_outlived", "A key had ended, and no record tells that its private half was destroyed.";
     IssuedNeverCarried "issued_never_carried", "A token's leaf rode in no bundle.";
     BundleMissing "bundle_missing", "A bundle was made and never applied, though a later one was.";
     BundleLate "bundle_late", "A bundle came after its successor was due, or is due still.";

@@ -5,10 +5,12 @@
 //!   Evidence ──bundles──▶ forged, forked, missing, late, unwitnessed
 //!            ──glass────▶ opened, unproven, untold
 //!            ──tokens───▶ never issued, never carried, elsewhere, after revocation, past its key
+//!            ──keys─────▶ past its end and not destroyed
 //! ```
 
 mod bundles;
 mod glass;
+mod keys;
 mod tokens;
 
 use farside_service::cli::{Exit, Failure, Output, Style, table};
@@ -52,6 +54,7 @@ pub(crate) fn reconcile(evidence: &mut Evidence) -> Vec<Life> {
     glass::compare(evidence, &mut findings);
     tokens::compare(evidence, &mut findings);
     evidence.findings = findings;
+    keys::compare(evidence);
     lives
 }
 

@@ -330,6 +330,7 @@ fn key() -> KeyRow {
         sign_from: Some(NOW),
         sign_until: Some(NOW + 1_100 * PERIOD),
         accept_until: Some(NOW + 1_200 * PERIOD),
+        destroyed_at: None,
     }
 }
 

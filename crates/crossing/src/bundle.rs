@@ -11,7 +11,7 @@
 //! lengths, digests, and only then what the components say. Whether an opened bundle may be *applied* is
 //! another question: [`crate::judge`].
 
-use crate::charter::{Charter, follow_chain};
+use crate::charter::{CHAIN_BYTES_MAX, Charter, follow_chain};
 use crate::digest::Digest;
 use crate::document::{self, Document, first_line, split};
 use crate::fence::FenceDocument;
@@ -335,7 +335,7 @@ fn first_lengths(bytes: &[u8]) -> Result<(u64, u64, &[u8]), Refusal> {
     let (Some(manifest), Some(charters)) = (manifest, charters) else {
         return Err(Refusal::new(Code::Malformed, "a length in the first line"));
     };
-    if manifest > MANIFEST_BYTES_MAX as u64 || charters > BUNDLE_BYTES_MAX as u64 {
+    if manifest > MANIFEST_BYTES_MAX as u64 || charters > CHAIN_BYTES_MAX as u64 {
         return Err(Refusal::new(Code::TooLarge, "the manifest or the chain of charters"));
     }
     Ok((manifest, charters, &bytes[cut + 1..]))

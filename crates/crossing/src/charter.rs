@@ -12,14 +12,23 @@ use crate::role::{Role, RoleName, RoleText};
 use crate::signer::LogKey;
 use crate::text::{check_integer, check_name, decimal};
 
-/// Most charters that one bundle brings.
-pub const CHAIN_CHARTERS_MAX: usize = 64;
+/// Longest chain of charters that one bundle brings, in bytes: hundreds of charters.
+pub const CHAIN_BYTES_MAX: usize = 16 << 20;
+
+/// Longest file of charters alone, in bytes: as long as a bundle.
+pub const CHAIN_FILE_BYTES_MAX: usize = 256 << 20;
 
 /// Most log keys of a realm: one for each mint replica.
 const LOG_KEYS_MAX: usize = 64;
 
 /// First word of a charter's first line.
 const KIND: &str = "farside-charter";
+
+/// First word of a file of charters.
+const CHAIN_KIND: &str = "farside-charters";
+
+/// Longest first line of such a file, newline included.
+const CHAIN_LINE_BYTES_MAX: usize = 128;
 
 /// Accepts a realm's charter for the first time, by the fingerprint that people compared.
 ///
@@ -48,8 +57,13 @@ pub fn follow(trusted: &Charter, next: &[u8]) -> Result<Charter, Refusal> {
         return Err(Refusal::new(Code::WrongRealm, "a charter of another realm"));
     }
     if version != trusted.version() + 1 {
-        let detail = format!("version {version} after version {}", trusted.version());
-        return Err(Refusal::new(Code::CharterBroken, detail));
+        let held = trusted.version();
+        let cure = format!(
+            "carry the charters between: `farside mint charter export --since {held} --out FILE`, and \
+             import that file first"
+        );
+        let detail = format!("version {version} after version {held}");
+        return Err(Refusal::new(Code::CharterBroken, detail).with_cure(cure));
     }
     // bundle.md §4.9: the old threshold before anything is read, then the new one by its own list.
     trusted.root().verify(&note)?;
@@ -294,6 +308,44 @@ impl CharterText {
     }
 }
 
+/// Joins charters, oldest first, into a file of their own: for a gate that has missed more of them than a
+/// bundle brings, or that is to know the newest one before any bundle.
+// bundle.md §4.14
+pub fn chain_file(realm: &str, charters: &[&[u8]]) -> Vec<u8> {
+    let mut file = format!("{CHAIN_KIND}/1 {realm} {}\n", charters.len()).into_bytes();
+    file.extend_from_slice(&join_chain(charters));
+    file
+}
+
+/// Whether these bytes claim to be a file of charters.
+pub fn is_chain_file(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(CHAIN_KIND.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+/// Follows a file of charters from a trusted one. Returns those that are new, oldest first.
+///
+/// # Errors
+/// `too_large`, `malformed`, `version_unsupported`, and what [`follow`] refuses.
+// bundle.md §4.14
+pub fn follow_chain_file(trusted: &Charter, bytes: &[u8]) -> Result<Vec<Charter>, Refusal> {
+    if bytes.len() > CHAIN_FILE_BYTES_MAX {
+        let detail = format!("a file of charters is at most {CHAIN_FILE_BYTES_MAX} bytes");
+        return Err(Refusal::new(Code::TooLarge, detail));
+    }
+    let malformed = || Refusal::new(Code::Malformed, "the first line of a file of charters");
+    let cut = bytes.iter().take(CHAIN_LINE_BYTES_MAX).position(|b| *b == b'\n').ok_or_else(malformed)?;
+    let line = str::from_utf8(&bytes[..cut]).map_err(|_| malformed())?;
+    let [realm, count] = first_line(line, CHAIN_KIND)?;
+    if realm != trusted.realm() {
+        return Err(Refusal::new(Code::WrongRealm, "charters of another realm"));
+    }
+    let chain = &bytes[cut + 1..];
+    if decimal(count) != Some(split_chain(chain)?.len() as u64) {
+        return Err(Refusal::new(Code::Malformed, "another number of charters than its first line says"));
+    }
+    follow_chain(trusted, chain)
+}
+
 /// Joins charters, oldest first, into the component that a bundle carries.
 pub(crate) fn join_chain(charters: &[&[u8]]) -> Vec<u8> {
     let mut chain = Vec::new();
@@ -309,10 +361,6 @@ pub(crate) fn split_chain(mut chain: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
     let malformed = || Refusal::new(Code::Malformed, "the chain of charters");
     let mut charters = Vec::new();
     while !chain.is_empty() {
-        // bundle.md §4.10
-        if charters.len() == CHAIN_CHARTERS_MAX {
-            return Err(Refusal::new(Code::TooLarge, format!("more than {CHAIN_CHARTERS_MAX} charters")));
-        }
         let cut = chain.iter().take(16).position(|b| *b == b'\n').ok_or_else(malformed)?;
         let length = str::from_utf8(&chain[..cut]).ok().and_then(decimal).ok_or_else(malformed)?;
         let length = usize::try_from(length).map_err(|_| malformed())?;

@@ -97,6 +97,9 @@ pub struct KeyRow {
     pub sign_until: Option<u64>,
     /// Until when they are believed.
     pub accept_until: Option<u64>,
+    /// When its private half was destroyed, as the mint has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroyed_at: Option<u64>,
 }
 
 /// A bundle that the mint made.

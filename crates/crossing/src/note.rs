@@ -6,6 +6,7 @@
 //! [`crate::role`].
 
 use crate::refusal::{Code, Refusal};
+use crate::role::Role;
 use crate::signer::{SignFailed, Signer};
 use crate::text::{base64_decode, base64_encode};
 
@@ -77,6 +78,14 @@ impl<'a> Note<'a> {
         names
     }
 
+    /// Whether it bears a line of a key that `before` does not bear. Nobody has checked them.
+    pub fn bears_more_than(&self, before: &Note<'_>) -> bool {
+        let same = |line: &SignatureLine<'_>, other: &SignatureLine<'_>| {
+            line.name == other.name && line.key_id == other.key_id
+        };
+        self.signatures.iter().any(|line| !before.signatures.iter().any(|other| same(line, other)))
+    }
+
     /// All signature lines, for the one place that verifies them.
     pub(crate) fn signatures(&self) -> &[SignatureLine<'a>] {
         &self.signatures
@@ -122,6 +131,27 @@ pub fn add_signature(note: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, NoteFa
 /// [`NoteFault`], as [`add_signature`].
 pub fn sign(text: &str, signers: &[&dyn Signer]) -> Result<Vec<u8>, NoteFault> {
     signers.iter().try_fold(unsigned(text), |note, signer| add_signature(&note, *signer))
+}
+
+/// The note with the lines of these roles' signers alone: lines of people who have gone would add up.
+///
+/// # Errors
+/// As [`Note::parse`].
+pub fn keep_signers(note: &[u8], roles: &[&Role]) -> Result<Vec<u8>, Refusal> {
+    let note = Note::parse(note)?;
+    let known = |line: &&SignatureLine<'_>| {
+        let signers = roles.iter().flat_map(|role| role.signers());
+        signers.into_iter().any(|signer| {
+            let (ed25519_id, ml_dsa_id) = signer.key_ids();
+            signer.name() == line.name && (line.key_id == ed25519_id || line.key_id == ml_dsa_id)
+        })
+    };
+    let mut out = format!("{}\n", note.text);
+    for line in note.signatures.iter().filter(known) {
+        out.push_str(line.line);
+        out.push('\n');
+    }
+    Ok(out.into_bytes())
 }
 
 /// Why a note could not be signed.

@@ -90,6 +90,7 @@ impl Held {
             sign_from: key.sign_from,
             sign_until: key.sign_until,
             accept_until: key.accept_until,
+            destroyed_at: None,
         };
         Ok(keys.into_iter().map(row).collect())
     }

@@ -166,6 +166,11 @@ fn log_report(report: &Report) {
             tracing::warn!(file, code = refusal.code().as_str(), detail = refusal.detail(), "bundle refused");
             "refused"
         }
+        Outcome::Chartered(chartered) => {
+            let (version, new) = (chartered.version, chartered.charters.len());
+            tracing::info!(file, version, new, "charters followed");
+            "chartered"
+        }
         Outcome::Ignored(_) => "ignored",
     };
     metrics::counter!("farside_gate_imports_total", "outcome" => outcome).increment(1);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use farside_service::cli::{Failure, operator};
 use farside_service::durable::{self, Mode};
+use farside_service::duration::Seconds;
 use farside_service::journal::Journal;
 use farside_service::lock::Exclusive;
 use farside_service::secret_file::{self, Source};
@@ -14,6 +15,7 @@ use farside_service::{config, time, web};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::calendar::profile::{CryptoProfile, PROFILES};
 use crate::keys::{Passphrase, TokenConfig, Tokens};
 use crate::log::witness::Witness;
 use crate::store::Store;
@@ -48,6 +50,48 @@ pub struct Config {
     /// PKCS#11 tokens that hold private keys.
     #[serde(default)]
     pub pkcs11: Vec<TokenConfig>,
+    /// How keys come and go.
+    #[serde(default)]
+    pub rotation: RotationConfig,
+}
+
+/// `[rotation]`: when people are warned that keys end.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RotationConfig {
+    /// Whose cryptoperiod holds for the keys of root, release, online and log: `default`, `sp800-57`,
+    /// `cnsa-2.0` or `nerc-cip`.
+    #[serde(deserialize_with = "read_profile")]
+    profile: &'static CryptoProfile,
+    /// How long people need to draft and sign: a calendar that ends sooner, two courier intervals added, is
+    /// warned of.
+    pub release_time: Seconds,
+}
+
+impl RotationConfig {
+    /// Whose rules hold.
+    pub fn profile(&self) -> &'static CryptoProfile {
+        self.profile
+    }
+}
+
+impl Default for RotationConfig {
+    fn default() -> Self {
+        Self { profile: &PROFILES[0], release_time: Seconds(RELEASE_SECONDS_DEFAULT) }
+    }
+}
+
+/// How long people need to sign when the file does not say: two weeks.
+const RELEASE_SECONDS_DEFAULT: u64 = 14 * 86_400;
+
+fn read_profile<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<&'static CryptoProfile, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    CryptoProfile::from_name(&name).ok_or_else(|| {
+        let names: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
+        serde::de::Error::custom(format!("there is no profile {name:?}; there are {}", names.join(", ")))
+    })
 }
 
 /// `[log]`: how the issuance log is published.

@@ -3,13 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use farside_crossing::LogKey;
+use farside_crossing::Signer;
 use farside_crossing::manifest::Kind;
 use farside_service::cli::Failure;
-use farside_service::durable;
 use farside_service::journal::Journal;
 use farside_service::time::{now_unix, now_unix_micros, rfc3339};
 use farside_service::web::{Shutdown, WebFault};
@@ -17,13 +16,16 @@ use farside_verify::leaf::TokenPosition;
 use serde_json::{Value, json};
 
 use crate::bundler::{self, Books, Made};
+use crate::ceremony;
 use crate::config::Mint;
 use crate::control::{self, Command, IssuedToken, Reply, TokenOrder};
 use crate::issue::{IssueFault, Issuer, SignedToken};
 use crate::judge::{IssueRequest, Requester};
-use crate::keys::{self, PairSigner, Passphrase};
+use crate::keys::Passphrase;
 use crate::log::index::Index;
 use crate::log::{Clock, Logged, Recovered};
+use crate::rotation::outlook::Outlook;
+use crate::rotation::{Rotation, Scene};
 use crate::store::Site;
 use crate::token_signer::SignFault;
 
@@ -45,14 +47,17 @@ const ISSUING_SECONDS: u64 = 60;
 /// How long after a bundle could not be made it is tried again.
 const RETRY_SECONDS: u64 = 60;
 
+/// How far the clock may leap between two rounds before it is not believed at once.
+const LEAP_SECONDS_MAX: u64 = 300;
+
+/// How long after such a leap no key is destroyed: time to put a wrong clock right.
+const LEAP_PATIENCE_SECONDS: u64 = 3_600;
+
 /// Where commands are carried out.
 #[derive(Debug)]
 pub struct Desk {
     mint: Mint,
     issuer: Arc<Issuer>,
-    passphrase: Arc<Passphrase>,
-    /// The online signer, opened when the first bundle is made (it takes most of a second).
-    online: OnceLock<PairSigner>,
     /// When this desk was opened: the cadence of a site without bundles begins there.
     opened_at: u64,
     /// By which acts are written down.
@@ -65,6 +70,10 @@ pub struct Desk {
     tried: Mutex<HashMap<String, Tried>>,
     /// How many of the log's records its index has seen.
     indexed: AtomicU64,
+    /// Keys that come and go.
+    rotation: Rotation,
+    /// What people will have to do.
+    outlook: Outlook,
 }
 
 /// The newest attempt at a site's bundle by the cadence.
@@ -81,6 +90,7 @@ pub fn carry_out(mint: &Mint, command: &Command, now: u64) -> Result<Reply, Fail
         Some(reply) => reply.success(),
         None => {
             let (desk, _recovered) = Desk::open(mint, now)?;
+            desk.rotate(now)?;
             let reply = desk.carry_out(command, now)?;
             desk.tell_issuing(now)?;
             Ok(reply)
@@ -101,22 +111,21 @@ impl Desk {
         passphrase: Passphrase,
         now: u64,
     ) -> Result<(Desk, Recovered), Failure> {
-        let passphrase = Arc::new(passphrase);
         let store = Arc::new(mint.store()?);
-        let (issuer, recovered) = Issuer::open_by(clock, mint, store, Arc::clone(&passphrase), now)?;
+        let (issuer, recovered) = Issuer::open_by(clock, mint, store, Arc::new(passphrase), now)?;
         let (journal, _) = Journal::open(&mint.home.journal(), JOURNAL_NAME)?;
         let (mint, issuer) = (mint.clone(), Arc::new(issuer));
         let desk = Desk {
             mint,
             issuer,
-            passphrase,
-            online: OnceLock::new(),
             opened_at: now,
             clock,
             journal,
             told_at: Mutex::new(now),
             tried: Mutex::default(),
             indexed: AtomicU64::new(0),
+            rotation: Rotation::default(),
+            outlook: Outlook::default(),
         };
         Ok((desk, recovered))
     }
@@ -130,6 +139,11 @@ impl Desk {
     /// Whether acts can be written down.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What people will have to do, a line each.
+    pub fn to_do(&self) -> Vec<String> {
+        self.outlook.lines()
     }
 
     /// Writes down how much was issued and refused since this was done last.
@@ -171,13 +185,20 @@ impl Desk {
 
     /// Keeps the site's keys open and, on each site's cadence, its bundles made; until shut down.
     pub async fn keep_cadence(self: Arc<Self>, shutdown: Shutdown) -> Result<(), WebFault> {
+        let mut before = (now_unix(), Instant::now());
         loop {
             tokio::select! {
                 () = shutdown.wait() => return Ok(()),
                 () = tokio::time::sleep(CADENCE_TICK) => {}
             }
+            let (now, passed) = (now_unix(), before.1.elapsed().as_secs());
+            if now > before.0.saturating_add(passed).saturating_add(LEAP_SECONDS_MAX) {
+                tracing::warn!(from = before.0, to = now, "the clock leapt: no key is destroyed for an hour");
+                self.rotation.wait_until(now.saturating_add(LEAP_PATIENCE_SECONDS));
+            }
+            before = (now, Instant::now());
             let desk = Arc::clone(&self);
-            if tokio::task::spawn_blocking(move || desk.round(now_unix())).await.is_err() {
+            if tokio::task::spawn_blocking(move || desk.round(now)).await.is_err() {
                 tracing::error!("a round of the cadence failed");
             }
         }
@@ -206,6 +227,12 @@ impl Desk {
     /// One look at what is due. What fails for one site is told and tried again when it is due again; the
     /// other sites go on.
     pub fn round(&self, now: u64) {
+        if let Err(fault) = self.rotate(now) {
+            tracing::error!(%fault, "keys cannot come and go");
+        }
+        if let Err(fault) = self.outlook.look(&self.mint, self.issuer.store(), now) {
+            tracing::error!(%fault, "what is to be done cannot be told");
+        }
         if let Err(fault) = self.issuer.warm_up(now) {
             tracing::error!(%fault, "a token key is not ready");
         }
@@ -223,6 +250,15 @@ impl Desk {
         {
             tracing::error!(%fault, "what was issued cannot be written to the journal");
         }
+    }
+
+    /// Writes down which keys took over, and destroys what has ended.
+    fn rotate(&self, now: u64) -> Result<(), Failure> {
+        let books = Books { journal: &self.journal, by: CADENCE };
+        let (home, store, passphrase) = (&self.mint.home, self.issuer.store(), self.issuer.passphrase());
+        let scene = Scene { home, store, passphrase, books, now };
+        self.issuer.forget(&self.rotation.round(&scene)?);
+        Ok(())
     }
 
     // Opened afresh each time: whoever removes the index may do so at any time.
@@ -273,21 +309,14 @@ impl Desk {
     ) -> Result<Made, Failure> {
         // The head that this bundle carries of the journal covers what was issued until now.
         self.tell_issuing(now)?;
-        let online = self.online()?;
+        let online = self.issuer.role_keys().online()?;
+        let online: &dyn Signer = &*online;
         let (home, store) = (&self.mint.home, self.issuer.store());
         let books = Books { journal: &self.journal, by };
         let order = bundler::Order { home, store, site, kind, since, online, books, now };
         let made = bundler::make(&order, &*self.issuer)?;
         metrics::counter!("farside_mint_bundles_total", "site" => made.site.clone()).increment(1);
         Ok(made)
-    }
-
-    fn online(&self) -> Result<&PairSigner, Failure> {
-        if let Some(online) = self.online.get() {
-            return Ok(online);
-        }
-        let opened = keys::open_signer(&self.mint.home.online_key(), &self.passphrase)?;
-        Ok(self.online.get_or_init(|| opened))
     }
 
     fn issue(&self, order: &TokenOrder, now: u64) -> Result<Reply, Failure> {
@@ -313,9 +342,10 @@ impl Desk {
     // log.md §8.2: the token as it is carried by hand ahead of its bundle.
     fn stapled(&self, token: &SignedToken) -> Result<String, Failure> {
         let logged = self.prove(token.position())?;
-        let log = read_log_key(&self.mint)?;
-        let staple = logged.staple(&log).ok().flatten();
-        let staple = staple.ok_or_else(|| Failure::could_not("the head is not one that log.pub believes"))?;
+        let charter = ceremony::newest(self.issuer.store())?;
+        let staple = charter.log().iter().find_map(|log| logged.staple(log).ok().flatten());
+        let staple =
+            staple.ok_or_else(|| Failure::could_not("no log key of the charter believes the head"))?;
         Ok(staple.to_token(token.expose()))
     }
 
@@ -342,15 +372,6 @@ impl Desk {
 /// What the desk guards with locks stays whole when its holder panics: each step is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The public half of the log's key, as it lies beside the private one.
-fn read_log_key(mint: &Mint) -> Result<LogKey, Failure> {
-    const LINE_BYTES_MAX: u64 = 4096;
-    let path = mint.home.keys().join("log.pub");
-    let line = durable::read_limited(&path, LINE_BYTES_MAX)?;
-    let key = str::from_utf8(&line).ok().and_then(|line| line.trim_end().parse().ok());
-    key.ok_or_else(|| Failure::could_not(format!("{} is not a log's verifier key", path.display())))
 }
 
 fn request(order: &TokenOrder) -> IssueRequest {

@@ -75,6 +75,7 @@ fn keys(directory: &Directory) -> impl Iterator<Item = KeyRow> {
             sign_from: Some(key.sign_from),
             sign_until: Some(key.sign_until),
             accept_until: Some(key.accept_until),
+            destroyed_at: key.destroyed_at,
         })
     })
 }

@@ -18,6 +18,8 @@ use crate::config::Mint;
 use crate::judge::{Draft, IssueRequest, Refused, Signers, Undrafted, judge};
 use crate::keys::{self, KeyFault, KeyPlace, LogKeyFile, Passphrase, TokenKey, Tokens};
 use crate::log::{Clock, Committed, Durable, IssuanceLog, LogFault, Opening, Recovered};
+use crate::role_keys::RoleKeys;
+use crate::rotation::Gone;
 use crate::store::{Directory, Site, Store, StoreFault, TokenKeyRecord};
 use crate::tally::Tally;
 use crate::token_signer::{SignFault, TokenSigner};
@@ -28,12 +30,16 @@ pub const ASSERTION_MEMORY_SECONDS: u64 = 720;
 /// How many keys may turn out to be away under one request.
 const KEYS_AWAY_MAX: usize = 4;
 
+/// How long before a key may sign it is opened.
+const WARM_SECONDS: u64 = 600;
+
 /// The one that issues: directory, keys and log of this mint, held together.
 pub struct Issuer {
     store: Arc<Store>,
     log: Arc<IssuanceLog>,
     replica: String,
     keyring: Keyring,
+    role_keys: Arc<RoleKeys>,
     tally: Arc<Tally>,
 }
 
@@ -126,17 +132,19 @@ impl Issuer {
         now: u64,
     ) -> Result<(Issuer, Recovered), IssueFault> {
         let since = now.saturating_sub(ASSERTION_MEMORY_SECONDS);
+        let (home, secret) = (mint.home.clone(), Arc::clone(&passphrase));
+        let role_keys = Arc::new(RoleKeys::new(home, Arc::clone(&store), secret, clock));
         let opening = Opening {
             folder: &mint.home.log(),
             lock: &mint.lock(),
-            key: LogKeyFile::new(mint.home.log_key(), Arc::clone(&passphrase)),
+            key: LogKeyFile::of_charter(Arc::<RoleKeys>::clone(&role_keys)),
             clock,
             carried: &carried(&store, &mint.config.replica)?,
         };
         let (log, recovered) = IssuanceLog::open(opening, now, since)?;
         let keyring = Keyring::new(mint.home.0.clone(), passphrase);
         let (replica, tally) = (mint.config.replica.clone(), Arc::default());
-        Ok((Issuer { store, log, replica, keyring, tally }, recovered))
+        Ok((Issuer { store, log, replica, keyring, role_keys, tally }, recovered))
     }
 
     /// Issues one token; blocks until its record is durable.
@@ -187,7 +195,9 @@ impl Issuer {
         let directory = self.store.directory()?;
         let signers = self.keyring.at(&directory);
         for site in directory.sites().iter().filter(|site| site.enabled) {
-            for key in site.keys.iter().filter(|key| !key.revoked && now < key.sign_until) {
+            let soon = now.saturating_add(WARM_SECONDS);
+            let wanted = |key: &&TokenKeyRecord| key.signs_at(now) || key.signs_at(soon);
+            for key in site.keys.iter().filter(wanted) {
                 match signers.signer(site, key) {
                     // Its token has said so, and is looked for; meanwhile other keys sign.
                     Err(fault) if fault.is_away() => {}
@@ -198,6 +208,16 @@ impl Issuer {
         Ok(())
     }
 
+    /// Lets go of keys that were destroyed.
+    pub fn forget(&self, gone: &Gone) {
+        if !gone.token_kids.is_empty() {
+            self.keyring.forget(&gone.token_kids);
+        }
+        if gone.role_keys {
+            self.role_keys.forget();
+        }
+    }
+
     /// The log, for the bundler and the metrics.
     pub fn log(&self) -> &Arc<IssuanceLog> {
         &self.log
@@ -206,6 +226,16 @@ impl Issuer {
     /// The PKCS#11 tokens that hold some of the keys.
     pub fn tokens(&self) -> &Tokens {
         self.keyring.passphrase.tokens()
+    }
+
+    /// What opens the mint's keys.
+    pub fn passphrase(&self) -> &Passphrase {
+        &self.keyring.passphrase
+    }
+
+    /// The mint's own keys, online and log.
+    pub fn role_keys(&self) -> &RoleKeys {
+        &self.role_keys
     }
 
     /// The directory that requests are judged by.
@@ -342,6 +372,12 @@ impl Keyring {
     fn open_now(&self, key: &TokenKeyRecord) -> Result<Arc<TokenKey>, IssueFault> {
         let opened = keys::open_token_at(&key.place, &key.jwk, &self.home, &self.passphrase);
         opened.map(Arc::new).map_err(|fault| IssueFault::Key { kid: key.kid.clone(), fault })
+    }
+
+    fn forget(&self, kids: &[String]) {
+        self.opened().retain(|kid, _| !kids.contains(kid));
+        let mut signers = self.signers.write().unwrap_or_else(PoisonError::into_inner);
+        signers.1.retain(|kid, _| !kids.contains(kid));
     }
 
     fn opened(&self) -> MutexGuard<'_, HashMap<String, Arc<TokenKey>>> {

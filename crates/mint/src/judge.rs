@@ -163,12 +163,14 @@ pub enum Refused {
         site: String,
     },
     /// No key of the site may sign now.
-    #[error("site {site:?} has no key that may sign {profile} tokens now")]
+    #[error("site {site:?} has no key that may sign {profile} tokens now; {ahead}")]
     NoKey {
         /// The site.
         site: String,
         /// The profile's name.
         profile: &'static str,
+        /// When one may, or what is missing.
+        ahead: String,
     },
 }
 
@@ -184,7 +186,7 @@ impl Refused {
             }
             Refused::TooLarge { .. } => Some("ask for fewer roles or groups, or use the lean profile"),
             Refused::NoKey { .. } => {
-                Some("see `farside mint keys list`: a key signs once a bundle with it has reached the site")
+                Some("see `farside mint status`: a key signs once a bundle with it has reached the site")
             }
             Refused::NotForOthers { .. }
             | Refused::SiteDisabled { .. }
@@ -462,15 +464,20 @@ fn signer<'s, S: Signers>(
     }
     Err(match away {
         Some(fault) => Undrafted::Broken(fault),
-        None => Refused::NoKey { site: site.name.clone(), profile: profile.name() }.into(),
+        None => no_key(profile, site, now).into(),
     })
+}
+
+fn no_key(profile: Profile, site: &Site, now: u64) -> Refused {
+    let ahead = site.ahead(profile.purpose(), now).to_string();
+    Refused::NoKey { site: site.name.clone(), profile: profile.name(), ahead }
 }
 
 // design: no token outlives its key. A token asked for in a key's last hours lives shorter, and says so.
 fn expires_at(request: &IssueRequest, site: &Site, key: &TokenKeyRecord, now: u64) -> Result<u64, Refused> {
     let expires_at = now.saturating_add(lifetime(request, site)?).min(key.accept_until);
     if expires_at < now.saturating_add(LIFETIME_SECONDS_MIN) {
-        return Err(Refused::NoKey { site: site.name.clone(), profile: request.profile.name() });
+        return Err(no_key(request.profile, site, now));
     }
     Ok(expires_at)
 }

@@ -24,7 +24,10 @@ pub mod keys;
 pub mod names;
 pub mod release;
 pub mod revocation;
+pub mod role_keys;
+pub mod rotation;
 pub mod site;
+pub mod status;
 pub mod store;
 
 pub mod claims;

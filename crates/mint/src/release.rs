@@ -3,20 +3,23 @@
 //! threshold holds, and only then is it adopted and does it cross.
 
 mod leave;
+mod renew;
+mod shown;
 
 use std::ops::RangeInclusive;
 
-use farside_crossing::charter::Charter;
 use farside_crossing::keys::KeysDocument;
 use farside_crossing::note::{self, Note};
 use farside_crossing::policy::{AudiencePolicy, PolicyDocument};
-use farside_crossing::{FenceDocument, PardonDocument, RawJson, Refusal, Signer};
+use farside_crossing::{FenceDocument, PardonDocument, RawJson, Refusal, Role, Signer};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::ceremony::{self, CharterFault};
 use crate::store::{Site, Store, StoreFault, TokenKeyRecord, signed, unsigned};
 
 pub use leave::{Pardoned, fence_numbers};
+pub use renew::{Renewal, in_force_unsigned, outdated};
+pub use shown::shown;
 
 /// Which document of a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -231,6 +234,8 @@ pub struct Adopted {
     pub version: u64,
     /// Whose signatures counted.
     pub signers: Vec<String>,
+    /// Whether it was in force already and is only signed anew.
+    pub renewed: bool,
 }
 
 /// Signs a draft with every signer at hand and adopts it, where that is enough.
@@ -253,33 +258,41 @@ pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFa
         let note = Note::parse(bytes)?;
         let signed_by = charter.release().verify(&note)?;
         let signers = signed_by.signers().to_vec();
-        let (kind, site, version, keys) = match addressed_to(note.text(), &realm) {
+        let (mut keys, mut pardon) = (Vec::new(), None);
+        let (kind, site, version) = match addressed_to(note.text(), &realm) {
             Some((Kind::Keys, site)) => {
                 let document = KeysDocument::read(&signed_by, &realm, site)?;
-                let keys = key_ids(document.jwks.as_str())?;
-                (Kind::Keys, document.site, document.version, keys)
+                keys = key_ids(document.jwks.as_str())?;
+                (Kind::Keys, document.site, document.version)
             }
             Some((Kind::Policy, site)) => {
                 let document = PolicyDocument::read(&signed_by, &realm, site)?;
-                (Kind::Policy, document.site, document.version, Vec::new())
+                (Kind::Policy, document.site, document.version)
             }
             Some((Kind::Fence, site)) => {
                 let document = FenceDocument::read(&signed_by, &realm, site)?;
-                (Kind::Fence, document.site, document.version, Vec::new())
+                (Kind::Fence, document.site, document.version)
             }
             Some((Kind::Pardon, site)) => {
                 let document = PardonDocument::read(&signed_by, &realm, site)?;
-                leave::take_back(transaction, &document)?;
-                (Kind::Pardon, document.site, document.version, Vec::new())
+                let place = (Kind::Pardon, document.site.clone(), document.version);
+                pardon = Some(document);
+                place
             }
             None => return Err(ReleaseFault::Foreign),
         };
+        if renew::replace(transaction, (&site, kind, version), &note, bytes)? {
+            return Ok(Adopted { site, kind, version, signers, renewed: true });
+        }
         let expected = adopted_version(transaction, &site, kind)? + 1;
         if version != expected {
             return Err(ReleaseFault::Overtaken { site, kind: kind.as_str(), found: version, expected });
         }
+        if let Some(pardon) = &pardon {
+            leave::take_back(transaction, pardon)?;
+        }
         insert(transaction, &Row { site: &site, kind, version, note: bytes, keys: &keys, now })?;
-        Ok(Adopted { site, kind, version, signers })
+        Ok(Adopted { site, kind, version, signers, renewed: false })
     })
 }
 
@@ -334,6 +347,18 @@ fn addressed_to<'t>(text: &'t str, realm: &str) -> Option<(Kind, &'t str)> {
     (words.next()? == realm).then_some((kind, words.next()?))
 }
 
+/// Kind, site and version that a draft names for itself.
+pub fn place(bytes: &[u8], realm: &str) -> Option<(Kind, String, u64)> {
+    #[derive(serde::Deserialize)]
+    struct Numbered {
+        version: u64,
+    }
+    let note = Note::parse(bytes).ok()?;
+    let (kind, site) = addressed_to(note.text(), realm)?;
+    let json = note.text().split_once('\n')?.1;
+    Some((kind, site.to_owned(), serde_json::from_str::<Numbered>(json).ok()?.version))
+}
+
 fn key_ids(jwks: &str) -> Result<Vec<String>, ReleaseFault> {
     #[derive(serde::Deserialize)]
     struct Set {
@@ -371,9 +396,9 @@ pub fn newest(connection: &Connection, site: &str, kind: Kind) -> Result<Option<
         .optional()?)
 }
 
-/// Who of the charter's release signers has signed a draft so far, and how many it takes.
-pub fn progress(charter: &Charter, bytes: &[u8]) -> Result<(Vec<String>, usize), Refusal> {
+/// Who of the release signers has signed a draft so far, and how many it takes.
+pub fn progress(release: &Role, bytes: &[u8]) -> Result<(Vec<String>, usize), Refusal> {
     let note = Note::parse(bytes)?;
-    let signed = charter.release().signed_by(&note)?.into_iter().map(str::to_owned).collect();
-    Ok((signed, charter.release().threshold()))
+    let signed = release.signed_by(&note)?.into_iter().map(str::to_owned).collect();
+    Ok((signed, release.threshold()))
 }

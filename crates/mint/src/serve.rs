@@ -153,7 +153,8 @@ impl Serving {
             issuer.log().healthy().map_err(|fault| fault.to_string())?;
             desk.journal().healthy().map_err(|fault| format!("journal: {fault}"))?;
             issuer.store().directory().map(drop).map_err(|fault| fault.to_string())?;
-            Ok(issuer.tokens().alarms().iter().map(ToString::to_string).collect())
+            let tokens = issuer.tokens().alarms();
+            Ok(tokens.iter().map(ToString::to_string).chain(desk.to_do()).collect())
         };
         admin_router(self.metrics.clone(), healthy)
     }

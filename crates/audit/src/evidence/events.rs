@@ -140,6 +140,11 @@ struct GlassLine {
 }
 
 #[derive(Deserialize)]
+struct DestroyedLine {
+    kid: String,
+}
+
+#[derive(Deserialize)]
 struct RefusedLine {
     #[serde(default)]
     file: String,
@@ -243,6 +248,7 @@ impl Told<'_> {
             event => {
                 self.receipt(at, event, text);
                 self.glass(event, text);
+                self.destroyed(at, event, text);
                 if event == "bundle_refused"
                     && let (Some(far), Ok(refused)) = (&mut self.far, serde_json::from_slice(text))
                 {
@@ -298,6 +304,15 @@ impl Told<'_> {
             "breakglass_accepted" => far.glass_told.entry(line.id).or_default().accepted = true,
             "breakglass_opened" => far.glass_told.entry(line.id).or_default().opened = true,
             _ => {}
+        }
+    }
+
+    /// The mint's own word for the end of a key.
+    fn destroyed(&mut self, at: u64, event: &str, text: &[u8]) {
+        let near = self.far.is_none() && self.of == "mint";
+        if let (true, "token_key_destroyed", Ok(line)) = (near, event, serde_json::from_slice(text)) {
+            let DestroyedLine { kid } = line;
+            self.evidence.destroyed.insert(kid, at);
         }
     }
 

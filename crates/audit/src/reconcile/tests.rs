@@ -324,6 +324,41 @@ fn a_gates_journal_whose_tail_was_cut_off_is_missed_by_the_receipt_that_noted_it
 }
 
 #[test]
+fn a_key_that_has_ended_and_was_not_destroyed_is_found() {
+    let mut story = Story::quiet();
+    let revoked = RevocationRow {
+        site: SITE.to_owned(),
+        kind: RevokedKind::Key,
+        what: KID.to_owned(),
+        before: 0,
+        reason: "stolen".to_owned(),
+        at: story.exported_at - 1,
+    };
+    story.revocations.push(revoked);
+    let place = format!("key {KID}");
+    let near_alone = |story: &Story| {
+        let dir = tempfile::tempdir().unwrap();
+        let (near, _) = story.write(dir.path());
+        audit(story, &[near])
+    };
+    let outlived = |evidence: &Evidence| {
+        let listed = evidence.findings.listed();
+        listed.iter().filter(|finding| finding.code == Code::KeyOutlived).count()
+    };
+    assert_eq!(outlived(&near_alone(&story)), 0, "a mint may take a day");
+    story.exported_at += 2 * 86_400;
+    let evidence = near_alone(&story);
+    assert_eq!(outlived(&evidence), 1);
+    assert!(evidence.findings.listed().iter().any(|finding| finding.place == place));
+    let gone = json!({"site": SITE, "kid": KID, "path": "keys/k", "why": "revoked"});
+    story.near_lines.push((story.exported_at - 9, "token_key_destroyed", gone));
+    let evidence = near_alone(&story);
+    assert_eq!(outlived(&evidence), 0);
+    let told = evidence.checks.iter().find(|check| check.what == "ended token keys").unwrap();
+    assert_eq!(told.proof, Proof::Proven, "{}", told.detail);
+}
+
+#[test]
 fn another_charter_than_the_one_compared_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let story = Story::quiet();

@@ -151,7 +151,7 @@ impl<'r> Seen<'r> {
             Code::UsedAtTwoSites,
             Code::UsedAfterRevocation,
         ]);
-        let off = self.found(&[Code::UsedPastKey, Code::SignedOffCalendar]);
+        let off = self.found(&[Code::UsedPastKey, Code::SignedOffCalendar, Code::KeyOutlived]);
         let revoked = format!("{} revocations, each with its way to the gate", self.report.revocations.len());
         let late = self.found(&[Code::UsedAfterRevocation]);
         vec![

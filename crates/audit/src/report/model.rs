@@ -101,6 +101,8 @@ pub(super) struct KeyUse {
     pub(super) admitted: u64,
     pub(super) last_admitted: Option<u64>,
     pub(super) revoked_at: Option<u64>,
+    /// When its private half was destroyed: by the journals, else by the mint's word.
+    pub(super) destroyed_at: Option<u64>,
 }
 
 /// A revocation and its way.
@@ -270,6 +272,7 @@ fn keys(evidence: &Evidence) -> Vec<KeyUse> {
             admitted: 0,
             last_admitted: None,
             revoked_at: revoked_at(evidence, &row.site, &row.kid),
+            destroyed_at: evidence.destroyed.get(&row.kid).copied().or(row.destroyed_at),
         });
     }
     let signed =

@@ -129,12 +129,11 @@ pub(super) fn media(page: &mut Page, report: &Report) {
 
 /// Keys, their calendar and their use.
 pub(super) fn keys(page: &mut Page, report: &Report) {
-    let headings =
-        ["site", "key", "algorithm", "signs from", "signs until", "believed until", "#signed", "#admitted"];
-    head(page, &headings);
+    let calendar = ["site", "key", "algorithm", "signs from", "signs until", "believed until"];
+    head(page, &[&calendar[..], &["destroyed", "#signed", "#admitted"]].concat());
     for key in &report.keys {
         page.raw("<tr>").cell(&key.site).code(&key.kid).cell(key.algorithm.as_deref().unwrap_or("–"));
-        page.time(key.sign_from).time(key.sign_until).time(key.accept_until);
+        page.time(key.sign_from).time(key.sign_until).time(key.accept_until).time(key.destroyed_at);
         page.number(Some(key.signed)).number(Some(key.admitted)).raw("</tr>");
     }
     foot(page);

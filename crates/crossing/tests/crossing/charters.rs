@@ -138,3 +138,45 @@ fn the_manifest_is_signed_by_the_newest_charters_online_key() {
     let refusal = bundle::open(&pack(&realm.online), &realm.charter, "plant").unwrap_err();
     assert_eq!(refusal.code(), Code::ThresholdUnmet);
 }
+
+#[test]
+fn a_gate_that_missed_two_hundred_charters_follows_them_from_a_bundle_and_from_a_file() {
+    let realm = Realm::new();
+    let root = [&realm.root[0], &realm.root[1]];
+    let (mut chain, mut newest) = (vec![realm.charter_note.clone()], realm.charter.clone());
+    for step in 1..=200 {
+        let note = signed(&newest.successor(NOW + step), &root);
+        newest = charter::follow(&newest, &note).unwrap();
+        chain.push(note);
+    }
+    let notes: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    let writer = realm.full_writer(draft(1, None)).charters(201, &notes);
+    let bytes = writer.finish(&[&realm.online]).unwrap().bytes;
+    let opened = bundle::open(&bytes, &realm.charter, "plant").unwrap();
+    assert_eq!((opened.charter().version(), opened.charters_new().len()), (201, 200));
+
+    let file = charter::chain_file("acme", &notes[1..]);
+    assert!(charter::is_chain_file(&file) && !charter::is_chain_file(&bytes));
+    assert_eq!(charter::follow_chain_file(&realm.charter, &file).unwrap().last(), Some(&newest));
+    assert!(charter::follow_chain_file(&newest, &file).unwrap().is_empty(), "nothing new, and no error");
+    let late = charter::chain_file("acme", &notes[5..]);
+    let refusal = charter::follow_chain_file(&realm.charter, &late).unwrap_err();
+    assert_eq!(refusal.code(), Code::CharterBroken);
+    assert!(refusal.cure().contains("--since 1"), "{}", refusal.cure());
+}
+
+#[test]
+fn a_file_of_charters_that_is_not_one_is_refused() {
+    let realm = Realm::new();
+    let next = signed(&realm.charter.successor(NOW), &[&realm.root[0], &realm.root[1]]);
+    let whole = charter::chain_file("acme", &[&next]);
+    let refused = |bytes: &[u8]| charter::follow_chain_file(&realm.charter, bytes).unwrap_err().code();
+    assert_eq!(refused(&charter::chain_file("other", &[&next])), Code::WrongRealm);
+    for cut in [3, 20, whole.len() / 2, whole.len() - 1] {
+        assert_eq!(refused(&whole[..cut]), Code::Malformed, "cut at {cut}");
+    }
+    let lie = String::from_utf8(whole.clone()).unwrap().replacen("acme 1", "acme 2", 1);
+    assert_eq!(refused(lie.as_bytes()), Code::Malformed);
+    let half = signed(&realm.charter.successor(NOW), &[&realm.root[0]]);
+    assert_eq!(refused(&charter::chain_file("acme", &[&half])), Code::ThresholdUnmet);
+}

@@ -164,10 +164,10 @@ fn decompression_bombs_stop_at_their_limits() {
 }
 
 #[test]
-fn a_chain_of_too_many_charters_is_refused_unread() {
+fn a_chain_of_charters_that_is_too_long_is_refused_unread() {
     let realm = Realm::small();
-    let junk: Vec<&[u8]> = vec![b"junk"; 65];
-    let packed = realm.full_writer(draft(1, None)).charters(1, &junk).finish(&[&realm.online]).unwrap();
+    let junk = vec![b'x'; charter::CHAIN_BYTES_MAX];
+    let packed = realm.full_writer(draft(1, None)).charters(1, &[&junk]).finish(&[&realm.online]).unwrap();
     let refusal = bundle::open(&packed.bytes, &realm.charter, "plant").unwrap_err();
     assert_eq!(refusal.code(), Code::TooLarge);
 }

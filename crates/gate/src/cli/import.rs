@@ -6,13 +6,13 @@ use farside_service::cli::{Exit, Failure, Output, Style};
 use farside_service::time::{self, rfc3339};
 
 use crate::config::Config;
-use crate::import::{self, Applied, Mode, Outcome, Report};
+use crate::import::{self, Applied, Chartered, Mode, Outcome, Report};
 use crate::trust::Gate;
 use crate::trust_folder;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
-    /// A bundle, a folder of bundles, or a stick that a ferry has written.
+    /// A bundle, a folder of bundles, a stick that a ferry has written, or a file of charters.
     path: PathBuf,
     /// Say what would happen, and change nothing.
     #[arg(long)]
@@ -62,6 +62,14 @@ fn line(report: &Report, mode: Mode) -> String {
                 kept.as_ref().map(|kept| format!("\n  kept in {}", kept.display())).unwrap_or_default();
             let code = style.red(refusal.code().as_str());
             format!("refused, {code}: {refusal}\n  hint: {}{kept}", refusal.cure())
+        }
+        Outcome::Chartered(Chartered { version, charters, .. }) if charters.is_empty() => {
+            format!("holds no charter that is new: version {version} is trusted already")
+        }
+        Outcome::Chartered(Chartered { version, charters, .. }) => {
+            let verb = if mode == Mode::DryRun { "would trust" } else { "trusts" };
+            let (verb, count) = (style.green(verb), charters.len());
+            format!("{verb} charter {version} now, {count} of its charters being new")
         }
         Outcome::Ignored(why) => format!("left alone: {why}"),
     };

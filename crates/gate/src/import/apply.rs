@@ -4,6 +4,7 @@
 //! Nothing here looks at a clock or a folder. Whatever fails takes the whole transaction back.
 
 use farside_crossing::bundle::{self, Opened};
+use farside_crossing::charter;
 use farside_crossing::{
     Acceptance, Base, Charter, Clock, Code, PolicyDocument, ReceiptKey, RecipientSecret, Refusal,
     StatusDocument, Stream, status,
@@ -15,7 +16,8 @@ use rusqlite::Transaction;
 
 use super::log::{self, BelievedRun, Runs};
 use super::parcels;
-use super::report::{Applied, Outcome, ParcelsIn};
+use super::past;
+use super::report::{Applied, Chartered, Outcome, ParcelsIn};
 use crate::store::{self, AppliedRow, ForkRow, StoreFault};
 use crate::trust::{self, BUILT_AT, Believed, TrustFault};
 
@@ -40,6 +42,8 @@ pub(super) enum Considered {
         offered: u64,
         refusal: Refusal,
     },
+    /// A file of charters alone.
+    Chartered(Chartered),
     /// A fork: the stream is frozen, which must be committed although the bundle is refused.
     Forked(Refusal),
 }
@@ -83,6 +87,7 @@ impl Considered {
             Considered::Superseded { held, offered, refusal } => {
                 Outcome::Superseded { held, offered, refusal }
             }
+            Considered::Chartered(chartered) => Outcome::Chartered(chartered),
             Considered::Forked(refusal) => Outcome::Refused { refusal, kept: None },
         }
     }
@@ -92,8 +97,14 @@ impl Considered {
 // bundle.md §10
 pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) -> Result<Considered, Trouble> {
     let trusted = newest_charter(tx)?;
-    let opened = bundle::open(bytes, &trusted, scene.site)?;
+    if charter::is_chain_file(bytes) {
+        return follow(tx, scene, &trusted, bytes).map(Considered::Chartered);
+    }
     let held = Held::read(tx)?;
+    let opened = match bundle::open(bytes, &trusted, scene.site) {
+        Ok(opened) => opened,
+        Err(refusal) => return past::judge(tx, scene, bytes, held.stream.seq(), refusal),
+    };
     // A clock that was set back must not bring expired bundles back to life.
     let clock = Clock { now: scene.now.max(held.time_floor), leeway_seconds: held.leeway_seconds() };
     let acceptance = farside_crossing::judge(&held.stream, &opened, clock)?;
@@ -143,6 +154,37 @@ struct Judged {
     next: Stream,
     missing: Option<(u64, u64)>,
     thawed: bool,
+}
+
+/// Follows charters that came alone.
+// bundle.md §4.14
+fn follow(
+    tx: &Transaction<'_>,
+    scene: &Scene<'_>,
+    trusted: &Charter,
+    bytes: &[u8],
+) -> Result<Chartered, Trouble> {
+    let new = charter::follow_chain_file(trusted, bytes)?;
+    let heads_let_go = trust_charters(tx, &new, scene.now)?;
+    if !new.is_empty() {
+        store::changed(tx)?;
+    }
+    let newest = new.last().unwrap_or(trusted);
+    Ok(Chartered {
+        version: newest.version(),
+        fingerprint: newest.fingerprint().hex(),
+        charters: new.iter().map(Charter::version).collect(),
+        heads_let_go,
+    })
+}
+
+/// Stores new charters, and lets go what was held only by the word of a key that the newest no longer names.
+// bundle.md §4.15
+fn trust_charters(tx: &Transaction<'_>, new: &[Charter], now: u64) -> Result<u64, StoreFault> {
+    for charter in new {
+        store::add_charter(tx, charter.version(), charter.bytes(), now)?;
+    }
+    new.last().map_or(Ok(0), |newest| log::let_go(tx, newest.log()))
 }
 
 /// What this gate held before.
@@ -211,9 +253,7 @@ fn apply(
 ) -> Result<Applied, Trouble> {
     let manifest = opened.manifest();
     let seq = manifest.seq;
-    for charter in opened.charters_new() {
-        store::add_charter(tx, charter.version(), charter.bytes(), scene.now)?;
-    }
+    let heads_let_go = trust_charters(tx, opened.charters_new(), scene.now)?;
     let believed = documents(tx, opened, held, seq)?;
     let logs = log::keep(tx, runs, seq, manifest.issued_at)?;
     if let Some(policy) = believed.as_ref().map(Believed::policy) {
@@ -256,6 +296,7 @@ fn apply(
         thawed: judged.thawed,
         charters: opened.charters_new().iter().map(Charter::version).collect(),
         leaves: logs.leaves,
+        heads_let_go,
         logs_anew: logs.anew,
         parcels,
         receipt,

@@ -9,7 +9,7 @@
 
 use farside_crossing::bundle::Opened;
 use farside_crossing::leaves::{Run, RunProof};
-use farside_crossing::{Code, Head, PolicyDocument, Refusal, checkpoint};
+use farside_crossing::{Code, Head, LogKey, PolicyDocument, Refusal, checkpoint};
 use farside_verify::merkle::{Frontier, Hash, is_consistent};
 use rusqlite::Transaction;
 
@@ -57,7 +57,10 @@ pub(super) fn believe<'b>(
         let proof = RunProof::read(run.proof)?;
         let head = checkpoint::open(proof.checkpoint, opened.charter().log(), run.shard)?.head();
         let held = store::log(tx, run.shard)?;
-        let stapled = store::stapled_heads(tx, run.shard)?;
+        let mut stapled = store::stapled_heads(tx, run.shard)?;
+        if !opened.charters_new().is_empty() {
+            stapled.retain(|head| is_signed(run.shard, head, opened.charter().log()));
+        }
         let verdict = Candidate { run, proof: &proof, head }.judge(tx, held.as_ref(), &stapled)?;
         let (reconciled, anew) = match verdict {
             Verdict::Continues { reconciled } => (reconciled, false),
@@ -129,6 +132,25 @@ pub(super) fn prune(tx: &Transaction<'_>, oldest: u64) -> Result<(), StoreFault>
         }
     }
     store::forget_old_stapled_heads(tx, oldest)
+}
+
+/// Forgets heads that tokens brought along and that none of these log keys has signed: the charter has
+/// dropped the key, and what a thief may have signed with it must not stand against the log.
+// log.md §7.7
+pub(super) fn let_go(tx: &Transaction<'_>, keys: &[LogKey]) -> Result<u64, StoreFault> {
+    let mut gone = 0;
+    for (shard, heads) in store::every_stapled_head(tx)? {
+        for head in heads.iter().filter(|head| !is_signed(&shard, head, keys)) {
+            store::forget_stapled_head(tx, &shard, head.size)?;
+            gone += 1;
+        }
+    }
+    Ok(gone)
+}
+
+fn is_signed(shard: &str, head: &StapledHead, keys: &[LogKey]) -> bool {
+    let StapledHead { size, root, signature } = head;
+    checkpoint::believe(keys, shard, Head { size: *size, root: *root }, signature).is_ok()
 }
 
 /// A run whose checkpoint is signed, against what is held.

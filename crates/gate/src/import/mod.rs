@@ -14,6 +14,7 @@ mod apply;
 mod intake;
 mod log;
 mod parcels;
+mod past;
 mod report;
 
 use std::path::Path;
@@ -33,7 +34,7 @@ use crate::recipient;
 use crate::store::Store;
 
 pub use intake::{BUNDLE_BYTES_MAX, FILES_MAX};
-pub use report::{Applied, Outcome, ParcelsIn, Report};
+pub use report::{Applied, Chartered, Outcome, ParcelsIn, Report};
 
 use apply::{Considered, Trouble};
 use intake::Taken;
@@ -128,7 +129,7 @@ impl<'a> Importer<'a> {
             let (mut progress, mut still) = (false, Vec::new());
             for file in waiting {
                 let report = self.file(file, whose)?;
-                progress |= matches!(report.outcome, Outcome::Applied(_));
+                progress |= report.brought_something();
                 if report.waits() {
                     still.push(file);
                 } else {
@@ -187,12 +188,14 @@ impl<'a> Importer<'a> {
                 return Err(Trouble::DryRun(Box::new(considered.into_outcome())));
             }
             // Whatever is about to be believed stands in the journal before it is.
-            if let Considered::Applied(applied) = &considered {
-                let mut members = json!(applied);
-                members["by"] = json!(self.by);
-                members["file"] = json!(file);
-                self.record("bundle_accepted", &members)?;
-            }
+            let (event, mut members) = match &considered {
+                Considered::Applied(applied) => ("bundle_accepted", json!(applied)),
+                Considered::Chartered(new) if !new.charters.is_empty() => ("charters_followed", json!(new)),
+                _ => return Ok(considered),
+            };
+            members["by"] = json!(self.by);
+            members["file"] = json!(file);
+            self.record(event, &members)?;
             Ok(considered)
         });
         match done {

@@ -43,8 +43,23 @@ pub enum Outcome {
         /// Where it is kept.
         kept: Option<PathBuf>,
     },
+    /// It held charters alone, and those that were new are trusted now; on a dry run: would be.
+    Chartered(Chartered),
     /// Left alone, for this reason.
     Ignored(String),
+}
+
+/// What a file of charters brought. It stands so in the journal.
+#[derive(Clone, Debug, Serialize)]
+pub struct Chartered {
+    /// The newest charter trusted now.
+    pub version: u64,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Versions that were new.
+    pub charters: Vec<u64>,
+    /// Heads that tokens had brought along under log keys that are no longer named.
+    pub heads_let_go: u64,
 }
 
 /// What an applied bundle brought. It stands so in the journal.
@@ -72,6 +87,9 @@ pub struct Applied {
     pub charters: Vec<u64>,
     /// Log leaves that were new.
     pub leaves: u64,
+    /// Heads that tokens had brought along under log keys that are no longer named.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub heads_let_go: u64,
     /// Log shards that began anew, as release people's fence allows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs_anew: Vec<String>,
@@ -83,6 +101,11 @@ pub struct Applied {
     /// The receipt's code, where the bundle was sealed.
     #[serde(skip)]
     pub receipt: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What became of a bundle's parcels.
@@ -104,6 +127,15 @@ impl Report {
         let Outcome::Refused { refusal, .. } = &self.outcome else { return false };
         let missing = [Code::Gap, Code::LogGap, Code::CharterBroken, Code::ThresholdUnmet, Code::Frozen];
         missing.contains(&refusal.code())
+    }
+
+    /// Whether something is believed now that was not before.
+    pub(super) fn brought_something(&self) -> bool {
+        match &self.outcome {
+            Outcome::Applied(_) => true,
+            Outcome::Chartered(chartered) => !chartered.charters.is_empty(),
+            _ => false,
+        }
     }
 
     /// Whether it was refused.
@@ -130,6 +162,9 @@ impl Serialize for Report {
             Outcome::Refused { refusal, kept } => {
                 serde_json::json!({"file": file, "outcome": "refused", "refusal": refusal,
                                    "quarantine": kept})
+            }
+            Outcome::Chartered(chartered) => {
+                serde_json::json!({"file": file, "outcome": "chartered", "charter": chartered})
             }
             Outcome::Ignored(why) => serde_json::json!({"file": file, "outcome": "ignored", "why": why}),
         };

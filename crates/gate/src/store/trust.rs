@@ -152,6 +152,12 @@ pub(crate) fn add_charter(
     Ok(())
 }
 
+/// What is believed has changed otherwise than by a bundle: every picture of it is made anew.
+pub(crate) fn changed(connection: &Connection) -> Result<(), StoreFault> {
+    connection.execute("UPDATE state SET generation = generation + 1", [])?;
+    Ok(())
+}
+
 /// The chain of charters, oldest first.
 pub(crate) fn charters(connection: &Connection) -> Result<Vec<Vec<u8>>, StoreFault> {
     let mut statement = connection.prepare("SELECT note FROM charter ORDER BY version")?;

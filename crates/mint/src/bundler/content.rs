@@ -12,6 +12,7 @@ use farside_crossing::{
 use farside_verify::leaf::TokenPosition;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::charters::Charters;
 use super::leave::Leave;
 use super::leaves::LeafMark;
 use super::{BundleFault, NONCE_BYTES};
@@ -27,8 +28,8 @@ pub(super) struct Content {
     pub(super) keys: (u64, Vec<u8>),
     pub(super) policy: (u64, Vec<u8>),
     pub(super) leave: Leave,
+    pub(super) charters: Charters,
     site: String,
-    charter_version: u64,
     revoked: Revoked,
 }
 
@@ -66,8 +67,14 @@ impl Content {
             release::newest(connection, &site.name, kind)?
                 .ok_or_else(|| BundleFault::NoDocument { site: site.name.clone(), kind: kind.as_str() })
         };
-        let charter_version: i64 =
-            connection.query_row("SELECT coalesce(max(version), 0) FROM charter", [], |row| row.get(0))?;
+        let charters = Charters::read(connection, &site.name)?;
+        let leave = Leave::read(connection, &site.name)?;
+        let seq = numbered(last.as_ref(), leave.leaps_to(charters.newest()), (&site.name, kind))?;
+        if let (Kind::Beacon, Some(base)) = (kind, &base)
+            && base.charter_version != charters.newest().version()
+        {
+            return Err(BundleFault::FullFirst { site: site.name.clone(), why: "a new charter waits" });
+        }
         let last_issued_at: i64 = connection.query_row(
             "SELECT coalesce(max(issued_at), 0) FROM bundle WHERE site = ?1",
             [&site.name],
@@ -75,14 +82,14 @@ impl Content {
         )?;
         Ok(Self {
             last_issued_at: unsigned(last_issued_at),
-            seq: last.as_ref().map_or(0, |last| last.mark.seq) + 1,
+            seq,
             prev: last.map(|last| last.mark.digest),
             base,
             keys: document(DocumentKind::Keys)?,
             policy: document(DocumentKind::Policy)?,
-            leave: Leave::read(connection, &site.name)?,
+            leave,
+            charters,
             site: site.name.clone(),
-            charter_version: unsigned(charter_version),
             revoked: Revoked::read(connection, &site.name)?,
         })
     }
@@ -176,14 +183,23 @@ impl Carried<'_> {
         format!("{}-{:08}.fbundle", self.packed.manifest.site, self.packed.manifest.seq)
     }
 
+    /// What a gate holds of charter, keys and policy once it has applied this: a beacon brings nothing.
+    fn versions(&self) -> [u64; 3] {
+        match (self.packed.manifest.kind, &self.content.base) {
+            (Kind::Beacon, Some(base)) => [base.charter_version, base.keys_version, base.policy_version],
+            _ => [self.content.charters.newest().version(), self.content.keys.0, self.content.policy.0],
+        }
+    }
+
     /// Remembers the bundle. The primary key refuses a number that is taken.
     pub(super) fn insert(&self, connection: &Connection, file_sha256: &str) -> Result<(), BundleFault> {
         let manifest = &self.packed.manifest;
+        let [charter, keys, policy] = self.versions();
         let inserted = connection.execute(
             "INSERT OR IGNORE INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, nonce,
                  issued_at, not_after, next_by, charter_version, keys_version, policy_version)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
-             WHERE ?2 = 1 + (SELECT coalesce(max(seq), 0) FROM bundle WHERE site = ?1)",
+             WHERE ?2 > (SELECT coalesce(max(seq), 0) FROM bundle WHERE site = ?1)",
             rusqlite::params![
                 manifest.site,
                 signed(manifest.seq),
@@ -196,9 +212,9 @@ impl Carried<'_> {
                 signed(manifest.issued_at),
                 signed(manifest.not_after),
                 signed(manifest.next_by),
-                signed(self.content.charter_version),
-                signed(self.content.keys.0),
-                signed(self.content.policy.0),
+                signed(charter),
+                signed(keys),
+                signed(policy),
             ],
         )?;
         if inserted != 1 {
@@ -221,6 +237,23 @@ pub(super) fn recipient(site: &Site) -> Result<Option<RecipientPublic>, BundleFa
     }
     let line = site.recipient.as_deref().ok_or_else(|| BundleFault::NotEnrolled(site.name.clone()))?;
     Ok(Some(line.parse()?))
+}
+
+/// The number that comes next, or the one to which release people's fence leads the site past another
+/// history.
+// bundle.md §10.10
+fn numbered(
+    last: Option<&BaseRow>,
+    leaps_to: Option<u64>,
+    (site, kind): (&str, Kind),
+) -> Result<u64, BundleFault> {
+    let Some(last) = last else { return Ok(1) };
+    let next = last.mark.seq + 1;
+    match leaps_to.filter(|seq| *seq > next) {
+        None => Ok(next),
+        Some(seq) if kind == Kind::Full => Ok(seq),
+        Some(_) => Err(BundleFault::FullFirst { site: site.to_owned(), why: "a fence leads further on" }),
+    }
 }
 
 fn last_bundle(connection: &Connection, site: &str, content: bool) -> Result<Option<BaseRow>, BundleFault> {

@@ -24,6 +24,11 @@ impl Leave {
         Ok(Self { site: site.to_owned(), fence, pardon })
     }
 
+    /// The number at which the fence in force lets the sequence go on.
+    pub(super) fn leaps_to(&self, charter: &Charter) -> Option<u64> {
+        self.fence_read(charter, self.fence.as_deref()?).map(|fence| fence.seq_min)
+    }
+
     // bundle.md §10.10: a fence acts with a full bundle in its range. §7.5: a pardon stands in the bundle
     // whose status leaves something out; as any bundle may be the first that arrives, it stands in each.
     pub(super) fn add_to(
@@ -48,10 +53,12 @@ impl Leave {
     }
 
     fn covers(&self, charter: &Charter, note: &[u8], seq: u64) -> bool {
-        let Ok(note) = Note::parse(note) else { return false };
-        let believed = charter.release().verify(&note);
-        believed
-            .and_then(|believed| FenceDocument::read(&believed, charter.realm(), &self.site))
-            .is_ok_and(|fence| fence.covers(seq))
+        self.fence_read(charter, note).is_some_and(|fence| fence.covers(seq))
+    }
+
+    fn fence_read(&self, charter: &Charter, note: &[u8]) -> Option<FenceDocument> {
+        let note = Note::parse(note).ok()?;
+        let believed = charter.release().verify(&note).ok()?;
+        FenceDocument::read(&believed, charter.realm(), &self.site).ok()
     }
 }

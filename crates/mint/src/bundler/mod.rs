@@ -9,6 +9,7 @@
 //! as it is.
 
 mod books;
+mod charters;
 mod content;
 mod leave;
 mod leaves;
@@ -18,8 +19,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use farside_crossing::{
-    Base, Digest, Draft, Head, Kind, PackFault, Packed, Parcel, ReceiptCode, RecipientPublic, Refusal,
-    SealContext, Signer, Writer, parcels::Packer,
+    Base, Charter, ComponentType, Digest, Draft, Head, Kind, PackFault, Packed, Parcel, ReceiptCode,
+    RecipientPublic, Refusal, SealContext, Signer, Writer, parcels::Packer,
 };
 use farside_service::append::Broken;
 use farside_service::journal::RecordFault;
@@ -27,7 +28,7 @@ use farside_service::lock::{Exclusive, LockFault};
 use farside_service::random;
 use farside_verify::merkle::Hash;
 
-use crate::ceremony::{self, CharterFault};
+use crate::ceremony::CharterFault;
 use crate::config::Home;
 use crate::log::LogFault;
 use crate::store::{Site, Store, StoreFault};
@@ -135,6 +136,24 @@ pub enum BundleFault {
     /// A delta or beacon builds on a bundle, and there is none.
     #[error("site {0} has had no bundle yet that a delta or beacon could build on")]
     NoBase(String),
+    /// What waits cannot ride in a bundle of that kind.
+    #[error("for site {site} {why}, which only a full bundle brings")]
+    FullFirst {
+        /// The site.
+        site: String,
+        /// What waits.
+        why: &'static str,
+    },
+    /// Gates that follow the newest charter would refuse these documents.
+    #[error("site {site}: the release people of charter {charter} have not signed the {kinds} in force")]
+    Unreleased {
+        /// The site.
+        site: String,
+        /// The charter in force.
+        charter: u64,
+        /// Which documents.
+        kinds: String,
+    },
     /// Somebody else took the number meanwhile, in spite of the lock.
     #[error("bundle number {0} was taken by another program")]
     NumberTaken(u64),
@@ -204,6 +223,10 @@ impl From<BundleFault> for farside_service::cli::Failure {
             BundleFault::NoDocument { site, .. } => Self::refused(sentence)
                 .hint(format!("make a key and release it with `mint keys new --site {site}`")),
             BundleFault::NoBase(_) => Self::refused(sentence).hint("make a full bundle first"),
+            BundleFault::FullFirst { site, .. } => Self::refused(sentence)
+                .hint(format!("make it with `mint bundle make --site {site} --kind full`")),
+            BundleFault::Unreleased { site, .. } => Self::refused(sentence)
+                .hint(format!("have it signed again, unchanged: `mint release renew --site {site}`")),
             BundleFault::NoReceipt(..) => Self::refused(sentence)
                 .hint("carry back what `farside gate receipt --long` prints, unchanged"),
             BundleFault::NoSite(_) | BundleFault::Disabled(_) => Self::refused(sentence),
@@ -231,7 +254,7 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
     let nonce = random::bytes::<NONCE_BYTES>()?;
     let draft = draft(order, directory.realm(), site, &content);
     let packed = pack(order, draft, &content, &Cargo { site, parcels: &parcels, nonce: &nonce }, component)?;
-    check(order, &packed)?;
+    check(order, &content, &packed)?;
     let leaves = marks.iter().map(|mark| mark.until - mark.first).sum();
     let carried = Carried {
         content: &content,
@@ -306,23 +329,26 @@ fn pack(
         return Ok(Writer::new(draft).journals(journals).finish(&[order.online])?);
     }
     let (realm, seq) = (draft.realm.clone(), draft.seq);
-    let chain = order.store.read(|transaction| ceremony::read_chain(transaction))?;
-    let newest = chain.last().ok_or(CharterFault::None)?;
+    let newest = content.charters.newest();
     let changed = |version: u64, base: fn(&content::BaseRow) -> u64| {
         order.kind == Kind::Full || content.base.as_ref().is_none_or(|held| base(held) != version)
     };
+    let (keys, policy) = (
+        changed(content.keys.0, |base| base.keys_version).then_some(&content.keys.1),
+        changed(content.policy.0, |base| base.policy_version).then_some(&content.policy.1),
+    );
+    refuse_unreleased(content, &cargo.site.name, [("keys", keys), ("policy", policy)])?;
     let status = content.status(&realm, order.now)?;
     let mut writer = Writer::new(draft).journals(journals).status(&status)?;
     if changed(newest.version(), |base| base.charter_version) {
-        let notes: Vec<&[u8]> = chain.iter().map(|charter| charter.bytes()).collect();
-        let recent = notes.len().saturating_sub(farside_crossing::charter::CHAIN_CHARTERS_MAX);
-        writer = writer.charters(newest.version(), notes.get(recent..).unwrap_or_default());
+        let notes: Vec<&[u8]> = carried(order, content).iter().map(|charter| charter.bytes()).collect();
+        writer = writer.charters(newest.version(), &notes);
     }
-    if changed(content.keys.0, |base| base.keys_version) {
-        writer = writer.keys(&content.keys.1)?;
+    if let Some(note) = keys {
+        writer = writer.keys(note)?;
     }
-    if changed(content.policy.0, |base| base.policy_version) {
-        writer = writer.policy(&content.policy.1)?;
+    if let Some(note) = policy {
+        writer = writer.policy(note)?;
     }
     writer = content.leave.add_to(writer, newest, (order.kind, seq))?;
     if !leaves.is_empty() {
@@ -338,12 +364,35 @@ fn pack(
     Ok(writer.finish(&[order.online])?)
 }
 
-/// Opens what was packed as a gate will: what would be refused there never leaves the house. It catches, say,
-/// keys that the release people of the newest charter have not signed.
-fn check(order: &Order<'_>, packed: &Packed) -> Result<(), BundleFault> {
-    let chain = order.store.read(|transaction| ceremony::read_chain(transaction))?;
-    let newest = chain.last().ok_or(CharterFault::None)?;
-    farside_crossing::bundle::open(&packed.bytes, newest, order.site)?;
+fn carried<'c>(order: &Order<'_>, content: &'c Content) -> &'c [Charter] {
+    content.charters.carried(order.kind, content.base.as_ref().map(|base| base.charter_version))
+}
+
+/// Refuses to carry what gates refuse: after a change of the release role its people sign again what stands.
+// bundle.md §6.1
+fn refuse_unreleased(
+    content: &Content,
+    site: &str,
+    documents: [(&str, Option<&Vec<u8>>); 2],
+) -> Result<(), BundleFault> {
+    let unreleased =
+        documents.iter().filter(|(_, note)| note.is_some_and(|note| !content.charters.released(note)));
+    let kinds: Vec<&str> = unreleased.map(|(kind, _)| *kind).collect();
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    let (site, charter) = (site.to_owned(), content.charters.newest().version());
+    Err(BundleFault::Unreleased { site, charter, kinds: kinds.join(" and ") })
+}
+
+/// Opens what was packed as a gate will that is as far as the bundle before: what would be refused there
+/// never leaves the house.
+fn check(order: &Order<'_>, content: &Content, packed: &Packed) -> Result<(), BundleFault> {
+    let trusted = match packed.manifest.component(ComponentType::Charter) {
+        None => content.charters.newest(),
+        Some(_) => content.charters.trusted_before(carried(order, content)),
+    };
+    farside_crossing::bundle::open(&packed.bytes, trusted, order.site)?;
     Ok(())
 }
 

@@ -8,9 +8,11 @@
 pub mod plan;
 pub mod profile;
 
+use rusqlite::Connection;
+
 use crate::config::Home;
-use crate::keys::{KeyFault, KeyPlace, MadeKey, Passphrase, Period, Token};
-use crate::store::{Directory, Store, StoreFault, signed};
+use crate::keys::{self, KeyFault, KeyPlace, MadeKey, Passphrase, Period, Token};
+use crate::store::{Store, StoreFault, signed};
 
 pub use plan::{Plan, PlanFault, Wish};
 pub use profile::CryptoProfile;
@@ -80,8 +82,18 @@ pub fn make_in(
     passphrase: &Passphrase,
     now: u64,
 ) -> Result<Vec<String>, CalendarFault> {
-    let workshop = Workshop { token, home, store, site, plan, passphrase, now };
-    plan.periods().iter().map(|period| workshop.make(*period)).collect()
+    // A wrong passphrase is told before any key is made under it; and all of the mint's keys share what
+    // Argon2id makes of it.
+    if let Err(fault @ KeyFault::Locked { .. }) = keys::opens(&home.online_key(), passphrase) {
+        return Err(fault.into());
+    }
+    let workshop = Workshop { token, home, store, site, plan, passphrase };
+    let made = plan.periods().iter().map(|period| workshop.make(*period));
+    let made = made.collect::<Result<Vec<_>, _>>()?;
+    store.write(|transaction| {
+        made.iter().try_for_each(|made| made.enter(transaction, site, plan, now)).map_err(StoreFault::from)
+    })?;
+    Ok(made.into_iter().map(|made| made.key.kid).collect())
 }
 
 struct Workshop<'a> {
@@ -91,23 +103,26 @@ struct Workshop<'a> {
     site: &'a str,
     plan: &'a Plan,
     passphrase: &'a Passphrase,
-    now: u64,
+}
+
+/// A key that is kept.
+struct Made {
+    key: MadeKey,
+    period: Period,
+    place: KeyPlace,
 }
 
 impl Workshop<'_> {
-    fn make(&self, period: Period) -> Result<String, CalendarFault> {
-        let directory = self.store.directory()?;
+    /// The key first: a row without its key would stop the mint, a key without its row is only litter.
+    fn make(&self, period: Period) -> Result<Made, CalendarFault> {
         for _ in 0..COLLISIONS_MAX {
-            let made = self.generate(period)?;
-            let file = format!("keys/token-{}-{}.key", self.site, made.kid);
-            let place = made.place(&file);
+            let key = self.generate(period)?;
+            let file = format!("keys/token-{}-{}.key", self.site, key.kid);
+            let place = key.place(&file);
             // token.md §4: a kid is unique in the realm.
-            if !knows(&directory, &made.kid) {
-                // The key first: a row without its key would stop the mint, a key without its row is only
-                // litter.
-                made.keep(&self.home.0.join(&file), self.passphrase)?;
-                self.enter(&made, &place, period)?;
-                return Ok(made.kid);
+            if !knows(self.store, &key.kid)? {
+                key.keep(&self.home.0.join(&file), self.passphrase)?;
+                return Ok(Made { key, period, place });
             }
             if let KeyPlace::Token(_) = place {
                 place.destroy(&self.home.0, self.passphrase)?;
@@ -123,33 +138,37 @@ impl Workshop<'_> {
             Some(token) => MadeKey::generate_in(token, self.site, algorithm, purpose, period),
         }
     }
+}
 
-    fn enter(&self, made: &MadeKey, place: &KeyPlace, period: Period) -> Result<(), CalendarFault> {
-        self.store.write(|transaction| {
-            transaction
-                .execute(
-                    "INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until,
-                         accept_until, created_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                    (
-                        &made.kid,
-                        self.site,
-                        self.plan.algorithm().name(),
-                        self.plan.purpose().as_str(),
-                        &made.jwk,
-                        place.to_string(),
-                        signed(period.sign_from),
-                        signed(period.sign_until),
-                        signed(period.accept_until),
-                        signed(self.now),
-                    ),
-                )
-                .map_err(StoreFault::from)?;
-            Ok(())
-        })
+impl Made {
+    fn enter(&self, connection: &Connection, site: &str, plan: &Plan, now: u64) -> rusqlite::Result<()> {
+        let Made { key, period, place } = self;
+        connection
+            .prepare_cached(
+                "INSERT INTO token_key (kid, site, algorithm, purpose, jwk, path, sign_from, sign_until,
+                     accept_until, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute((
+                &key.kid,
+                site,
+                plan.algorithm().name(),
+                plan.purpose().as_str(),
+                &key.jwk,
+                place.to_string(),
+                signed(period.sign_from),
+                signed(period.sign_until),
+                signed(period.accept_until),
+                signed(now),
+            ))?;
+        Ok(())
     }
 }
 
-fn knows(directory: &Directory, kid: &str) -> bool {
-    directory.sites().iter().flat_map(|site| &site.keys).any(|key| key.kid == kid)
+fn knows(store: &Store, kid: &str) -> Result<bool, StoreFault> {
+    store.read(|transaction| {
+        let mut statement =
+            transaction.prepare_cached("SELECT EXISTS (SELECT 1 FROM token_key WHERE kid = ?1)")?;
+        Ok(statement.query_row([kid], |row| row.get(0))?)
+    })
 }

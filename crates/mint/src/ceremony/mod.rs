@@ -2,6 +2,8 @@
 //! enough of them have. The mint believes its own database no more than a gate would: the chain is followed
 //! again at every start.
 
+pub mod own;
+
 use farside_crossing::charter::{self, Charter, CharterDraft};
 use farside_crossing::{LogKey, Refusal, Role, RoleName, SignerPublic};
 
@@ -14,10 +16,10 @@ pub struct Roles {
     pub root: (Vec<SignerPublic>, usize),
     /// Release signers and how many of them it takes.
     pub release: (Vec<SignerPublic>, usize),
-    /// The mint's own signer.
-    pub online: SignerPublic,
-    /// The log's key.
-    pub log: LogKey,
+    /// The mint's own signers and how many of them it takes.
+    pub online: (Vec<SignerPublic>, usize),
+    /// The log's keys, the one to sign with first.
+    pub log: Vec<LogKey>,
     /// Break-glass cards and how many of them it takes, where the realm wants any.
     pub breakglass: Option<(Vec<SignerPublic>, usize)>,
 }
@@ -31,8 +33,8 @@ pub fn draft(realm: &str, newest: Option<&Charter>, roles: Roles, now: u64) -> R
         prev: None,
         root: Role::new(RoleName::Root, roles.root.1, roles.root.0)?,
         release: Role::new(RoleName::Release, roles.release.1, roles.release.0)?,
-        online: Role::new(RoleName::Online, 1, vec![roles.online])?,
-        log: vec![roles.log],
+        online: Role::new(RoleName::Online, roles.online.1, roles.online.0)?,
+        log: roles.log,
         breakglass: match roles.breakglass {
             Some((cards, threshold)) => Some(Role::new(RoleName::Breakglass, threshold, cards)?),
             None => None,
@@ -65,6 +67,9 @@ pub enum CharterFault {
     /// The mint's own online key is not among its online signers, so the mint could sign nothing under it.
     #[error("the charter's online role does not name this mint's online key")]
     OnlineMissing,
+    /// None of the mint's own log keys is among its log keys, so the mint could sign no head.
+    #[error("the charter's log role names no log key of this mint")]
+    LogMissing,
     /// No charter has been adopted.
     #[error("this realm has no charter yet")]
     None,

@@ -87,8 +87,8 @@ pub(super) fn run(init: &Init, program: &Program) -> Result<(), Failure> {
         Roles {
             root: (vec![keys::create_signer_in(&home.offline(), "root-1", &passphrase)?], 1),
             release: (vec![keys::create_signer_in(&home.offline(), "release-1", &passphrase)?], 1),
-            online,
-            log,
+            online: (vec![online], 1),
+            log: vec![log],
             breakglass: None,
         },
         now,
@@ -115,7 +115,7 @@ fn found_alone(
     roles: Roles,
     now: u64,
 ) -> Result<farside_crossing::Charter, Failure> {
-    let online = roles.online.clone();
+    let online = roles.online.0.first().cloned().ok_or(ceremony::CharterFault::OnlineMissing)?;
     let root = keys::open_signer(&mint.home.offline().join("root-1.key"), passphrase)?;
     let draft =
         ceremony::draft(&mint.config.realm, None, roles, now).map_err(ceremony::CharterFault::from)?;

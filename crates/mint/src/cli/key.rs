@@ -126,17 +126,20 @@ pub(super) fn run(command: &Key, program: &Program) -> Result<(), Failure> {
 /// Signs an order, and nothing else: what is not one is refused before the passphrase is asked for.
 // breakglass.md §3.5
 fn sign(signature: &AddSignature, program: &Program) -> Result<(), Failure> {
-    let order = read_text(&signature.file)?;
-    let Review { order, .. } =
-        breakglass::review(order.as_bytes()).or_refused(|| signature.file.display().to_string())?;
-    eprintln!("You sign this break-glass order:\n\n{}\n", described(&order));
-    let signed = signature.add()?;
-    let names = breakglass::review(&signed).or_could_not(|| "read what was signed".to_owned())?.signer_names;
-    let value = json!({ "file": signature.file, "order": order, "signers": names });
-    program.output.say(
-        || format!("{} now bears {} signatures: {}", signature.file.display(), names.len(), names.join(", ")),
-        &value,
-    )
+    for file in &signature.files {
+        let Review { order, .. } =
+            breakglass::review(read_text(file)?.as_bytes()).or_refused(|| file.display().to_string())?;
+        eprintln!("You sign this break-glass order:\n\n{}\n", described(&order));
+    }
+    for (file, signed) in signature.add()? {
+        let signed = breakglass::review(&signed).or_could_not(|| "read what was signed".to_owned())?;
+        let names = signed.signer_names;
+        let value = json!({ "file": file, "order": signed.order, "signers": names });
+        let sentence =
+            || format!("{} now bears {} signatures: {}", file.display(), names.len(), names.join(", "));
+        program.output.say(sentence, &value)?;
+    }
+    Ok(())
 }
 
 fn described(order: &GlassOrder) -> String {
@@ -171,20 +174,27 @@ pub struct AddSignature {
     /// File with the PIN of the PKCS#11 token that holds half of that key; left out: you are asked.
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
-    /// The draft.
-    pub(super) file: PathBuf,
+    /// The draft; several are signed one after the other.
+    #[arg(required = true)]
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl AddSignature {
-    /// Adds it in the file, and returns what the file then holds.
-    pub(super) fn add(&self) -> Result<Vec<u8>, Failure> {
-        let draft = read_text(&self.file)?;
+    /// Adds it in each file, and returns what the files then hold.
+    pub(super) fn add(&self) -> Result<Vec<(&Path, Vec<u8>)>, Failure> {
         let passphrase = passphrase_for(self.passphrase_file.as_deref())?;
         let tokens = Arc::new(Tokens::of_key_files(self.pin_file.as_deref()));
         let signer = keys::open_signer(&self.key, &passphrase.with_tokens(tokens))?;
-        let signed = note::add_signature(draft.as_bytes(), &signer)
-            .map_err(|fault| Failure::could_not(fault.to_string()))?;
-        durable::write(&self.file, &signed, Mode::Shared)?;
+        let add = |file: &'_ PathBuf| {
+            note::add_signature(read_text(file)?.as_bytes(), &signer)
+                .map_err(|fault| Failure::could_not(fault.to_string()))
+        };
+        // All of them read before any is written.
+        let signed = self.files.iter().map(add).collect::<Result<Vec<_>, Failure>>()?;
+        let signed: Vec<(&Path, Vec<u8>)> = self.files.iter().map(PathBuf::as_path).zip(signed).collect();
+        for (file, bytes) in &signed {
+            durable::write(file, bytes, Mode::Shared)?;
+        }
         Ok(signed)
     }
 }

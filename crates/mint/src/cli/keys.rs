@@ -305,7 +305,9 @@ fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
 }
 
 fn state(site: &Site, key: &TokenKeyRecord, now: u64) -> &'static str {
-    if key.revoked {
+    if key.destroyed_at.is_some() && now >= key.accept_until {
+        "over, destroyed"
+    } else if key.revoked {
         "revoked"
     } else if site.signing_key(key.purpose, now).is_some_and(|signs| signs.kid == key.kid) {
         "signing"
@@ -332,6 +334,6 @@ fn as_json(key: &TokenKeyRecord) -> Value {
         "kid": key.kid, "algorithm": key.algorithm.name(), "use": key.purpose.as_str(),
         "sign_from": key.sign_from, "sign_until": key.sign_until, "accept_until": key.accept_until,
         "usable_from": key.usable_from, "place": key.place.to_string(),
-        "revoked": key.revoked,
+        "revoked": key.revoked, "destroyed_at": key.destroyed_at,
     })
 }

@@ -14,6 +14,7 @@ mod release;
 mod revoke;
 mod serve;
 mod site;
+mod status;
 mod subject;
 mod terms;
 mod token;
@@ -89,6 +90,8 @@ pub enum Command {
     /// What crosses, and what is known to have arrived.
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// What signs, what follows, until when, and what to do next.
+    Status(status::Command),
     /// Open the token endpoint and make bundles on each site's cadence.
     Serve(serve::Command),
     /// The issuance log.
@@ -125,6 +128,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(command, &program),
         Command::Order(command) => order::run(command, &program),
         Command::Bundle(command) => bundle::run(command, &program),
+        Command::Status(command) => status::run(&command, &program),
         Command::Serve(command) => serve::run(command, &program),
         Command::Log(command) => log::run(command, &program),
         Command::Revoke(command) => revoke::run(&command, &program),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
-use farside_crossing::{Signer, note};
+use farside_crossing::{Note, Role, Signer, charter, note};
 use farside_service::cli::Failure;
 use farside_service::durable::{self, Mode};
 use farside_service::time;
@@ -18,7 +18,7 @@ use super::{Program, joined, read_text};
 use crate::ceremony;
 use crate::config::{Diary, Mint};
 use crate::keys::{self, KeyKind, PairSigner, Tokens};
-use crate::release::{self, Adopted, Document, Draft, Kind, Pardoned, ReleaseFault};
+use crate::release::{self, Adopted, Document, Draft, Kind, Pardoned, ReleaseFault, Renewal};
 use crate::store::{Site, Store};
 
 /// Documents that release people sign.
@@ -67,12 +67,39 @@ pub enum Release {
         #[command(flatten)]
         at_hand: AtHand,
     },
-    /// Add a release signer's signature to a draft.
-    Sign(AddSignature),
-    /// Put a signed document into force: it crosses with the next bundle.
-    Adopt {
+    /// Have what is in force signed again, unchanged, after the release role has changed, or before it does.
+    ///
+    /// Until then no bundle is made for those sites: their gates would refuse it.
+    Renew {
+        /// One site only.
+        #[arg(long)]
+        site: Option<String>,
+        /// The charter that is to come: its release people sign before it is adopted, and no bundle waits.
+        #[arg(long, value_name = "FILE")]
+        charter: Option<PathBuf>,
+        #[command(flatten)]
+        at_hand: AtHand,
+    },
+    /// Show what a document says and whose names are under it.
+    Show {
         /// The document.
         file: PathBuf,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Add a release signer's signature to a draft. It needs no mint: carry the draft to the signer's
+    /// machine.
+    Sign {
+        #[command(flatten)]
+        signature: AddSignature,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Put a signed document into force: it crosses with the next bundle.
+    Adopt {
+        /// The document; several are adopted one after the other.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
 }
 
@@ -83,6 +110,32 @@ pub enum Standing {
     Keys,
     /// Its policy.
     Policy,
+}
+
+/// Whose signatures count.
+#[derive(Debug, Clone, Args)]
+pub struct By {
+    /// The charter that names the release signers; left out: the one in force, where a mint is at hand.
+    #[arg(long, value_name = "FILE")]
+    charter: Option<PathBuf>,
+}
+
+impl By {
+    fn release(&self, program: &Program) -> Result<Option<Role>, Failure> {
+        match &self.charter {
+            Some(file) => release_of(file).map(Some),
+            None if program.config.exists() => {
+                Ok(Some(ceremony::newest(&program.mint()?.store()?)?.release().clone()))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// The release role of a charter, or of one that is still being signed.
+fn release_of(charter: &Path) -> Result<Role, Failure> {
+    let review = charter::review(read_text(charter)?.as_bytes()).map_err(ceremony::CharterFault::from)?;
+    Ok(review.draft.release)
 }
 
 /// Where release keys are, for commands that release at once.
@@ -109,7 +162,7 @@ pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
             };
             let draft = release::draft(&store, site, &document, time::now_unix())?;
             durable::write_new(out, &note::unsigned(&draft.text), Mode::Shared)?;
-            say_progress(&store, out, program)
+            say_progress(Some(ceremony::newest(&store)?.release()), out, program)
         }
         Release::Fence { site, seq_min, seq_max, at_hand } => give_leave(site, at_hand, program, |site| {
             let default = release::fence_numbers(site);
@@ -122,17 +175,28 @@ pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
                 Pardoned { tokens: tokens.clone(), subjects: subjects.clone(), keys: kids.clone() };
             give_leave(site, at_hand, program, |_| Document::Pardon(pardoned))
         }
-        Release::Sign(signature) => {
-            let store = program.mint()?.store()?;
-            signature.add()?;
-            say_progress(&store, &signature.file, program)
+        Release::Renew { site, charter, at_hand } => {
+            renew(site.as_deref(), charter.as_deref(), at_hand, program)
         }
-        Release::Adopt { file } => {
+        Release::Show { file, by } => say_progress(by.release(program)?.as_ref(), file, program),
+        Release::Sign { signature, by } => {
+            let role = by.release(program)?;
+            // Nobody signs what cannot be read.
+            for file in &signature.files {
+                release::shown(read_text(file)?.as_bytes()).map_err(ReleaseFault::from)?;
+            }
+            signature.add()?;
+            signature.files.iter().try_for_each(|file| say_progress(role.as_ref(), file, program))
+        }
+        Release::Adopt { files } => {
             let mint = program.mint()?;
-            let diary = mint.diary()?;
-            let adopted = release::adopt(&mint.store()?, read_text(file)?.as_bytes(), time::now_unix())?;
-            record(&diary, &adopted)?;
-            program.output.say(|| in_force(&adopted), &adopted)
+            let (diary, store) = (mint.diary()?, mint.store()?);
+            for file in files {
+                let adopted = release::adopt(&store, read_text(file)?.as_bytes(), time::now_unix())?;
+                record(&diary, &adopted)?;
+                program.output.say(|| in_force(&adopted), &adopted)?;
+            }
+            Ok(())
         }
     }
 }
@@ -151,10 +215,20 @@ fn give_leave(
     program.output.say(|| outcome.sentence(), &outcome.value())
 }
 
-fn say_progress(store: &Store, file: &Path, program: &Program) -> Result<(), Failure> {
-    let charter = ceremony::newest(store)?;
-    let (signed, threshold) =
-        release::progress(&charter, read_text(file)?.as_bytes()).map_err(ReleaseFault::from)?;
+fn say_progress(release: Option<&Role>, file: &Path, program: &Program) -> Result<(), Failure> {
+    let text = read_text(file)?;
+    let shown = release::shown(text.as_bytes()).map_err(ReleaseFault::from)?;
+    let Some(release) = release else {
+        let note = Note::parse(text.as_bytes()).map_err(ReleaseFault::from)?;
+        let names: Vec<String> = note.signer_names().into_iter().map(str::to_owned).collect();
+        let value = json!({ "file": file, "names": names });
+        let say = || {
+            let (file, names) = (file.display(), joined(&names));
+            format!("{shown}\n\n{file} bears the names of {names}; no charter is here to check them by.")
+        };
+        return program.output.say(say, &value);
+    };
+    let (signed, threshold) = release::progress(release, text.as_bytes()).map_err(ReleaseFault::from)?;
     let missing = threshold.saturating_sub(signed.len());
     let value =
         json!({ "file": file, "signed": signed, "threshold": threshold, "signatures_missing": missing });
@@ -164,7 +238,7 @@ fn say_progress(store: &Store, file: &Path, program: &Program) -> Result<(), Fai
                 0 => format!("enough: `mint release adopt {}`", file.display()),
                 _ => format!("{missing} more release signers must sign"),
             };
-            format!("{} is signed by {}; {next}.", file.display(), joined(&signed))
+            format!("{shown}\n\n{} is signed by {}; {next}.", file.display(), joined(&signed))
         },
         &value,
     )
@@ -206,8 +280,9 @@ impl Outcome {
 }
 
 fn in_force(adopted: &Adopted) -> String {
+    let state = if adopted.renewed { "stays in force" } else { "is in force" };
     format!(
-        "The {} document {} of site {} is in force, signed by {}; it crosses with the next bundle.",
+        "The {} document {} of site {} {state}, signed by {}; it crosses with the next bundle.",
         adopted.kind.as_str(),
         adopted.version,
         adopted.site,
@@ -220,7 +295,7 @@ fn record(diary: &Diary, adopted: &Adopted) -> Result<(), Failure> {
         "release_adopted",
         json!({
             "site": adopted.site, "kind": adopted.kind, "version": adopted.version,
-            "signers": adopted.signers,
+            "signers": adopted.signers, "renewed": adopted.renewed,
         }),
     )
 }
@@ -236,7 +311,7 @@ pub(super) fn release_at_once(
     let now = time::now_unix();
     let draft = release::draft(store, site, document, now)?;
     let charter = ceremony::newest(store)?;
-    let signers = open_at_hand(mint, &charter, at_hand)?;
+    let signers = open_at_hand(mint, charter.release(), at_hand)?;
     let missing = charter.release().threshold().saturating_sub(signers.len());
     if missing > 0 {
         let path = leave(mint, site, &draft, &signers)?;
@@ -249,11 +324,7 @@ pub(super) fn release_at_once(
 }
 
 /// Opens those keys named or lying in `offline/` that the charter's release role knows.
-fn open_at_hand(
-    mint: &Mint,
-    charter: &farside_crossing::Charter,
-    at_hand: &AtHand,
-) -> Result<Vec<PairSigner>, Failure> {
+fn open_at_hand(mint: &Mint, release: &Role, at_hand: &AtHand) -> Result<Vec<PairSigner>, Failure> {
     let mut files = at_hand.keys.clone();
     if let Ok(folder) = std::fs::read_dir(mint.home.offline()) {
         files.extend(folder.filter_map(|entry| Some(entry.ok()?.path())));
@@ -267,12 +338,9 @@ fn open_at_hand(
             }
             continue;
         };
-        let known = charter.release().signers().iter().any(|signer| signer.to_string() == header.public);
+        let known = release.signers().iter().any(|signer| signer.to_string() == header.public);
         if !known && named {
-            return Err(Failure::refused(format!(
-                "{} is no release signer of the charter in force",
-                header.name
-            )));
+            return Err(Failure::refused(format!("{} is no release signer of the charter", header.name)));
         }
         if known && !opened.iter().any(|signer| signer.public().to_string() == header.public) {
             let passphrase = match (&at_hand.passphrase_file, named) {
@@ -293,11 +361,62 @@ fn open_at_hand(
 /// Leaves a draft, with whatever signatures it has, where people find it.
 fn leave(mint: &Mint, site: &str, draft: &Draft, signers: &[PairSigner]) -> Result<PathBuf, Failure> {
     let mut bytes = note::unsigned(&draft.text);
-    for signer in signers {
-        bytes = note::add_signature(&bytes, signer).map_err(|fault| Failure::could_not(fault.to_string()))?;
-    }
+    add_signatures(&mut bytes, signers)?;
     durable::create_dir_all(&mint.home.drafts(), Mode::Private)?;
     let path = mint.home.drafts().join(format!("{site}-{}-{}.note", draft.kind.as_str(), draft.version));
     durable::write(&path, &bytes, Mode::Shared)?;
     Ok(path)
+}
+
+fn add_signatures(bytes: &mut Vec<u8>, signers: &[PairSigner]) -> Result<(), Failure> {
+    for signer in signers {
+        *bytes = note::add_signature(bytes, signer).map_err(|fault| Failure::could_not(fault.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Has every document signed again that the release people of the charter in force, or of the next, have not
+/// signed.
+fn renew(
+    site: Option<&str>,
+    next: Option<&Path>,
+    at_hand: &AtHand,
+    program: &Program,
+) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let (store, diary) = (mint.store()?, mint.diary()?);
+    let held = ceremony::newest(&store)?.release().clone();
+    let next = next.map_or_else(|| Ok(held.clone()), release_of)?;
+    let renewals = release::outdated(&store, site, (&held, &next))?;
+    let signers = open_at_hand(&mint, &next, at_hand)?;
+    let (mut renewed, mut waiting) = (Vec::new(), Vec::new());
+    for mut renewal in renewals {
+        add_signatures(&mut renewal.note, &signers)?;
+        let enough = |role: &Role| Note::parse(&renewal.note).is_ok_and(|note| role.verify(&note).is_ok());
+        if enough(&next) && enough(&held) {
+            let adopted = release::adopt(&store, &renewal.note, time::now_unix())?;
+            record(&diary, &adopted)?;
+            renewed.push(adopted);
+        } else {
+            durable::create_dir_all(&mint.home.drafts(), Mode::Private)?;
+            let Renewal { site, kind, version, note } = &renewal;
+            let path = mint.home.drafts().join(format!("{site}-{}-{version}.again.note", kind.as_str()));
+            durable::write(&path, note, Mode::Shared)?;
+            waiting.push(path);
+        }
+    }
+    let value = json!({ "renewed": renewed, "waiting": waiting });
+    program.output.say(
+        || match (renewed.len(), waiting.len()) {
+            (0, 0) => "Everything in force is signed by the release people already.".to_owned(),
+            (done, 0) => format!("{done} documents are signed again and stay in force."),
+            (done, left) => format!(
+                "{done} documents are signed again; {left} wait for signatures in {}:\n  \
+                 mint release sign --key KEY FILE…     each release signer in turn\n  \
+                 mint release adopt FILE…",
+                mint.home.drafts().display()
+            ),
+        },
+        &value,
+    )
 }

@@ -6,7 +6,8 @@
 //! name anna
 //! public farside-signer/1 anna …
 //! ed25519 pkcs11:token=vault;id=…    only where that half of the key lies in a PKCS#11 token
-//! argon2id 65536 3 1 <salt>          KiB, passes, lanes
+//! argon2id 65536 3 1 <salt>          KiB, passes, lanes; files made together share the salt
+//! hkdf-sha256 <salt>                 the file's own
 //! aes-256-gcm <nonce>
 //!                                    here the header ends: every byte so far is authenticated with it
 //! <ciphertext and tag, base64url>
@@ -17,19 +18,17 @@
 use std::fmt;
 use std::path::Path;
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use farside_service::durable::{self, Mode};
 use farside_verify::encode::{base64url, base64url_decode};
 use zeroize::Zeroizing;
 
+use super::stretch::{FILE_SALT_BYTES, SALT_BYTES};
 use super::uri::KeyUri;
 use super::{KeyFault, PASSPHRASE_BYTES_MIN, Passphrase};
 
 const MAGIC: &str = "farside-key/1";
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-const SALT_BYTES: usize = 16;
-const KEY_BYTES: usize = 32;
 /// What a new file costs to try one passphrase on.
 pub(super) const COST: Cost = Cost { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 /// The most that a file may ask of the machine that opens it.
@@ -132,10 +131,12 @@ fn seal(header: &Header, secret: &[u8], passphrase: &Passphrase) -> Result<Strin
         return Err(KeyFault::PassphraseShort);
     }
     let random = |_| KeyFault::Crypto("random salt");
-    let salt = farside_service::random::bytes::<SALT_BYTES>().map_err(random)?;
+    let stretched = passphrase.for_new_files()?;
+    let salt = farside_service::random::bytes::<FILE_SALT_BYTES>().map_err(random)?;
     let nonce = farside_service::random::bytes::<NONCE_LEN>().map_err(random)?;
     let mut file = format!(
-        "{MAGIC}\nkind {}\nname {}\npublic {}\n{}argon2id {} {} {} {}\naes-256-gcm {}\n\n",
+        "{MAGIC}\nkind {}\nname {}\npublic {}\n{}argon2id {} {} {} {}\nhkdf-sha256 {}\n\
+         aes-256-gcm {}\n\n",
         header.kind,
         header.name,
         header.public,
@@ -143,11 +144,13 @@ fn seal(header: &Header, secret: &[u8], passphrase: &Passphrase) -> Result<Strin
         passphrase.cost.memory_kib,
         passphrase.cost.passes,
         passphrase.cost.lanes,
+        base64url(stretched.salt),
         base64url(salt),
         base64url(nonce),
     );
     let mut sealed = Zeroizing::new(secret.to_vec());
-    cipher(passphrase, passphrase.cost, &salt)?
+    stretched
+        .cipher(&salt)?
         .seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(file.as_bytes()),
@@ -179,7 +182,9 @@ fn unseal(
         return Err(KeyFault::Kind { path: path.display().to_string(), held: envelope.header.kind, wanted });
     }
     let locked = |_| KeyFault::Locked { path: path.display().to_string() };
-    let length = cipher(passphrase, envelope.cost, &envelope.salt)?
+    let stretched = passphrase.stretched(envelope.cost, &envelope.salt)?;
+    let length = stretched
+        .cipher(&envelope.file_salt)?
         .open_in_place(
             Nonce::assume_unique_for_key(envelope.nonce),
             Aad::from(envelope.authenticated),
@@ -188,10 +193,11 @@ fn unseal(
         .map_err(locked)?
         .len();
     envelope.sealed.truncate(length);
+    passphrase.has_opened(&stretched);
     Ok((envelope.header, envelope.sealed))
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
     pub(super) memory_kib: u32,
     pub(super) passes: u32,
@@ -201,7 +207,8 @@ pub(super) struct Cost {
 struct Envelope<'a> {
     header: Header,
     cost: Cost,
-    salt: Vec<u8>,
+    salt: [u8; SALT_BYTES],
+    file_salt: [u8; FILE_SALT_BYTES],
     nonce: [u8; NONCE_LEN],
     authenticated: &'a [u8],
     sealed: Zeroizing<Vec<u8>>,
@@ -240,6 +247,7 @@ impl<'a> Envelope<'a> {
             header.ed25519 = Some(uri.map_err(|_| "its key in a token has a name that is not understood")?);
         }
         let (cost, salt) = read_cost(member("argon2id")?)?;
+        let file_salt = base64url_decode(member("hkdf-sha256")?).and_then(|salt| salt.try_into().ok());
         let nonce = base64url_decode(member("aes-256-gcm")?).and_then(|nonce| nonce.try_into().ok());
         if lines.next().is_some() {
             return Err("it has a header line too many");
@@ -249,6 +257,7 @@ impl<'a> Envelope<'a> {
             header,
             cost,
             salt,
+            file_salt: file_salt.ok_or("its salt cannot be read")?,
             nonce: nonce.ok_or("its nonce cannot be read")?,
             authenticated: bytes.get(..head.len() + 2).ok_or("it is cut short")?,
             sealed: Zeroizing::new(base64url_decode(body).ok_or("its ciphertext cannot be read")?),
@@ -256,25 +265,14 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn read_cost(text: &str) -> Result<(Cost, Vec<u8>), &'static str> {
+fn read_cost(text: &str) -> Result<(Cost, [u8; SALT_BYTES]), &'static str> {
     let fault = "its Argon2id line cannot be read";
     let fields: Vec<&str> = text.split(' ').collect();
     let [memory, passes, lanes, salt] = fields[..] else { return Err(fault) };
     let number = |text: &str| text.parse::<u32>().map_err(|_| fault);
     let cost = Cost { memory_kib: number(memory)?, passes: number(passes)?, lanes: number(lanes)? };
-    let salt = base64url_decode(salt).filter(|salt| salt.len() == SALT_BYTES).ok_or(fault)?;
+    let salt = base64url_decode(salt).and_then(|salt| salt.try_into().ok()).ok_or(fault)?;
     let dear =
         cost.memory_kib > COST_MAX.memory_kib || cost.passes > COST_MAX.passes || cost.lanes > COST_MAX.lanes;
     if dear { Err("it asks for more memory or time than a key file may") } else { Ok((cost, salt)) }
-}
-
-fn cipher(passphrase: &Passphrase, cost: Cost, salt: &[u8]) -> Result<LessSafeKey, KeyFault> {
-    let fault = || KeyFault::Crypto("key from the passphrase");
-    let params =
-        Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(KEY_BYTES)).map_err(|_| fault())?;
-    let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase.bytes(), salt, &mut *key)
-        .map_err(|_| fault())?;
-    Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| fault())?))
 }

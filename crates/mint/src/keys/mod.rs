@@ -9,6 +9,7 @@ mod held;
 mod pair;
 mod place;
 mod public;
+mod stretch;
 mod token;
 #[cfg_attr(not(feature = "pkcs11"), expect(dead_code, reason = "what devices say has no devices to say it"))]
 mod tokens;
@@ -19,12 +20,13 @@ use std::sync::Arc;
 use farside_service::secret_file::Secret;
 
 use file::{COST, Cost};
+use stretch::{SALT_BYTES, Stretched, Stretches};
 
 pub use file::{Header, KeyKind, inspect};
 pub use held::HeldKey;
 pub use pair::{
-    LogKeyFile, LogSigner, PairSigner, create_log, create_log_with, create_signer, create_signer_in,
-    create_signer_with, ephemeral_log, open_log, open_signer,
+    LogKeyFile, LogKeys, LogKeysInForce, LogSigner, PairSigner, create_log, create_log_with, create_signer,
+    create_signer_in, create_signer_with, ephemeral_log, open_log, open_signer,
 };
 pub use place::KeyPlace;
 pub use token::{KeyPair, MadeKey, Period, TokenKey, open_token, open_token_at};
@@ -41,12 +43,13 @@ pub struct Passphrase {
     tokens: Arc<Tokens>,
     /// What new files under it cost to try one passphrase on.
     cost: Cost,
+    stretches: Stretches,
 }
 
 impl Passphrase {
     /// Takes what was read from a file, a credential or a terminal.
     pub fn new(secret: Secret) -> Self {
-        Self { secret, cost: COST, tokens: Arc::default() }
+        Self { secret, cost: COST, tokens: Arc::default(), stretches: Stretches::default() }
     }
 
     /// With these tokens at hand.
@@ -62,6 +65,18 @@ impl Passphrase {
 
     fn bytes(&self) -> &[u8] {
         self.secret.expose()
+    }
+
+    fn stretched(&self, cost: Cost, salt: &[u8; SALT_BYTES]) -> Result<Arc<Stretched>, KeyFault> {
+        self.stretches.of(self.bytes(), cost, salt)
+    }
+
+    fn for_new_files(&self) -> Result<Arc<Stretched>, KeyFault> {
+        self.stretches.for_new(self.bytes(), self.cost)
+    }
+
+    fn has_opened(&self, stretched: &Arc<Stretched>) {
+        self.stretches.has_opened(stretched, self.cost);
     }
 }
 
@@ -128,6 +143,15 @@ pub enum KeyFault {
         /// The file.
         path: String,
     },
+    /// The charter in force names none that is here.
+    #[error("the charter in force names no {role} key that this mint holds")]
+    NotHeld {
+        /// `online` or `log`.
+        role: &'static str,
+    },
+    /// The charter that says which key is the one could not be read.
+    #[error("which key the charter names could not be found out: {0}")]
+    Charter(String),
     /// Too short to protect anything.
     #[error("the passphrase is shorter than {PASSPHRASE_BYTES_MIN} bytes")]
     PassphraseShort,

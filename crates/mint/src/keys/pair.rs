@@ -141,32 +141,72 @@ impl std::fmt::Debug for LogSigner {
     }
 }
 
+/// Where the log's keys are had from, for as long as the mint runs: the charter may change meanwhile.
+pub trait LogKeys: std::fmt::Debug + Send + Sync {
+    /// The key that signs heads of that shard now.
+    fn signer(&self, shard: &str) -> Result<Arc<LogSigner>, KeyFault>;
+    /// The keys by which heads are believed now.
+    fn in_force(&self) -> Result<LogKeysInForce, KeyFault>;
+}
+
+/// The log keys that a charter names.
+#[derive(Debug, Clone, Default)]
+pub struct LogKeysInForce {
+    /// The charter's number; 0 where none says.
+    pub version: u64,
+    /// Its log keys.
+    pub keys: Vec<LogKey>,
+}
+
 /// The log's key as an issuing mint holds it: opened when the first head is signed, since that takes most of
 /// a second.
 #[derive(Debug)]
-pub struct LogKeyFile {
-    file: Option<(PathBuf, Arc<Passphrase>)>,
-    opened: OnceLock<LogSigner>,
+pub struct LogKeyFile(Source);
+
+#[derive(Debug)]
+enum Source {
+    File { path: PathBuf, passphrase: Arc<Passphrase>, opened: OnceLock<Arc<LogSigner>> },
+    Open(Arc<LogSigner>),
+    Charter(Arc<dyn LogKeys>),
 }
 
 impl LogKeyFile {
-    /// The key in the file at `path`.
+    /// The key in the file at `path`, whatever a charter says.
     pub fn new(path: PathBuf, passphrase: Arc<Passphrase>) -> LogKeyFile {
-        LogKeyFile { file: Some((path, passphrase)), opened: OnceLock::new() }
+        LogKeyFile(Source::File { path, passphrase, opened: OnceLock::new() })
     }
 
     /// A key that is open already.
     pub fn opened(signer: LogSigner) -> LogKeyFile {
-        LogKeyFile { file: None, opened: OnceLock::from(signer) }
+        LogKeyFile(Source::Open(Arc::new(signer)))
     }
 
-    /// The key, open.
-    pub fn signer(&self) -> Result<&LogSigner, KeyFault> {
-        if let (None, Some((path, passphrase))) = (self.opened.get(), &self.file) {
-            // Another thread may have been faster: then its key stands.
-            let _ = self.opened.set(open_log(path, passphrase)?);
+    /// Whichever keys the charter in force names.
+    pub fn of_charter(keys: Arc<dyn LogKeys>) -> LogKeyFile {
+        LogKeyFile(Source::Charter(keys))
+    }
+
+    /// The key for heads of that shard, open.
+    pub fn signer(&self, shard: &str) -> Result<Arc<LogSigner>, KeyFault> {
+        match &self.0 {
+            Source::Open(signer) => Ok(Arc::clone(signer)),
+            Source::Charter(keys) => keys.signer(shard),
+            Source::File { path, passphrase, opened } => {
+                if opened.get().is_none() {
+                    // Another thread may have been faster: then its key stands.
+                    let _ = opened.set(Arc::new(open_log(path, passphrase)?));
+                }
+                opened.get().cloned().ok_or(KeyFault::Crypto("log key"))
+            }
         }
-        self.opened.get().ok_or(KeyFault::Crypto("log key"))
+    }
+
+    /// The keys by which heads are believed, where a charter says so.
+    pub fn in_force(&self) -> Result<LogKeysInForce, KeyFault> {
+        match &self.0 {
+            Source::Charter(keys) => keys.in_force(),
+            Source::Open(_) | Source::File { .. } => Ok(LogKeysInForce::default()),
+        }
     }
 }
 

@@ -331,6 +331,32 @@ mod tests {
     }
 
     #[test]
+    fn keys_made_together_share_the_stretched_passphrase_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let together = passphrase("correct horse");
+        let lines = |name: &str, under: &Passphrase| {
+            let path = folder.path().join(name);
+            MadeKey::generate(Algorithm::EdDsa, Purpose::Sig, PERIOD).unwrap().keep(&path, under).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let line = |word: &str| text.lines().find(|line| line.starts_with(word)).unwrap().to_owned();
+            [line("argon2id "), line("hkdf-sha256 "), line("aes-256-gcm ")]
+        };
+        let (one, two) = (lines("one.key", &together), lines("two.key", &together));
+        assert_eq!(one[0], two[0]);
+        assert_ne!(one[1], two[1], "each file has its own key");
+        // Another run goes on with the salt of a file that has opened under its passphrase, and of no other.
+        let later = passphrase("correct horse");
+        open_token(&folder.path().join("two.key"), &later).unwrap();
+        assert_eq!(lines("three.key", &later)[0], one[0]);
+        let stranger = passphrase("another horse");
+        assert!(open_token(&folder.path().join("two.key"), &stranger).is_err());
+        assert_ne!(lines("four.key", &stranger)[0], one[0]);
+        for name in ["one.key", "three.key"] {
+            open_token(&folder.path().join(name), &passphrase("correct horse")).unwrap();
+        }
+    }
+
+    #[test]
     fn a_short_passphrase_protects_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let made = MadeKey::generate(Algorithm::Es256, Purpose::Sig, PERIOD).unwrap();

@@ -10,8 +10,9 @@
 //! For every shard with new leaves in one go. Refuses to go on, for good, once lock, clock or disk are not as
 //! this mint has left them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use farside_crossing::{Head, checkpoint};
@@ -23,7 +24,7 @@ use super::replay::refuse_lost_lock;
 use super::tile::{Tile, Tiles};
 use super::tree::Tree;
 use super::{IssuanceLog, LogFault};
-use crate::keys::LogKeyFile;
+use crate::keys::{LogKeyFile, LogKeysInForce};
 
 /// The clock in microseconds since 1970. It is asked while the lock is held: an instant taken before another
 /// publisher's turn would seem to go back.
@@ -39,6 +40,8 @@ pub(super) struct Heads {
     lock: Mutex<Lock>,
     /// Owns what is published; held to look one up and to put new ones in.
     trees: RwLock<BTreeMap<String, Arc<Published>>>,
+    /// The charter by whose log keys every head was looked at last.
+    believed_by: AtomicU64,
     /// Why nothing more may be signed.
     stopped: OnceLock<String>,
 }
@@ -81,8 +84,10 @@ impl IssuanceLog {
 
     fn publish_in_order(&self, lock: &mut Lock) -> Result<Progress, LogFault> {
         // log.md §4.1 (a): what is not durable is not here yet.
-        let grown = self.grown()?;
+        let mut grown = self.grown()?;
+        let charter = self.heads.add_unbelieved(&mut grown)?;
         if grown.is_empty() {
+            self.heads.believed_by.store(charter, Ordering::Relaxed);
             return Ok(Progress::default());
         }
         let leaves = grown.iter().map(|grown| grown.leaves).sum();
@@ -100,6 +105,7 @@ impl IssuanceLog {
             self.heads.release(grown.tree, step.new, &grown.full)?;
             self.shards().released(&step.shard, grown.leaves);
         }
+        self.heads.believed_by.store(charter, Ordering::Relaxed);
         Ok(Progress { shards, leaves })
     }
 
@@ -126,7 +132,15 @@ impl Grown {
 impl Heads {
     pub(super) fn new(log: &Path, lock: Lock, key: LogKeyFile, clock: Clock) -> Heads {
         let (tiles, lock) = (Tiles::of(log), Mutex::new(lock));
-        Heads { tiles, key, clock, lock, trees: RwLock::default(), stopped: OnceLock::new() }
+        Heads {
+            tiles,
+            key,
+            clock,
+            lock,
+            trees: RwLock::default(),
+            believed_by: AtomicU64::new(0),
+            stopped: OnceLock::new(),
+        }
     }
 
     /// Refuses a lock that is missing or older than what went out.
@@ -176,10 +190,33 @@ impl Heads {
         Ok(())
     }
 
+    /// Adds the heads, as they are, that no log key of the charter in force has signed: it has dropped the
+    /// key that did. They are signed anew.
+    // log.md §5.5
+    fn add_unbelieved(&self, grown: &mut Vec<Grown>) -> Result<u64, LogFault> {
+        let LogKeysInForce { version, keys } = self.key.in_force()?;
+        if version == self.believed_by.load(Ordering::Relaxed) {
+            return Ok(version);
+        }
+        let signed_anew: BTreeSet<String> = grown.iter().map(|grown| grown.tree.shard().to_owned()).collect();
+        let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        let unbelieved = trees.iter().filter(|(shard, published)| {
+            !signed_anew.contains(*shard)
+                && checkpoint::open(&published.locked.checkpoint, &keys, shard).is_err()
+        });
+        grown.extend(unbelieved.map(|(_, published)| Grown {
+            old: Some(published.locked.head),
+            tree: published.tree.clone(),
+            full: Vec::new(),
+            leaves: 0,
+        }));
+        Ok(version)
+    }
+
     fn sign(&self, grown: &Grown) -> Result<Step, LogFault> {
         let (shard, tree) = (grown.tree.shard(), &grown.tree);
         let head = Head { size: tree.size(), root: tree.root() };
-        let signer = self.key.signer()?;
+        let signer = self.key.signer(shard)?;
         let signature = signer.sign(checkpoint::text(signer.public(), shard, &head).as_bytes());
         let signature = signature?;
         // The mint verifies what it signs.

@@ -245,7 +245,7 @@ pub struct Audience {
 }
 
 /// What a token key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Access tokens, lean ones included.
     Sig,
@@ -254,6 +254,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Both.
+    pub const ALL: [Purpose; 2] = [Self::Sig, Self::JwtSvid];
+
     /// As the JWK's `use` spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -264,7 +267,7 @@ impl Purpose {
 
     /// The purpose called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Sig, Self::JwtSvid].into_iter().find(|purpose| purpose.as_str() == name)
+        Self::ALL.into_iter().find(|purpose| purpose.as_str() == name)
     }
 }
 
@@ -292,14 +295,19 @@ pub struct TokenKeyRecord {
     /// From when the mint may sign with it: the rotation rule. `None`: it stands in no adopted keys document,
     /// is still on its way to the site, or is revoked.
     pub usable_from: Option<u64>,
+    /// When a keys document with it was first adopted.
+    pub adopted_at: Option<u64>,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// When its private half was destroyed.
+    pub destroyed_at: Option<u64>,
 }
 
 impl TokenKeyRecord {
     /// Whether the mint may sign with it at `now`.
     pub fn signs_at(&self, now: u64) -> bool {
         !self.revoked
+            && self.destroyed_at.is_none()
             && self.usable_from.is_some_and(|from| from <= now)
             && (self.sign_from..self.sign_until).contains(&now)
     }

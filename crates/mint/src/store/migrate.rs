@@ -8,11 +8,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreFault;
 
 /// The steps in order; a step that has been released is never edited, only followed by another.
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { name: "directory", sql: include_str!("schema/001_directory.sql") },
     Step { name: "crossing", sql: include_str!("schema/002_crossing.sql") },
     Step { name: "freshness", sql: include_str!("schema/003_freshness.sql") },
     Step { name: "breakglass", sql: include_str!("schema/004_breakglass.sql") },
+    Step { name: "rotation", sql: include_str!("schema/005_rotation.sql") },
 ];
 
 struct Step {
@@ -83,6 +84,7 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         run(&mut connection, 1).unwrap();
         connection.execute("INSERT INTO migration VALUES (99, 'later', 'x', 1)", []).unwrap();
-        assert!(matches!(run(&mut connection, 2), Err(StoreFault::Newer { held: 3, known: 2 })));
+        let newer = run(&mut connection, 2);
+        assert!(matches!(newer, Err(StoreFault::Newer { held, known }) if held == known + 1));
     }
 }

@@ -5,6 +5,7 @@
 mod directory;
 mod migrate;
 mod read;
+mod succession;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ pub use directory::{
     Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, SiteTerms, Subject,
     TokenKeyRecord,
 };
+pub use succession::Ahead;
 
 /// How long a writer waits for another process to finish its transaction.
 const BUSY_WAIT: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use super::directory::{
     Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, SiteTerms, Subject,
     TokenKeyRecord,
 };
-use super::{StoreFault, signed, unsigned};
+use super::{StoreFault, unsigned};
 use crate::keys::KeyPlace;
 
 impl Directory {
@@ -96,12 +96,13 @@ fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
               ON b.site = s.name AND b.seq = (SELECT max(seq) FROM bundle WHERE site = s.name)
          ORDER BY s.name",
     )?;
+    let (mut audiences, mut keys) = (read_audiences(connection)?, read_keys(connection)?);
     let mut rows = statement.query([])?;
     let mut sites = Vec::new();
     while let Some(row) = rows.next()? {
         let mut site = read_site(row)?;
-        site.terms.audiences = read_audiences(connection, &site.name)?;
-        site.keys = read_keys(connection, &site.name, site.terms.courier_seconds)?;
+        site.terms.audiences = audiences.remove(&site.name).unwrap_or_default();
+        site.keys = keys.remove(&site.name).unwrap_or_default();
         sites.push(site);
     }
     Ok(sites)
@@ -136,75 +137,83 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
     })
 }
 
-fn read_audiences(connection: &Connection, site: &str) -> Result<Vec<Audience>, StoreFault> {
+fn read_audiences(connection: &Connection) -> Result<HashMap<String, Vec<Audience>>, StoreFault> {
     let mut statement = connection.prepare(
         "SELECT name, logged, stale_read_seconds_max, stale_write_seconds_max, stale_safety_seconds_max,
-                breakglass
-         FROM audience WHERE site = ?1 ORDER BY rowid",
+                breakglass, site
+         FROM audience ORDER BY rowid",
     )?;
-    let mut rows = statement.query([site])?;
-    let mut audiences = Vec::new();
+    let mut rows = statement.query([])?;
+    let mut audiences: HashMap<String, Vec<Audience>> = HashMap::new();
     while let Some(row) = rows.next()? {
         let tier = |column: usize| row.get::<_, Option<i64>>(column).map(|most| most.map(unsigned));
         let stale_seconds_max = StaleMax { read: tier(2)?, write: tier(3)?, safety: tier(4)? };
         let (logged, breakglass) = (logged(row.get(1)?)?, breakglass(row.get(5)?)?);
-        audiences.push(Audience { name: row.get(0)?, stale_seconds_max, logged, breakglass });
+        let audience = Audience { name: row.get(0)?, stale_seconds_max, logged, breakglass };
+        audiences.entry(row.get(6)?).or_default().push(audience);
     }
     Ok(audiences)
 }
 
-/// Reads a site's calendar and works out the rotation rule (bundle.md, rotation): sign with a key only once a
-/// bundle that carried it was receipted, or is older than the courier interval. A site that has never been
-/// sent a key needs no such patience: its first keys travel before, or together with, the first token.
-fn read_keys(
-    connection: &Connection,
-    site: &str,
-    courier_seconds: u64,
-) -> Result<Vec<TokenKeyRecord>, StoreFault> {
+/// Reads every site's calendar and works out the rotation rule (bundle.md §14.1): sign with a key only
+/// once a bundle that carried it was receipted, or is older than the courier interval. A site that has never
+/// been sent a key needs no such patience: its first keys travel before, or together with, the first token.
+fn read_keys(connection: &Connection) -> Result<HashMap<String, Vec<TokenKeyRecord>>, StoreFault> {
     let mut statement = connection.prepare(
-        "SELECT k.kid, k.algorithm, k.purpose, k.jwk, k.path, k.sign_from, k.sign_until, k.accept_until,
-                k.created_at,
+        "WITH sent (site, version, adopted_at, crossed_at) AS MATERIALIZED (
+             SELECT d.site, d.version, d.adopted_at, min(
+                 (SELECT min(b.issued_at) FROM bundle b WHERE b.site = d.site AND b.keys_version = d.version)
+                     + s.courier_seconds,
+                 coalesce((SELECT min(b.receipted_at) FROM bundle b
+                            WHERE b.site = d.site AND b.keys_version = d.version
+                              AND b.receipted_at IS NOT NULL), 9223372036854775807))
+             FROM release_document d JOIN site s ON s.name = d.site WHERE d.kind = 'keys'),
+         known (kid, version, adopted_at, crossed_at) AS MATERIALIZED (
+             SELECT c.kid, min(c.version), min(s.adopted_at), min(s.crossed_at)
+             FROM release_key c JOIN sent s ON s.site = c.site AND s.version = c.version GROUP BY c.kid),
+         first (site, purpose, version) AS MATERIALIZED (
+             SELECT k.site, k.purpose, min(n.version)
+             FROM token_key k JOIN known n ON n.kid = k.kid GROUP BY k.site, k.purpose)
+         SELECT k.site, k.kid, k.algorithm, k.purpose, k.jwk, k.path, k.sign_from, k.sign_until,
+                k.accept_until, k.created_at,
                 EXISTS (SELECT 1 FROM revocation r
                          WHERE r.site = k.site AND r.kind = 'key' AND r.what = k.kid),
-                (SELECT min(d.adopted_at) FROM release_key c
-                   JOIN release_document d ON d.site = c.site AND d.kind = 'keys' AND d.version = c.version
-                  WHERE c.site = k.site AND c.kid = k.kid),
-                (SELECT min(min(b.issued_at + ?2, coalesce(b.receipted_at, b.issued_at + ?2)))
-                   FROM release_key c JOIN bundle b ON b.site = c.site AND b.keys_version = c.version
-                  WHERE c.site = k.site AND c.kid = k.kid),
-                (SELECT min(c.version) FROM release_key c WHERE c.site = k.site AND c.kid = k.kid)
-                = (SELECT min(c.version) FROM release_key c JOIN token_key o ON o.kid = c.kid
-                    WHERE c.site = k.site AND o.purpose = k.purpose)
-         FROM token_key k WHERE k.site = ?1 ORDER BY k.sign_from, k.created_at, k.kid",
+                n.adopted_at, n.crossed_at, n.version = f.version,
+                (SELECT done_at FROM destruction g WHERE g.path = k.path)
+         FROM token_key k
+              LEFT JOIN known n ON n.kid = k.kid
+              LEFT JOIN first f ON f.site = k.site AND f.purpose = k.purpose
+         ORDER BY k.sign_from, k.created_at, k.kid",
     )?;
-    let mut rows = statement.query((site, signed(courier_seconds)))?;
-    let mut keys = Vec::new();
+    let mut rows = statement.query([])?;
+    let mut keys: HashMap<String, Vec<TokenKeyRecord>> = HashMap::new();
     while let Some(row) = rows.next()? {
-        keys.push(read_key(row)?);
+        keys.entry(row.get(0)?).or_default().push(read_key(row)?);
     }
     Ok(keys)
 }
 
 fn read_key(row: &Row<'_>) -> Result<TokenKeyRecord, StoreFault> {
-    let purpose: String = row.get(2)?;
-    let place: String = row.get(4)?;
-    let adopted: Option<u64> = row.get::<_, Option<i64>>(10)?.map(unsigned);
-    let crossed: Option<u64> = row.get::<_, Option<i64>>(11)?.map(unsigned);
-    let first = row.get::<_, Option<bool>>(12)?.unwrap_or(false);
+    let (purpose, place): (String, String) = (row.get(3)?, row.get(5)?);
+    let instant = |column: usize| row.get::<_, Option<i64>>(column).map(|at| at.map(unsigned));
+    let (adopted_at, crossed) = (instant(11)?, instant(12)?);
+    let first = row.get::<_, Option<bool>>(13)?.unwrap_or(false);
     Ok(TokenKeyRecord {
-        kid: row.get(0)?,
-        algorithm: algorithm(row.get(1)?)?,
+        kid: row.get(1)?,
+        algorithm: algorithm(row.get(2)?)?,
         purpose: Purpose::from_name(&purpose)
             .ok_or(StoreFault::Unreadable { what: "key purpose", value: purpose })?,
-        jwk: row.get(3)?,
+        jwk: row.get(4)?,
         place: KeyPlace::parse(&place)
             .map_err(|_| StoreFault::Unreadable { what: "place of a key", value: place })?,
-        sign_from: unsigned(row.get(5)?),
-        sign_until: unsigned(row.get(6)?),
-        accept_until: unsigned(row.get(7)?),
-        created_at: unsigned(row.get(8)?),
-        usable_from: if first { adopted } else { crossed },
-        revoked: row.get(9)?,
+        sign_from: unsigned(row.get(6)?),
+        sign_until: unsigned(row.get(7)?),
+        accept_until: unsigned(row.get(8)?),
+        created_at: unsigned(row.get(9)?),
+        revoked: row.get(10)?,
+        adopted_at,
+        usable_from: if first { adopted_at } else { crossed },
+        destroyed_at: instant(14)?,
     })
 }
 

@@ -63,8 +63,8 @@ pub(crate) fn roles(
     Roles {
         root: (lines(root), k),
         release: (lines(release), release.len()),
-        online: online.public().clone(),
-        log: log.parse().unwrap(),
+        online: (vec![online.public().clone()], 1),
+        log: vec![log.parse().unwrap()],
         breakglass: None,
     }
 }

@@ -132,7 +132,7 @@ impl Tokens {
 
     // keys.md §1.3
     /// The token of a key that the mint's database names. The module is never taken from there.
-    pub(super) fn configured(&self, uri: &KeyUri) -> Result<Arc<Token>, TokenFault> {
+    pub(crate) fn configured(&self, uri: &KeyUri) -> Result<Arc<Token>, TokenFault> {
         let found = self.configured.iter().find(|token| token.name == *uri.token());
         found.cloned().ok_or_else(|| TokenFault::Unknown { token: uri.token().to_string() })
     }

@@ -406,3 +406,60 @@ fn of_many_shards_only_those_that_grew_are_touched() {
     let changed = names.iter().map(inode).zip(&before).filter(|(now, before)| now != *before).count();
     assert_eq!(changed, 3);
 }
+
+/// The charter as it changes under a running log.
+#[derive(Debug)]
+struct Changing(std::sync::RwLock<(keys::LogKeysInForce, Arc<LogSigner>)>);
+
+impl keys::LogKeys for Changing {
+    fn signer(&self, _: &str) -> Result<Arc<LogSigner>, keys::KeyFault> {
+        Ok(Arc::clone(&self.0.read().unwrap().1))
+    }
+
+    fn in_force(&self) -> Result<LogKeysInForce, keys::KeyFault> {
+        Ok(self.0.read().unwrap().0.clone())
+    }
+}
+
+#[test]
+fn heads_of_a_key_that_the_charter_drops_are_signed_anew_and_the_log_goes_on() {
+    let bed = Bed::new();
+    let new = Arc::new(keys::ephemeral_log("acme-log").unwrap());
+    let named = |version, keys: &[&LogKey]| keys::LogKeysInForce {
+        version,
+        keys: keys.iter().map(|key| (*key).clone()).collect(),
+    };
+    let both = named(1, &[&bed.key]);
+    let charter = Arc::new(Changing(std::sync::RwLock::new((both, Arc::new(bed.signer())))));
+    let (folder, lock) = (&bed.path("log"), &bed.path("lock/heads.db"));
+    let key = LogKeyFile::of_charter(Arc::<Changing>::clone(&charter));
+    let opening = Opening { folder, lock, key, clock: ticking, carried: &[] };
+    let (log, _) = IssuanceLog::open(opening, NOW, 0).unwrap();
+    grow(&log, "plant7", 3, 1);
+    grow(&log, "plant8", 2, 1);
+    log.publish().unwrap();
+    let before = bed.believed(&bed.shown("plant7").unwrap(), "plant7");
+
+    // Both are named: what the old one signed still counts, and nothing is signed for nothing.
+    *charter.0.write().unwrap() = (named(2, &[new.public(), &bed.key]), Arc::clone(&new));
+    assert_eq!(log.publish().unwrap(), Progress::default());
+    grow(&log, "plant8", 1, 1);
+    log.publish().unwrap();
+    bed.believed(&bed.shown("plant7").unwrap(), "plant7");
+
+    *charter.0.write().unwrap() = (named(3, &[new.public()]), Arc::clone(&new));
+    assert_eq!(log.publish().unwrap(), Progress { shards: 1, leaves: 0 });
+    let opened = |shard: &str| {
+        let note = bed.shown(shard).unwrap();
+        checkpoint::open(&note, std::slice::from_ref(new.public()), shard).unwrap().head()
+    };
+    assert_eq!(opened("plant7"), before, "the same head, under the new key");
+    assert_eq!(opened("plant8").size, 3);
+    assert_eq!(log.publish().unwrap(), Progress::default(), "once");
+    grow(&log, "plant7", 1, 1);
+    log.publish().unwrap();
+    assert_eq!(opened("plant7").size, 4);
+    let proof = log.consistency("plant7", 3, 4).unwrap();
+    let (old, grown) = ((3, &before.root), opened("plant7"));
+    assert!(is_consistent(old, (4, &grown.root), &proof), "the log goes on where it was");
+}

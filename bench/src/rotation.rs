@@ -1,0 +1,138 @@
+//! Rotation of a thousand sites: what the mint does when the calendar of all of them is made, and when all of
+//! them go from one key to the next at once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use farside_crossing::{Logged, Signer, note};
+use farside_mint::bundler::Books;
+use farside_mint::calendar::profile::PROFILES;
+use farside_mint::calendar::{self, Wish};
+use farside_mint::ceremony::{self, Roles};
+use farside_mint::config::{Home, Mint};
+use farside_mint::desk::Desk;
+use farside_mint::keys::{self, PairSigner, Passphrase};
+use farside_mint::release::{self, Document};
+use farside_mint::rotation::{Rotation, Scene};
+use farside_mint::site;
+use farside_mint::store::{Audience, SiteTerms, Store};
+use farside_service::journal::Journal;
+use farside_service::secret_file::Secret;
+use farside_verify::Algorithm;
+
+const SITES: usize = 1_000;
+const PERIODS: usize = 4;
+const DAY: u64 = 86_400;
+const START: u64 = 1_800_000_000;
+
+/// The clock of the mint under test, in microseconds.
+static CLOCK: AtomicU64 = AtomicU64::new(START * 1_000_000);
+
+fn clock() -> u64 {
+    CLOCK.fetch_add(1, Ordering::Relaxed)
+}
+
+fn passphrase() -> Passphrase {
+    Passphrase::new(Secret::new(b"bench bench bench".to_vec().into()))
+}
+
+/// Prints the figures of rotation.
+pub(crate) fn run() {
+    let folder = tempfile::tempdir_in(".").expect("a folder on this disk");
+    let (mint, store, release) = found(&folder);
+    let names: Vec<String> = (0..SITES).map(|n| format!("site-{n:04}")).collect();
+    for name in &names {
+        site::add(&store, name, &terms(name), START).expect("a site");
+    }
+    let secret = passphrase();
+    timed("plan_1000_sites_4_keys_s", || {
+        for name in &names {
+            let wish = Wish { periods: PERIODS, ..Wish::new(&PROFILES[0]) };
+            let plan = calendar::draft(&store, name, &wish, START).expect("a calendar that works");
+            calendar::make(&mint.home, &store, name, &plan, &secret, START).expect("keys");
+        }
+    });
+    timed("release_1000_sites_s", || {
+        for name in &names {
+            for document in [Document::Keys, Document::Policy] {
+                let draft = release::draft(&store, name, &document, START).expect("a draft");
+                release::sign_and_adopt(&store, &draft, &[&release], START).expect("it is in force");
+            }
+        }
+    });
+    let desk = timed("open_1000_sites_s", || {
+        let desk = Desk::open_by(clock, &mint, passphrase(), START).expect("a log").0;
+        desk.issuer().warm_up(START).expect("keys that open");
+        desk
+    });
+    timed("first_bundles_1000_sites_s", || desk.round(START + 2 * DAY));
+
+    let end = START + 90 * DAY;
+    CLOCK.store(end * 1_000_000, Ordering::Relaxed);
+    let (journal, _) = Journal::open(&mint.home.journal(), "bench").expect("a journal");
+    let books = Books { journal: &journal, by: "bench" };
+    let scene = Scene { home: &mint.home, store: &store, passphrase: &secret, books, now: end };
+    let rotation = Rotation::default();
+    let gone = timed("take_over_and_destroy_1000_sites_s", || rotation.round(&scene).expect("a round"));
+    assert_eq!(gone.token_kids.len(), SITES, "every site's first key has ended");
+    timed("bundles_1000_sites_s", || desk.round(end));
+    let directory = store.directory().expect("a directory");
+    assert!(directory.sites().iter().all(|site| site.last_seq() == 2), "every site has its bundle");
+}
+
+fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let done = work();
+    println!("{name} {:.2}", start.elapsed().as_secs_f64());
+    done
+}
+
+fn found(folder: &tempfile::TempDir) -> (Mint, Store, PairSigner) {
+    let home = Home(folder.path().to_owned());
+    let store = Store::create(&home.database(), "bench", START).expect("a database");
+    std::fs::write(home.config(), "realm = \"bench\"\n").expect("a configuration");
+    for folder in [home.keys(), home.offline()] {
+        std::fs::create_dir(folder).expect("a folder for keys");
+    }
+    let mint = Mint::open(&home.config()).expect("the configuration just written");
+    let secret = passphrase();
+    let [root, release] = ["root-1", "release-1"].map(|name| {
+        keys::create_signer_in(&home.offline(), name, &secret).expect("a key");
+        keys::open_signer(&home.offline().join(format!("{name}.key")), &secret).expect("that key")
+    });
+    let online = keys::create_signer(&home.online_key(), "online", &secret).expect("a key");
+    let log = keys::create_log(&home.log_key(), "bench-log", &secret).expect("a key");
+    let roles = Roles {
+        root: (vec![root.public().clone()], 1),
+        release: (vec![release.public().clone()], 1),
+        online: (vec![online.clone()], 1),
+        log: vec![log],
+        breakglass: None,
+    };
+    let draft = ceremony::draft("bench", None, roles, START).expect("a charter");
+    let charter = note::sign(&draft.text().expect("its text"), &[&root]).expect("signed");
+    ceremony::adopt(&store, &charter, &online, START).expect("in force");
+    (mint, store, release)
+}
+
+fn terms(name: &str) -> SiteTerms {
+    SiteTerms {
+        issuer: format!("https://gate.{name}.example"),
+        audiences: vec![Audience {
+            name: format!("press-{name}"),
+            stale_seconds_max: farside_crossing::policy::StaleMax::default(),
+            logged: Logged::No,
+            breakglass: Default::default(),
+        }],
+        algorithm: Algorithm::Es256,
+        lifetime_seconds_default: 900,
+        lifetime_seconds_max: DAY,
+        token_bytes_max: 1024,
+        leeway_seconds: 60,
+        courier_seconds: DAY,
+        every_seconds: 3_600,
+        roles_allowed: None,
+        profiles: vec!["access".into()],
+        sealed: false,
+    }
+}

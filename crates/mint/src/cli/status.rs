@@ -1,0 +1,18 @@
+//! `mint status`: what signs, what follows, until when, and what to do next.
+
+use clap::Args;
+use farside_service::cli::{Failure, Style};
+use farside_service::time;
+
+use super::Program;
+use crate::status;
+
+/// Nothing is asked but the mint itself.
+#[derive(Debug, Args)]
+pub struct Command {}
+
+pub(super) fn run(_: &Command, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let seen = status::look(&mint, &mint.store()?, time::now_unix())?;
+    program.output.say(|| seen.human(Style::stdout()), &seen)
+}
