@@ -2,6 +2,7 @@
 //!
 //! Nothing in it loosens a judgement: issuer, audiences, leeway and freshness come from the signed policy.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use farside_service::cli::Failure;
@@ -45,6 +46,8 @@ pub struct Config {
     pub trust_folder: Option<TrustFolder>,
     /// The door for API servers; closed if absent.
     pub kubernetes: Option<Kubernetes>,
+    /// The door for sshd; closed if absent.
+    pub ssh: Option<Ssh>,
     home: PathBuf,
 }
 
@@ -93,6 +96,18 @@ struct KubernetesEntry {
     roles_prefix: Option<String>,
 }
 
+/// `[ssh]`: the door for sshd; closed if absent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ssh {
+    /// The audience of the site that logins stand for: tokens for any other let nobody in.
+    pub audience: String,
+    /// Accounts that several people share, each with the role that opens it. Any other account is the
+    /// subject's of its name; `root` is nobody's unless it stands here.
+    #[serde(default)]
+    pub accounts: BTreeMap<String, String>,
+}
+
 /// `[trust_folder]`: what is believed, as files for programs that read files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +138,7 @@ struct File {
     introspection_client: Vec<ClientEntry>,
     trust_folder: Option<TrustFolder>,
     kubernetes: Option<KubernetesEntry>,
+    ssh: Option<Ssh>,
 }
 
 #[derive(Deserialize)]
@@ -152,6 +168,7 @@ impl Config {
             introspection_clients: clients,
             trust_folder: file.trust_folder,
             kubernetes: file.kubernetes.map(kubernetes).transpose()?,
+            ssh: file.ssh,
             home,
         })
     }

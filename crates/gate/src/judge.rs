@@ -18,7 +18,7 @@ use std::ops::Deref;
 
 use farside_crossing::{Action, AudiencePolicy, Logged, Staple, staple};
 use farside_verify::leaf::{self, TokenPosition};
-use farside_verify::{Claims, Code, Refusal, Verified};
+use farside_verify::{Claims, Code, Confirmation, Refusal, Verified};
 
 use crate::trust::{Believed, TrustState};
 
@@ -193,6 +193,31 @@ pub fn judge<'a>(
             detail,
             "Ask for a token that is bound to your key.",
         ));
+    }
+    Ok(Grant { inspection })
+}
+
+/// Judges a token that was carried for whoever logs in with an SSH key. The key is proven afterwards: sshd
+/// lets nobody in who cannot sign with it. The token's own end counts to the second, without any leeway.
+///
+/// # Errors
+/// As [`judge`]; `holder_proof_required` where the token is bound to another key, to more than this, or to
+/// none.
+// token.md §5.6
+pub(crate) fn judge_for_ssh(
+    trust: &TrustState,
+    token: &str,
+    audience: &str,
+    fingerprint: &[u8; 32],
+    now: u64,
+) -> Result<Grant, Refusal> {
+    let inspection = inspect(trust, token, audience, now)?;
+    let bound = Confirmation { ssh: Some(*fingerprint), ..Confirmation::default() };
+    if inspection.token().and_then(|claims| claims.confirmation()) != Some(&bound) {
+        return Err(Refusal::new(Code::HolderProofRequired, "it is not bound to this SSH key alone", ""));
+    }
+    if inspection.expires_at().is_none_or(|until| now >= until) {
+        return Err(Refusal::new(Code::Expired, "no login after the token's end", ""));
     }
     Ok(Grant { inspection })
 }

@@ -53,7 +53,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
         None => None,
     };
     let doors = Doors::new(gate.clone(), journal, &config.introspection_clients, now_unix);
-    let doors = Arc::new(doors.kubernetes(config.kubernetes.clone()));
+    let doors = Arc::new(doors.kubernetes(config.kubernetes.clone()).ssh(config.ssh.clone()));
     doors.write_down("started", now_unix(), json!({"by": operator(), "site": config.site})).await.map_err(
         |refusal| {
             Failure::could_not(format!("write to the journal: {refusal}")).hint(refusal.cure().to_owned())

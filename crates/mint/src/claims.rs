@@ -55,6 +55,9 @@ pub enum Confirmation {
     Jkt(String),
     /// SHA-256 of a client certificate (RFC 8705 §3.1).
     X5tS256(String),
+    /// SHA-256 of an SSH public key.
+    // token.md §5.6
+    Ssh(String),
 }
 
 /// Everything that a token says, apart from its position.
@@ -137,6 +140,7 @@ impl ClaimsDraft<'_> {
             match confirmation {
                 Confirmation::Jkt(thumbprint) => text(&mut after, "jkt", thumbprint),
                 Confirmation::X5tS256(hash) => text(&mut after, "x5t#S256", hash),
+                Confirmation::Ssh(fingerprint) => text(&mut after, "ssh", fingerprint),
             }
             close(&mut after);
             after.push(',');

@@ -14,7 +14,7 @@ use farside_verify::encode::base64url;
 use farside_verify::merkle::Hash;
 
 use crate::bundler::{Issuance, IssuanceFault};
-use crate::claims::Profile;
+use crate::claims::{Confirmation, Profile};
 use crate::issue::{IssueFault, Issuer};
 use crate::judge::{self, IssueRequest, Refused, Requester};
 use crate::log::LogFault;
@@ -41,6 +41,8 @@ pub struct NewOrder {
     pub roles: Option<Vec<String>>,
     /// The tokens' shape.
     pub profile: Profile,
+    /// The key that their holder must prove to have.
+    pub confirmation: Option<Confirmation>,
     /// How the holder collects them.
     pub claim: ClaimWanted,
 }
@@ -118,11 +120,12 @@ pub fn add(store: &Store, order: &NewOrder, now: u64) -> Result<Placed, OrderFau
     judge::could_be_asked(&directory, &request(order, lifetime_seconds))?;
     let claim = serde_json::to_string(&claim(&directory, order)?)?;
     let roles = order.roles.as_ref().map(serde_json::to_string).transpose()?;
+    let confirmation = order.confirmation.as_ref().map(serde_json::to_string).transpose()?;
     let id = store.write(|transaction| {
         transaction.execute(
             "INSERT INTO standing_order (site, subject, audience, lifetime_seconds, profile, roles,
-               claim, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+               claim, created_at, confirmation)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             (
                 &order.site,
                 &order.subject,
@@ -132,6 +135,7 @@ pub fn add(store: &Store, order: &NewOrder, now: u64) -> Result<Placed, OrderFau
                 &roles,
                 &claim,
                 store::signed(now),
+                &confirmation,
             ),
         )?;
         Ok::<_, StoreFault>(transaction.last_insert_rowid())
@@ -260,7 +264,7 @@ fn readable(order: &Order) -> Option<(&Order, IssueRequest, Claim)> {
         scope: None,
         lifetime_seconds: Some(order.lifetime_seconds),
         profile,
-        confirmation: None,
+        confirmation: order.confirmation.clone(),
         assertion: None,
     };
     Some((order, request, claim))
@@ -289,7 +293,7 @@ fn request(order: &NewOrder, lifetime_seconds: u64) -> IssueRequest {
         scope: None,
         lifetime_seconds: Some(lifetime_seconds),
         profile: order.profile,
-        confirmation: None,
+        confirmation: order.confirmation.clone(),
         assertion: None,
     }
 }

@@ -20,6 +20,7 @@ pub mod leaf;
 pub mod merkle;
 mod policy;
 mod refusal;
+mod ssh;
 pub mod status_list;
 mod strings;
 mod time;
@@ -35,4 +36,5 @@ pub use keys::{
 };
 pub use policy::{ACCESS_TOKEN_TYP, LEEWAY_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX_DEFAULT, PLAIN_TYP, Policy};
 pub use refusal::{Code, Refusal};
+pub use ssh::{SSH_KEY_BYTES_MAX, SshKey, SshKeyError};
 pub use verifier::{Payload, Verified, Verifier};

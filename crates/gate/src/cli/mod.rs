@@ -3,10 +3,12 @@
 mod audit;
 mod breakglass;
 mod check;
+mod doorstep;
 mod enrol;
 mod import;
 mod pickup;
 mod receipt;
+mod ssh_keys;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -53,6 +55,8 @@ enum Command {
     /// Let one named person in when nothing else helps, with the cards of several: docs/breakglass.md.
     #[command(subcommand)]
     Breakglass(breakglass::Breakglass),
+    /// For sshd's AuthorizedKeysCommand: print the key if it may log in now.
+    SshKeys(ssh_keys::SshKeys),
     /// Check this gate's records.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -78,7 +82,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status => show_status(&config()?, output),
         Command::Check(check) => check.run(&config()?, output),
         Command::Receipt(receipt) => receipt.show(&config()?, output),
-        Command::Pickup(pickup) => pickup.run(&config()?, output),
+        Command::Pickup(pickup) => pickup.run(config, output),
+        Command::SshKeys(ssh_keys) => ssh_keys.run(config, output),
         Command::Breakglass(command) => breakglass::run(command, &config()?, output),
         Command::Audit(command) => audit::run(&command, &config()?, output),
     }

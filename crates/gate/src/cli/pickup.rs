@@ -8,8 +8,9 @@ use farside_service::durable::{self, Mode};
 use farside_service::time;
 use serde_json::json;
 
+use super::doorstep::Where;
 use crate::config::Config;
-use crate::http::pickup_client::{self, Doorstep, Proof};
+use crate::http::pickup_client::{self, Proof};
 use crate::pickup;
 use crate::trust::Gate;
 
@@ -31,15 +32,18 @@ pub(super) struct Pickup {
     /// Write tokens that are claimed by file into this folder, one file for each audience.
     #[arg(long, group = "claim", value_name = "DIR")]
     into: Option<PathBuf>,
-    /// The name in the gate's certificate, where it is not `localhost`.
-    #[arg(long, value_name = "NAME")]
-    tls_name: Option<String>,
+    #[command(flatten)]
+    at: Where,
 }
 
 impl Pickup {
-    pub(super) fn run(self, config: &Config, output: Output) -> Result<(), Failure> {
+    pub(super) fn run(
+        self,
+        config: impl FnOnce() -> Result<Config, Failure>,
+        output: Output,
+    ) -> Result<(), Failure> {
         if let Some(folder) = &self.into {
-            return self.write_files(config, folder, output);
+            return self.write_files(&config()?, folder, output);
         }
         let phrase = self.phrase_file.as_deref().map(read_phrase).transpose()?;
         let proof = match (&phrase, &self.key) {
@@ -47,7 +51,7 @@ impl Pickup {
             (None, Some(key)) => Proof::Key(key),
             (None, None) => return Err(Failure::could_not("name a phrase file, a key or a folder")),
         };
-        let doorstep = Doorstep { listen: &config.listen, name: self.tls_name.as_deref() };
+        let doorstep = self.at.doorstep(config)?;
         for token in pickup_client::collect(&doorstep, &self.subject, &proof)? {
             let value =
                 json!({"token": token.text, "audience": token.audience, "expires_at": token.expires_at});

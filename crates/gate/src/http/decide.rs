@@ -50,7 +50,7 @@ impl Doors {
                 judged(trust, credential, judge).await
             }
         };
-        self.conclude(Asked { door, credential, wanted, started, now }, judged).await
+        self.conclude(Asked { door, credential, wanted, account: None, started, now }, judged).await
     }
 
     /// Decides whether the bearer enters for one of these audiences, the first that will do, and meets what
@@ -92,7 +92,7 @@ impl Doors {
         let admitted = judged.as_ref().ok().map(|grant| grant.audience().to_owned());
         let audience = admitted.or(named);
         let wanted = audience.as_deref().into();
-        self.conclude(Asked { door, credential, wanted, started, now }, judged).await
+        self.conclude(Asked { door, credential, wanted, account: None, started, now }, judged).await
     }
 
     /// Tells a resource server what a token says, if it is good; whoever bears it enters nothing by this.
@@ -119,7 +119,11 @@ impl Doors {
                 judged(trust, credential, judge).await
             }
         };
-        self.conclude(Asked { door: Door::Introspect, credential, wanted, started, now }, judged).await
+        self.conclude(
+            Asked { door: Door::Introspect, credential, wanted, account: None, started, now },
+            judged,
+        )
+        .await
     }
 
     /// Writes one line into the journal and waits until it is durable.
@@ -161,7 +165,11 @@ impl Doors {
         !self.disk_hangs.load(Ordering::Relaxed) && self.journal.healthy().is_ok()
     }
 
-    async fn conclude<T>(&self, asked: Asked<'_>, judged: Result<T, Refusal>) -> Result<T, Refusal>
+    /// Writes the decision down; what could not be written is no decision.
+    ///
+    /// # Errors
+    /// The refusal that was judged; or `journal_unavailable`.
+    pub(crate) async fn conclude<T>(&self, asked: Asked<'_>, judged: Result<T, Refusal>) -> Result<T, Refusal>
     where
         T: AsRef<Inspection>,
     {
@@ -197,12 +205,14 @@ async fn judged<T: Send + 'static>(
 }
 
 /// What was asked of the gate, for the journal and the metrics.
-struct Asked<'a> {
-    door: Door,
-    credential: &'a str,
-    wanted: Wanted<'a>,
-    started: Instant,
-    now: u64,
+pub(crate) struct Asked<'a> {
+    pub(crate) door: Door,
+    pub(crate) credential: &'a str,
+    pub(crate) wanted: Wanted<'a>,
+    /// The account that is logged in to, at the door for sshd.
+    pub(crate) account: Option<&'a str>,
+    pub(crate) started: Instant,
+    pub(crate) now: u64,
 }
 
 fn admitted(asked: &Asked<'_>, inspection: &Inspection) -> Value {
@@ -247,6 +257,9 @@ fn common(asked: &Asked<'_>, verdict: &str) -> Map<String, Value> {
     members.insert("aud".into(), json!(asked.wanted.audience));
     if let Some(action) = asked.wanted.action {
         members.insert("action".into(), json!(action));
+    }
+    if let Some(account) = asked.account {
+        members.insert("account".into(), json!(account));
     }
     members
 }

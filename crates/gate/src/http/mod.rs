@@ -4,7 +4,8 @@
 //!   /verify      ─┐                                           ┌─ 200 and who it is
 //!   /introspect  ─┼─▶ credential ─▶ judge ─▶ journal, durable ─┤
 //!   /pickup      ─┤                                           └─ 400 401 403 404 429 503, with code and cure
-//!   /kubernetes  ─┘
+//!   /kubernetes  ─┤
+//!   /ssh         ─┘   there the token is one that was carried
 //!   /.well-known/… /jwks.json   what the gate believes now        /healthz /readyz   one word
 //! ```
 //!
@@ -24,6 +25,7 @@ mod introspect;
 mod pickup;
 pub mod pickup_client;
 mod proof;
+mod ssh;
 mod tokenreview;
 mod verify;
 mod wanted;
@@ -37,7 +39,7 @@ use std::sync::{Arc, Mutex};
 use farside_service::journal::Journal;
 use hyper::{Method, Request};
 
-use crate::config::{IntrospectionClient, Kubernetes};
+use crate::config::{IntrospectionClient, Kubernetes, Ssh};
 use crate::trust::Gate;
 use answer::Answer;
 use attempts::Attempts;
@@ -49,6 +51,7 @@ pub struct Doors {
     journal: Journal,
     clients: Clients,
     kubernetes: Option<Kubernetes>,
+    ssh: Option<Ssh>,
     /// Owns the counts of failed pick-ups.
     attempts: Mutex<Attempts>,
     /// A line of the journal waits for a disk that does not answer.
@@ -65,6 +68,8 @@ pub(crate) enum Door {
     Introspect,
     /// Kubernetes' webhook.
     TokenReview,
+    /// sshd's `AuthorizedKeysCommand`.
+    Ssh,
 }
 
 impl Door {
@@ -73,6 +78,7 @@ impl Door {
             Self::Verify => "verify",
             Self::Introspect => "introspect",
             Self::TokenReview => "tokenreview",
+            Self::Ssh => "ssh",
         }
     }
 }
@@ -91,10 +97,18 @@ impl Doors {
             journal,
             clients,
             kubernetes: None,
+            ssh: None,
             attempts: Mutex::default(),
             disk_hangs: Arc::default(),
             clock,
         }
+    }
+
+    /// Opens the door for sshd too, where it is configured.
+    #[must_use]
+    pub fn ssh(mut self, ssh: Option<Ssh>) -> Self {
+        self.ssh = ssh;
+        self
     }
 
     /// Opens the door for API servers too, where it is configured.
@@ -117,6 +131,7 @@ impl Doors {
             "/verify" => verify::answer(self, &request).await,
             "/introspect" => introspect::answer(self, &request, body).await,
             "/pickup" => pickup::answer(self, &request, body).await,
+            "/ssh/authorized-keys" => ssh::answer(self, &request, body).await,
             "/kubernetes/tokenreview" => tokenreview::answer(self, &request, body).await,
             path => match (&request.method, path) {
                 (&Method::GET | &Method::HEAD, _) => self.show(path),

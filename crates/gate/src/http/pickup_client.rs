@@ -4,7 +4,7 @@
 //! larger or slower than a gate's, and over TLS believes only the certificates it was given.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use farside_service::cli::Failure;
 use farside_service::time::now_unix;
@@ -22,11 +22,25 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const CERTIFICATE_NAME_DEFAULT: &str = "localhost";
 
 /// Where the running gate is, and how to know it.
-pub struct Doorstep<'a> {
-    /// What the gate's configuration says it listens on.
-    pub listen: &'a Listen,
-    /// The name its certificate is for; `localhost` if none is said.
-    pub name: Option<&'a str>,
+pub struct Doorstep {
+    address: SocketAddr,
+    /// The name in its certificate, and the PEM file of certificates that are believed.
+    tls: Option<(String, PathBuf)>,
+}
+
+impl Doorstep {
+    /// The gate of this machine's configuration, with the name that its certificate is for, where that is not
+    /// `localhost`.
+    pub fn of(listen: &Listen, name: Option<String>) -> Doorstep {
+        let certificates = listen.tls.as_ref().map(|tls| tls.certificates.clone());
+        Doorstep::at(reachable(listen.address), certificates, name)
+    }
+
+    /// A gate anywhere: over TLS where certificates are named, else in clear.
+    pub fn at(address: SocketAddr, certificates: Option<PathBuf>, name: Option<String>) -> Doorstep {
+        let name = name.unwrap_or_else(|| CERTIFICATE_NAME_DEFAULT.to_owned());
+        Doorstep { address, tls: certificates.map(|certificates| (name, certificates)) }
+    }
 }
 
 /// How a holder proves who it is.
@@ -51,7 +65,7 @@ pub struct Token {
 ///
 /// # Errors
 /// The gate cannot be reached, or refuses; its code and cure are repeated.
-pub fn collect(doorstep: &Doorstep<'_>, subject: &str, proof: &Proof<'_>) -> Result<Vec<Token>, Failure> {
+pub fn collect(doorstep: &Doorstep, subject: &str, proof: &Proof<'_>) -> Result<Vec<Token>, Failure> {
     let claim = match proof {
         Proof::Phrase(phrase) => json!({"subject": subject, "phrase": phrase}),
         Proof::Key(path) => {
@@ -65,6 +79,17 @@ pub fn collect(doorstep: &Doorstep<'_>, subject: &str, proof: &Proof<'_>) -> Res
     Ok(tokens.iter().filter_map(token).collect())
 }
 
+/// The lines of `authorized_keys` for this key and account: one, or none.
+///
+/// # Errors
+/// The gate cannot be reached, or cannot judge.
+pub fn ssh_keys(doorstep: &Doorstep, user: &str, key: &str) -> Result<Vec<String>, Failure> {
+    let body = json!({"user": user, "key": key}).to_string();
+    let answer = ask(doorstep, "POST", "/ssh/authorized-keys", &body)?;
+    let keys = answer["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(keys.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
 fn token(shown: &Value) -> Option<Token> {
     Some(Token {
         text: shown["token"].as_str()?.to_owned(),
@@ -73,15 +98,15 @@ fn token(shown: &Value) -> Option<Token> {
     })
 }
 
-fn ask(doorstep: &Doorstep<'_>, method: &str, path: &str, body: &str) -> Result<Value, Failure> {
-    let address = reachable(doorstep.listen.address);
+fn ask(doorstep: &Doorstep, method: &str, path: &str, body: &str) -> Result<Value, Failure> {
+    let address = doorstep.address;
     let hint = format!("start it with `farside gate serve`, or look whether it listens on {address}");
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let answer = exchange(doorstep, address, &request)
+    let answer = exchange(doorstep, &request)
         .map_err(|failed| Failure::could_not(format!("ask the gate at {address}: {failed}")).hint(hint))?;
     let (status, body) = split(&answer)
         .ok_or_else(|| Failure::could_not(format!("what answers at {address} is not a gate")))?;
@@ -101,11 +126,10 @@ fn repeat(status: u16, said: &Value) -> Failure {
     }
 }
 
-fn exchange(doorstep: &Doorstep<'_>, address: SocketAddr, request: &str) -> std::io::Result<Vec<u8>> {
-    let name = doorstep.name.unwrap_or(CERTIFICATE_NAME_DEFAULT);
-    let tls = doorstep.listen.tls.as_ref().map(|tls| (name, tls.certificates.as_path()));
+fn exchange(doorstep: &Doorstep, request: &str) -> std::io::Result<Vec<u8>> {
+    let tls = doorstep.tls.as_ref().map(|(name, certificates)| (name.as_str(), certificates.as_path()));
     let (seconds_max, answer_bytes_max) = (ANSWER_SECONDS_MAX, ANSWER_BYTES_MAX);
-    Asked { address, tls, seconds_max, answer_bytes_max }.exchange(request.as_bytes())
+    Asked { address: doorstep.address, tls, seconds_max, answer_bytes_max }.exchange(request.as_bytes())
 }
 
 /// A gate that listens everywhere is reached over loopback.

@@ -67,6 +67,7 @@ fn keep(tx: &Transaction<'_>, seq: u64, parcel: &Parcel, claims: &Verified<Claim
         expires_at: claims.expires_at().unwrap_or_default(),
         claim_kind,
         claim,
+        ssh: claims.confirmation().and_then(|bound| bound.ssh),
     };
     Ok(store::add_parcel(tx, &row)?)
 }

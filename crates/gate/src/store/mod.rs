@@ -40,7 +40,8 @@ pub(crate) use log::{
     set_log, stapled_heads,
 };
 pub(crate) use parcels::{
-    add as add_parcel, counts as parcel_counts, forget_expired, mark_collected, show_proof, waiting,
+    add as add_parcel, bound_to_ssh, counts as parcel_counts, forget_expired, mark_collected, show_proof,
+    waiting,
 };
 pub(crate) use shown::shown_sequence;
 pub(crate) use trust::{

@@ -26,6 +26,8 @@ pub struct ParcelRow<'a> {
     pub claim_kind: &'static str,
     /// What the claim is checked against: a digest, a JWK, or nothing.
     pub claim: &'a str,
+    /// SHA-256 of the SSH key that the token is bound to.
+    pub ssh: Option<[u8; 32]>,
 }
 
 /// A parcel as held.
@@ -60,8 +62,9 @@ pub struct ParcelCounts {
 pub(crate) fn add(connection: &Connection, parcel: &ParcelRow<'_>) -> Result<bool, StoreFault> {
     let mut statement = connection.prepare_cached(
         "INSERT OR IGNORE INTO parcel
-           (seq, subject, audience, token_id, token, issued_at, expires_at, claim_kind, claim)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+           (seq, subject, audience, token_id, token, issued_at, expires_at, claim_kind, claim,
+            ssh)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
     let added = statement.execute(params![
         signed(parcel.seq, "seq")?,
@@ -73,6 +76,7 @@ pub(crate) fn add(connection: &Connection, parcel: &ParcelRow<'_>) -> Result<boo
         signed(parcel.expires_at, "time")?,
         parcel.claim_kind,
         parcel.claim,
+        parcel.ssh,
     ])?;
     Ok(added > 0)
 }
@@ -97,6 +101,21 @@ pub(crate) fn waiting(
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![subject, claim_kind, claim, signed(now, "time")?], stored)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Live tokens that are bound to this SSH key, newest first.
+pub(crate) fn bound_to_ssh(
+    connection: &Connection,
+    fingerprint: &[u8; 32],
+    now: u64,
+) -> Result<Vec<Zeroizing<String>>, StoreFault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT token FROM parcel WHERE ssh = ?1 AND expires_at > ?2
+         ORDER BY issued_at DESC, id DESC LIMIT ?3",
+    )?;
+    let most = signed(crate::pickup::COLLECTED_MAX as u64, "count")?;
+    let rows = statement.query_map(params![fingerprint, signed(now, "time")?, most], |row| row.get(0))?;
+    Ok(rows.map(|row| row.map(Zeroizing::new)).collect::<Result<_, _>>()?)
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredParcel> {

@@ -110,9 +110,11 @@ CREATE TABLE parcel (
     expires_at INTEGER NOT NULL,
     claim_kind TEXT NOT NULL CHECK (claim_kind IN ('phrase', 'key', 'file')),
     claim TEXT NOT NULL,                  -- phrase: its SHA-256, base64url; key: the JWK; file: empty
-    collected_at INTEGER
+    collected_at INTEGER,
+    ssh BLOB                              -- SHA-256 of the SSH key that the token is bound to
 ) STRICT;
 CREATE INDEX parcel_by_subject ON parcel (subject);
+CREATE INDEX parcel_by_ssh ON parcel (ssh) WHERE ssh IS NOT NULL;
 CREATE INDEX parcel_by_expiry ON parcel (expires_at);
 
 -- The number of the SPIFFE bundle in the trust folder, and the keys that it was last given for. Never sinks.

@@ -14,6 +14,7 @@ mod nginx;
 mod pickup;
 mod process;
 mod program;
+mod ssh;
 mod tokenreview;
 mod verify;
 
@@ -109,7 +110,7 @@ pub(crate) fn doors_of(far: &Far, clock: fn() -> u64) -> Arc<Doors> {
     let secret_sha256 = digest::sha256(CLIENT_SECRET.as_bytes());
     let client = IntrospectionClient { id: "wiki".to_owned(), audience: None, secret_sha256 };
     let doors = Doors::new(Arc::new(far.gate()), journal, &[client], clock);
-    Arc::new(doors.kubernetes(Some(tokenreview::configured())))
+    Arc::new(doors.kubernetes(Some(tokenreview::configured())).ssh(Some(ssh::configured())))
 }
 
 pub(crate) async fn ask(

@@ -199,6 +199,17 @@ pub(crate) fn joined(names: &[String]) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(", ") }
 }
 
+/// What binds a token to the SSH public key in a `.pub` file.
+fn ssh_confirmation(path: &std::path::Path) -> Result<crate::claims::Confirmation, Failure> {
+    let bytes = farside_service::durable::read_limited(path, farside_verify::SSH_KEY_BYTES_MAX as u64)?;
+    let key = farside_verify::SshKey::parse(&String::from_utf8_lossy(&bytes)).map_err(|fault| {
+        Failure::refused(format!("{}: {fault}", path.display())).hint(
+            "give the .pub file of an Ed25519, ECDSA or RSA key (2,048 bits or more), not a certificate",
+        )
+    })?;
+    Ok(crate::claims::Confirmation::Ssh(farside_verify::encode::base64url(key.fingerprint())))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;

@@ -7,7 +7,7 @@ use farside_service::durable;
 use farside_service::duration::Seconds;
 
 use super::Program;
-use crate::claims::Profile;
+use crate::claims::{Confirmation, Profile};
 use crate::orders::{self, ClaimWanted, NewOrder};
 
 /// Longest file with a claim phrase.
@@ -52,9 +52,12 @@ pub struct Add {
     /// The token's shape
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
-    /// How the holder collects it at the gate
-    #[arg(long, value_enum, default_value = "phrase")]
-    claim: ClaimName,
+    /// Bind it to this SSH public key (a .pub file): it then logs in where sshd asks the gate
+    #[arg(long, value_name = "FILE")]
+    ssh_key: Option<PathBuf>,
+    /// How the holder collects it at the gate [default: phrase; with --ssh-key: file]
+    #[arg(long, value_enum)]
+    claim: Option<ClaimName>,
     /// With --claim phrase: take the phrase from this file. Default: one is made and shown once
     #[arg(long, value_name = "FILE")]
     phrase_file: Option<PathBuf>,
@@ -89,7 +92,9 @@ fn run_add(add: Add, program: &Program) -> Result<(), Failure> {
     }
     let mint = program.mint()?;
     let (claim, made_phrase) = claim(&add)?;
-    let placed = orders::add(&mint.store()?, &add.order(claim), farside_service::time::now_unix())?;
+    let confirmation = add.ssh_key.as_deref().map(super::ssh_confirmation).transpose()?;
+    let order = add.order(claim, confirmation);
+    let placed = orders::add(&mint.store()?, &order, farside_service::time::now_unix())?;
     let site = &add.site;
     mint.diary()?.record(
         "order_added",
@@ -113,7 +118,7 @@ fn run_add(add: Add, program: &Program) -> Result<(), Failure> {
 }
 
 impl Add {
-    fn order(&self, claim: ClaimWanted) -> NewOrder {
+    fn order(&self, claim: ClaimWanted, confirmation: Option<Confirmation>) -> NewOrder {
         NewOrder {
             site: self.site.clone(),
             subject: self.subject.clone(),
@@ -121,6 +126,7 @@ impl Add {
             lifetime_seconds: self.lifetime.map(|lifetime| lifetime.0),
             roles: if self.roles.is_empty() { None } else { Some(self.roles.clone()) },
             profile: self.profile,
+            confirmation,
             claim,
         }
     }
@@ -128,10 +134,13 @@ impl Add {
 
 /// The claim, and its phrase where one was made.
 fn claim(add: &Add) -> Result<(ClaimWanted, Option<String>), Failure> {
-    if add.phrase_file.is_some() && add.claim != ClaimName::Phrase {
+    // Nobody collects what only sshd asks for.
+    let usual = if add.ssh_key.is_some() { ClaimName::File } else { ClaimName::Phrase };
+    let wanted = add.claim.unwrap_or(usual);
+    if add.phrase_file.is_some() && wanted != ClaimName::Phrase {
         return Err(Failure::could_not("--phrase-file goes with --claim phrase"));
     }
-    match (add.claim, &add.phrase_file) {
+    match (wanted, &add.phrase_file) {
         (ClaimName::Key, _) => Ok((ClaimWanted::Key, None)),
         (ClaimName::File, _) => Ok((ClaimWanted::File, None)),
         (ClaimName::Phrase, Some(path)) => {

@@ -51,6 +51,9 @@ pub struct Issue {
     /// Bind it to the client certificate with this SHA-256, base64url
     #[arg(long = "x5t-s256", value_name = "HASH")]
     certificate: Option<String>,
+    /// Bind it to this SSH public key (a .pub file)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jkt", "certificate"])]
+    ssh_key: Option<PathBuf>,
     /// Staple its proof of logging to it, for a token carried by hand ahead of its bundle
     #[arg(long)]
     with_proof: bool,
@@ -78,7 +81,8 @@ pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
     let Command::Issue(issue) = command;
     let mint = program.mint()?;
     let (out, qr) = (issue.out.clone(), issue.qr);
-    let reply = desk::carry_out(&mint, &Order::IssueToken(issue.order()), now_unix())?;
+    let ssh = issue.ssh_key.as_deref().map(super::ssh_confirmation).transpose()?;
+    let reply = desk::carry_out(&mint, &Order::IssueToken(issue.order(ssh)), now_unix())?;
     let Reply::Token(token) = reply else {
         return Err(Failure::could_not("the mint answered another question"));
     };
@@ -111,7 +115,7 @@ fn file(token: &IssuedToken, path: &std::path::Path, program: &Program) -> Resul
 }
 
 impl Issue {
-    fn order(self) -> TokenOrder {
+    fn order(self, ssh: Option<Confirmation>) -> TokenOrder {
         TokenOrder {
             operator: operator(),
             site: self.site,
@@ -122,7 +126,11 @@ impl Issue {
             lifetime_seconds: self.lifetime.map(|lifetime| lifetime.0),
             profile: self.profile,
             stapled: self.with_proof,
-            confirmation: self.jkt.map(Confirmation::Jkt).or(self.certificate.map(Confirmation::X5tS256)),
+            confirmation: self
+                .jkt
+                .map(Confirmation::Jkt)
+                .or(self.certificate.map(Confirmation::X5tS256))
+                .or(ssh),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use farside_crossing::{Breakglass, Logged, StaleMax};
 use farside_verify::Algorithm;
 
+use crate::claims::Confirmation;
 use crate::keys::KeyPlace;
 
 /// Everything a decision about a token needs, as of one commit.
@@ -330,6 +331,8 @@ pub struct Order {
     pub profile: String,
     /// Roles to ask for; `None`: those that the subject holds when the token is made.
     pub roles: Option<Vec<String>>,
+    /// The key that its holder must prove to have.
+    pub confirmation: Option<Confirmation>,
     /// How the holder claims it at the gate: [`farside_crossing::parcels::Claim`] as JSON.
     pub claim: String,
     /// Stopped orders stay for the record.

@@ -11,6 +11,7 @@ use super::directory::{
     TokenKeyRecord,
 };
 use super::{StoreFault, unsigned};
+use crate::claims::Confirmation;
 use crate::keys::KeyPlace;
 
 impl Directory {
@@ -219,7 +220,8 @@ fn read_key(row: &Row<'_>) -> Result<TokenKeyRecord, StoreFault> {
 
 fn read_orders(connection: &Connection) -> Result<Vec<Order>, StoreFault> {
     let mut statement = connection.prepare(
-        "SELECT id, site, subject, audience, lifetime_seconds, profile, roles, claim, enabled
+        "SELECT id, site, subject, audience, lifetime_seconds, profile, roles, claim, enabled,
+            confirmation
          FROM standing_order ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
@@ -235,6 +237,7 @@ fn read_orders(connection: &Connection) -> Result<Vec<Order>, StoreFault> {
             roles: names(row.get(6)?)?,
             claim: row.get(7)?,
             enabled: row.get(8)?,
+            confirmation: row.get::<_, Option<String>>(9)?.map(confirmation).transpose()?,
         });
     }
     Ok(orders)
@@ -246,6 +249,11 @@ fn logged(name: String) -> Result<Logged, StoreFault> {
 
 fn breakglass(name: String) -> Result<Breakglass, StoreFault> {
     Breakglass::from_name(&name).ok_or(StoreFault::Unreadable { what: "break-glass", value: name })
+}
+
+fn confirmation(text: String) -> Result<Confirmation, StoreFault> {
+    serde_json::from_str(&text)
+        .map_err(|_| StoreFault::Unreadable { what: "proof of possession", value: text })
 }
 
 fn algorithm(name: String) -> Result<Algorithm, StoreFault> {
