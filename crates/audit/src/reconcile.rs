@@ -11,6 +11,7 @@
 mod bundles;
 mod glass;
 mod keys;
+mod revoked;
 mod tokens;
 
 use farside_service::cli::{Exit, Failure, Output, Style, table};

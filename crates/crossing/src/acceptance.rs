@@ -46,7 +46,7 @@ impl Stream {
 
     /// The pardon that a bundle brings, if it acts: once, like a fence, so that a thief cannot show an old
     /// one again. For [`crate::status::judge_change`].
-    // bundle.md §7.5
+    // bundle.md §7.9
     pub fn fresh_pardon<'o>(&self, bundle: &'o Opened<'_>) -> Option<&'o PardonDocument> {
         bundle.pardon().filter(|pardon| pardon.version > self.version_of(ComponentType::Pardon))
     }

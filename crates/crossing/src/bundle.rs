@@ -17,7 +17,7 @@ use crate::document::{self, Document, first_line, split};
 use crate::fence::FenceDocument;
 use crate::keys::KeysDocument;
 use crate::leaves::{self, Run};
-use crate::manifest::{BUNDLE_BYTES_MAX, ComponentType, Held, KIND, MANIFEST_BYTES_MAX, Manifest};
+use crate::manifest::{BUNDLE_BYTES_MAX, ComponentType, Held, KIND, Kind, MANIFEST_BYTES_MAX, Manifest};
 use crate::note::Note;
 use crate::parcels::ParcelReader;
 use crate::pardon::PardonDocument;
@@ -212,7 +212,12 @@ impl<'b> Opened<'b> {
                 ComponentType::Fence => read.released(&mut self.fence)?,
                 ComponentType::Pardon => read.released(&mut self.pardon)?,
                 ComponentType::Status => {
-                    vouched(self.status.insert(StatusDocument::read(blob, realm, site)?).version)
+                    let status = self.status.insert(StatusDocument::read(blob, realm, site)?);
+                    // bundle.md §7.6: a full bundle may cross a hole, so it lists everything.
+                    if status.since.is_some() && self.manifest.kind != Kind::Delta {
+                        return Err(Refusal::new(Code::Malformed, "a full bundle with a part of the status"));
+                    }
+                    vouched(status.version)
                 }
                 ComponentType::Leaves => {
                     self.leaves = Some(leaves::read(blob)?);

@@ -34,8 +34,9 @@ pub const MISSING: &str = "missing.jsonl";
 pub const FORKS: &str = "forks.jsonl";
 /// [`GlassRow`], of a gate.
 pub const BREAKGLASS: &str = "breakglass.jsonl";
-/// The status document that a gate holds, as the mint packed it.
-pub const STATUS: &str = "status.json";
+/// The status components that a gate holds, as the mint packed them, as `status/<bundle>.json`: a full list
+/// and the deltas since.
+pub const STATUS: &str = "status";
 /// Journals, as `journal/<file>`.
 pub const JOURNALS: &str = "journal";
 
@@ -165,14 +166,19 @@ pub struct RevocationRow {
     pub site: String,
     /// What kind of thing.
     pub kind: RevokedKind,
-    /// Token id, subject or key id.
+    /// Token id, subject, client id, group or key id; nothing for all.
     pub what: String,
-    /// Of a subject: tokens issued up to then.
+    /// Of subject, client, group and all: tokens issued up to then.
     pub before: u64,
     /// Why.
     pub reason: String,
     /// When.
     pub at: u64,
+    /// Who revoked.
+    pub by: String,
+    /// When release people took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pardoned_at: Option<u64>,
 }
 
 /// What can be revoked.
@@ -183,8 +189,14 @@ pub enum RevokedKind {
     Token,
     /// All tokens of a subject up to a moment.
     Subject,
+    /// All tokens of a client up to a moment.
+    Client,
+    /// All tokens of a group's members up to a moment.
+    Group,
     /// All tokens that a key has signed.
     Key,
+    /// All tokens up to a moment.
+    All,
 }
 
 /// The newest signed head of a log shard.

@@ -30,8 +30,22 @@ pub struct PardonDocument {
     pub tokens: Vec<PardonedToken>,
     /// Pardoned subjects.
     pub subjects: Vec<String>,
+    /// Pardoned clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<String>,
+    /// Pardoned groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Pardoned key ids.
     pub keys: Vec<String>,
+    /// Whether what was revoked up to a moment, whoever it belongs to, is pardoned.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub all: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// One pardoned token, by its place in the issuance log.
@@ -45,6 +59,23 @@ pub struct PardonedToken {
 }
 
 impl PardonDocument {
+    /// A pardon of nothing.
+    pub fn empty(realm: &str, site: &str, version: u64, issued_at: u64) -> PardonDocument {
+        let none = Vec::new;
+        PardonDocument {
+            realm: realm.to_owned(),
+            site: site.to_owned(),
+            version,
+            issued_at,
+            tokens: Vec::new(),
+            subjects: none(),
+            clients: none(),
+            groups: none(),
+            keys: none(),
+            all: false,
+        }
+    }
+
     /// The text that release people sign.
     ///
     /// # Errors
@@ -70,14 +101,15 @@ impl Document for PardonDocument {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        if [self.tokens.len(), self.subjects.len(), self.keys.len()].into_iter().any(|n| n > ENTRIES_MAX) {
+        let names = [&self.subjects, &self.clients, &self.groups, &self.keys];
+        if names.iter().map(|list| list.len()).chain([self.tokens.len()]).any(|count| count > ENTRIES_MAX) {
             return Err(Refusal::new(Code::TooLarge, format!("more than {ENTRIES_MAX} pardons of a kind")));
         }
         for token in &self.tokens {
             check_name("log shard", &token.shard)?;
             check_integer("log index", token.index)?;
         }
-        for entry in self.subjects.iter().chain(&self.keys) {
+        for entry in names.into_iter().flatten() {
             check_line("pardoned entry", entry, ENTRY_BYTES_MAX)?;
         }
         Ok(())

@@ -7,9 +7,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use farside_crossing::charter;
 use farside_crossing::evidence::{self, Head, KeyRow, MissingRow, Side};
-use farside_crossing::{StatusDocument, charter};
-use farside_service::cli::{Failure, OrFailure as _};
+use farside_service::cli::Failure;
 use farside_service::export::{Entry, Writer};
 use rusqlite::Transaction;
 
@@ -38,8 +38,9 @@ pub fn export(config: &Config, folder: &Path, now: u64) -> Result<Vec<Entry>, Fa
     writer.rows(evidence::BREAKGLASS, &held.breakglass)?;
     writer.rows(evidence::HEADS, &held.heads)?;
     writer.rows(evidence::KEYS, held.keys(&config.site)?)?;
-    if let Some(status) = held.status()? {
-        writer.bytes(evidence::STATUS, &status)?;
+    // Each component to the byte as the mint packed it, so that the manifest's digest proves it.
+    for (seq, part) in &held.status {
+        writer.bytes(&format!("{}/{seq}.json", evidence::STATUS), part)?;
     }
     leaves(&store, &mut writer)?;
     let realm = held.realm.unwrap_or_default();
@@ -58,7 +59,7 @@ struct Held {
     breakglass: Vec<evidence::GlassRow>,
     heads: Vec<evidence::HeadRow>,
     jwks: Option<Vec<u8>>,
-    status: Option<Vec<u8>>,
+    status: Vec<(u64, Vec<u8>)>,
 }
 
 impl Held {
@@ -75,7 +76,7 @@ impl Held {
             breakglass: store::evidence::breakglass(tx)?,
             heads: store::evidence::heads(tx)?,
             jwks: store::document(tx, "keys")?,
-            status: store::document(tx, "status")?,
+            status: store::status_parts(tx)?,
         })
     }
 
@@ -93,14 +94,6 @@ impl Held {
             destroyed_at: None,
         };
         Ok(keys.into_iter().map(row).collect())
-    }
-
-    /// The status component to the byte as the mint packed it, so that the manifest's digest proves it.
-    fn status(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(body) = &self.status else { return Ok(None) };
-        let status: StatusDocument =
-            serde_json::from_slice(body).map_err(|_| StoreFault::Damaged("status"))?;
-        Ok(Some(status.to_json().or_could_not(|| "spell the status".to_owned())?))
     }
 }
 

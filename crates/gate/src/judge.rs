@@ -357,16 +357,8 @@ fn position(claims: &Claims) -> Result<TokenPosition, Refusal> {
 }
 
 fn not_revoked(held: &Believed, claims: &Verified<Claims>, position: &TokenPosition) -> Result<(), Refusal> {
-    let revocations = held.revocations();
-    let refuse = |detail: String| Err(Refusal::new(Code::Revoked, detail, ""));
-    if revocations.token(position) {
-        return refuse(format!("token {position}"));
-    }
-    if let Some(reason) = revocations.key(claims.key_id()) {
-        return refuse(reason);
-    }
-    match claims.subject().and_then(|subject| revocations.subject(subject, claims.issued_at())) {
-        Some(reason) => refuse(reason),
+    match held.revocations().covering(claims.key_id(), claims, position) {
+        Some(reason) => Err(Refusal::new(Code::Revoked, reason, "")),
         None => Ok(()),
     }
 }

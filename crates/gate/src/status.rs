@@ -311,8 +311,7 @@ impl Status {
     }
 
     fn holding_lines(&self, lines: &mut Vec<String>) {
-        let Counts { tokens, subjects, keys } = self.revoked;
-        lines.push(format!("  revoked   {tokens} tokens, {subjects} subjects, {keys} keys"));
+        lines.push(format!("  revoked   {}", revoked(&self.revoked)));
         lines
             .push(format!("  parcels   {} waiting, {} collected", self.parcels.held, self.parcels.collected));
         for LogShown { shard, size, root, seq, stapled_heads, .. } in &self.logs {
@@ -346,6 +345,12 @@ impl Status {
         let rows: Vec<Vec<String>> = self.keys.iter().map(row).collect();
         table(&["key", "algorithm", "state", "signs from", "signs until", "believed until"], &rows)
     }
+}
+
+fn revoked(counts: &Counts) -> String {
+    let Counts { tokens, subjects, clients, groups, keys, all_before } = counts;
+    let all = all_before.map_or_else(String::new, |at| format!(", all issued until {}", rfc3339(at)));
+    format!("{tokens} tokens, {subjects} subjects, {clients} clients, {groups} groups, {keys} keys{all}")
 }
 
 fn hole(missing: &MissingRow) -> String {

@@ -81,8 +81,9 @@ fn keys(directory: &Directory) -> impl Iterator<Item = KeyRow> {
 }
 
 fn revocations(connection: &rusqlite::Transaction<'_>) -> Result<Vec<RevocationRow>, StoreFault> {
-    let mut statement =
-        connection.prepare("SELECT site, kind, what, before, reason, at FROM revocation ORDER BY id")?;
+    let mut statement = connection.prepare(
+        "SELECT site, kind, what, before, reason, at, by, pardoned_at FROM revocation ORDER BY id",
+    )?;
     let mut rows = statement.query([])?;
     let mut revocations = Vec::new();
     while let Some(row) = rows.next()? {
@@ -91,12 +92,17 @@ fn revocations(connection: &rusqlite::Transaction<'_>) -> Result<Vec<RevocationR
             kind: match row.get_ref(1)?.as_str().unwrap_or_default() {
                 "token" => RevokedKind::Token,
                 "subject" => RevokedKind::Subject,
+                "client" => RevokedKind::Client,
+                "group" => RevokedKind::Group,
+                "all" => RevokedKind::All,
                 _ => RevokedKind::Key,
             },
             what: row.get(2)?,
             before: unsigned(row.get(3)?),
             reason: row.get(4)?,
             at: unsigned(row.get(5)?),
+            by: row.get(6)?,
+            pardoned_at: row.get::<_, Option<i64>>(7)?.map(unsigned),
         });
     }
     Ok(revocations)

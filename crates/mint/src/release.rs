@@ -110,17 +110,17 @@ pub enum ReleaseFault {
         next: u64,
     },
     /// What is not revoked needs no pardon.
-    #[error("no {kind} {what} is revoked at site {site}")]
+    #[error("{kind} {what} is not revoked at site {site}")]
     NotRevoked {
         /// The site.
         site: String,
-        /// Token, subject or key.
+        /// Token, subject, client, group, key or all.
         kind: &'static str,
         /// Its name.
         what: String,
     },
     /// A pardon for nothing.
-    #[error("name a token, a subject or a key to be pardoned at site {0}")]
+    #[error("name what is to be pardoned at site {0}")]
     NothingPardoned(String),
     /// Another document was adopted since this one was drafted.
     #[error("this is version {found} of the {kind} document of {site}, and version {expected} comes next")]
@@ -267,6 +267,7 @@ pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFa
             }
             Some((Kind::Policy, site)) => {
                 let document = PolicyDocument::read(&signed_by, &realm, site)?;
+                note_lifetime(transaction, &document)?;
                 (Kind::Policy, document.site, document.version)
             }
             Some((Kind::Fence, site)) => {
@@ -289,7 +290,7 @@ pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFa
             return Err(ReleaseFault::Overtaken { site, kind: kind.as_str(), found: version, expected });
         }
         if let Some(pardon) = &pardon {
-            leave::take_back(transaction, pardon)?;
+            leave::take_back(transaction, pardon, now)?;
         }
         insert(transaction, &Row { site: &site, kind, version, note: bytes, keys: &keys, now })?;
         Ok(Adopted { site, kind, version, signers, renewed: false })
@@ -330,6 +331,16 @@ fn insert(transaction: &Connection, row: &Row<'_>) -> Result<(), ReleaseFault> {
             return Err(ReleaseFault::ForeignKey(kid.clone()));
         }
     }
+    Ok(())
+}
+
+/// What gates will allow from now on, people may have written otherwise than the site's terms have it.
+fn note_lifetime(transaction: &Connection, policy: &PolicyDocument) -> Result<(), ReleaseFault> {
+    let update =
+        "UPDATE site SET lifetime_seconds_highest = max(lifetime_seconds_highest, ?2) WHERE name = ?1";
+    transaction
+        .execute(update, (&policy.site, signed(policy.lifetime_seconds_max)))
+        .map_err(StoreFault::from)?;
     Ok(())
 }
 

@@ -200,11 +200,13 @@ fn put(
         transaction.execute(
             "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max,
                  token_bytes_max, leeway_seconds, courier_seconds, every_seconds, roles_allowed, profiles,
-                 sealed, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                 sealed, created_at, lifetime_seconds_highest)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?5)
              ON CONFLICT (name) DO UPDATE SET issuer = excluded.issuer, algorithm = excluded.algorithm,
                  lifetime_seconds_default = excluded.lifetime_seconds_default,
                  lifetime_seconds_max = excluded.lifetime_seconds_max,
+                 lifetime_seconds_highest =
+                     max(lifetime_seconds_highest, excluded.lifetime_seconds_highest),
                  token_bytes_max = excluded.token_bytes_max, leeway_seconds = excluded.leeway_seconds,
                  courier_seconds = excluded.courier_seconds, every_seconds = excluded.every_seconds,
                  roles_allowed = excluded.roles_allowed, profiles = excluded.profiles",

@@ -29,8 +29,7 @@ fn peopled() -> Realm {
 }
 
 fn revoke(realm: &Realm, name: &str, now: u64) {
-    let what = What::Subject { name: name.to_owned(), site: None };
-    revocation::revoke(&realm.store, &what, "left", now).unwrap();
+    revocation::revoke(&realm.store, &ground::revocation(What::Subject(name.to_owned())), now).unwrap();
 }
 
 fn pardon(names: &[&str]) -> Document {
@@ -43,7 +42,7 @@ fn carried(realm: &Realm, now: u64) -> (Vec<String>, Option<PardonDocument>) {
     let made = realm.make(Kind::Full, now, &Desk::default()).unwrap();
     let bytes = std::fs::read(made.path).unwrap();
     let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
-    let revoked = opened.status().unwrap().subjects.iter().map(|entry| entry.sub.clone()).collect();
+    let revoked = opened.status().unwrap().subjects.iter().map(|entry| entry.name.clone()).collect();
     (revoked, opened.pardon().cloned())
 }
 

@@ -74,6 +74,11 @@ impl StatusList {
         Some(byte >> shift & mask)
     }
 
+    /// The list decompressed: as many bits a token as were given, the least significant first.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// How many tokens the list has room for.
     pub fn capacity(&self) -> u64 {
         self.bytes.len() as u64 * u64::from(8 / self.bits)

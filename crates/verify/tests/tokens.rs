@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
+#[path = "support/twin.rs"]
+mod twin;
 
 use farside_verify::encode::{base64url, base64url_decode};
 use farside_verify::{Algorithm, Code, KeySet, Policy, Verifier};
@@ -83,12 +85,8 @@ fn second_spellings_of_a_segment_are_malformed() {
 fn the_twin_of_an_ecdsa_signature_has_the_same_identity() {
     let signer = Signer::generate(Algorithm::Es256, "k1");
     let token = signer.token(access_claims());
-    let (input, signature) = token.rsplit_once('.').unwrap();
-    let mut bytes = base64url_decode(signature).unwrap();
-    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
-    let twin = subtract(&order, &bytes[32..]);
-    bytes[32..].copy_from_slice(&twin);
-    let twin = format!("{input}.{}", base64url(&bytes));
+    let twin = twin::twin(&token);
+    assert_ne!(twin, token);
     let verifier = signer.undemanding();
     let (one, other) = (verifier.verify(&token, NOW).unwrap(), verifier.verify(&twin, NOW).unwrap());
     assert_eq!(one.signing_input_sha256(), other.signing_input_sha256());
@@ -380,19 +378,4 @@ fn deep(levels: usize) -> String {
 fn wide(members: usize) -> String {
     let members: Vec<_> = (0..members).map(|i| format!("\"{i}\":0")).collect();
     format!("{{{}}}", members.join(","))
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
-}
-
-fn subtract(a: &[u8], b: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; a.len()];
-    let mut borrow = 0;
-    for i in (0..a.len()).rev() {
-        let difference = i16::from(a[i]) - i16::from(b[i]) - borrow;
-        borrow = i16::from(difference < 0);
-        out[i] = difference.rem_euclid(256) as u8;
-    }
-    out
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use farside_crossing::evidence::{
     AppliedRow, BUNDLES, FORKS, ForkRow, Head, KEYS, KeyRow, MISSING, MissingRow, RevocationRow, STATUS,
 };
-use farside_crossing::status::STATUS_BYTES_MAX;
+use farside_crossing::status::{Lists, RevokedKey, STATUS_BYTES_MAX, TokenBits};
 use farside_crossing::{ComponentType, Digest, Kind, Manifest, StatusDocument};
 use farside_service::cli::{Failure, OrFailure as _};
 use farside_service::export::Reader;
@@ -80,19 +80,35 @@ impl Admitted {
     }
 }
 
-/// The revocations that a gate held when it exported, and since when it had held them.
-#[derive(Debug)]
+/// The revocations that a gate held when it exported, as each bundle brought them.
+#[derive(Debug, Default)]
 pub(crate) struct Status {
-    pub(crate) applied_at: u64,
-    pub(crate) document: StatusDocument,
-    lists: BTreeMap<String, StatusList>,
+    parts: Vec<Part>,
+}
+
+/// What one bundle brought, and when the gate applied it.
+#[derive(Debug)]
+struct Part {
+    applied_at: u64,
+    document: StatusDocument,
+    tokens: BTreeMap<String, Vec<TokenBits>>,
 }
 
 impl Status {
-    /// Whether a token is revoked by its position.
-    pub(crate) fn revokes(&self, position: &TokenPosition) -> bool {
-        let list = self.lists.get(position.shard());
-        list.is_some_and(|list| list.get(position.index()) == Some(1))
+    /// Every key that was revoked.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &RevokedKey> {
+        self.parts.iter().flat_map(|part| &part.document.keys)
+    }
+
+    /// Whether what had been applied before `at` revokes a token by its position or its key.
+    pub(crate) fn revokes(&self, at: u64, position: Option<&TokenPosition>, kid: &str) -> bool {
+        self.parts.iter().filter(|part| at > part.applied_at).any(|part| {
+            part.document.keys.iter().any(|key| key.kid == kid)
+                || position.is_some_and(|position| {
+                    let lists = part.tokens.get(position.shard());
+                    lists.is_some_and(|lists| lists.iter().any(|bits| bits.get(position.index())))
+                })
+        })
     }
 }
 
@@ -144,34 +160,46 @@ fn read_status(
     manifests: &[Manifest],
     evidence: &mut Evidence,
 ) -> Result<Option<Status>, Failure> {
-    if !reader.has(STATUS) {
+    let names: Vec<String> = reader.below(STATUS).map(|(name, _)| name.to_owned()).collect();
+    if names.is_empty() {
         return Ok(None);
     }
-    let bytes = reader.bytes(STATUS, STATUS_BYTES_MAX as u64)?;
-    let document: StatusDocument =
-        serde_json::from_slice(&bytes).or_could_not(|| format!("read {STATUS} of {}", far.label))?;
-    let digest = Digest::of(&bytes);
-    let named = |manifest: &&Manifest| {
-        manifest.component(ComponentType::Status).is_some_and(|entry| entry.sha256 == digest)
-    };
-    let brought = manifests.iter().find(named).map(|manifest| manifest.seq);
-    match brought {
-        Some(seq) => {
-            let detail = format!("as bundle {seq} brought them");
-            evidence.check(&far.label, "revocations held", Proof::Proven, detail);
+    let mut status = Status::default();
+    let (mut brought, mut unproven) = (Vec::new(), 0_u64);
+    // A full list and the deltas since.
+    for name in names {
+        let bytes = reader.bytes(&name, STATUS_BYTES_MAX as u64)?;
+        let digest = Digest::of(&bytes);
+        let named = |manifest: &&Manifest| {
+            manifest.component(ComponentType::Status).is_some_and(|entry| entry.sha256 == digest)
+        };
+        let seq = manifests.iter().find(named).map(|manifest| manifest.seq);
+        match seq {
+            Some(seq) => brought.push(seq.to_string()),
+            None => unproven += 1,
         }
-        None => {
-            let detail = "no proven manifest names them".to_owned();
-            evidence.check(&far.label, "revocations held", Proof::Broken, detail.clone());
-            let of = far.label.clone();
-            let found = Found { of, place: STATUS.to_owned(), at: None, detail };
-            evidence.findings.alarm(Code::ManifestUnproven, found);
-        }
+        status.parts.push(part(&bytes, seq.and_then(|seq| far.bundles.get(&seq)), &far.label)?);
     }
-    let applied_at = brought.and_then(|seq| far.bundles.get(&seq)).map_or(u64::MAX, |row| row.applied_at);
-    let open = |list: &farside_crossing::status::ShardList| {
-        Some((list.shard.clone(), StatusList::decode(1, &list.lst).ok()?))
+    if unproven == 0 {
+        let detail = format!("as bundle {} brought them", brought.join(", "));
+        evidence.check(&far.label, "revocations held", Proof::Proven, detail);
+    } else {
+        let detail = "no proven manifest names them".to_owned();
+        evidence.check(&far.label, "revocations held", Proof::Broken, detail.clone());
+        let of = far.label.clone();
+        let found = Found { of, place: STATUS.to_owned(), at: None, detail };
+        evidence.findings.alarm(Code::ManifestUnproven, found);
+    }
+    Ok(Some(status))
+}
+
+fn part(bytes: &[u8], row: Option<&AppliedRow>, label: &str) -> Result<Part, Failure> {
+    let document: StatusDocument =
+        serde_json::from_slice(bytes).or_could_not(|| format!("read {STATUS} of {label}"))?;
+    let decode = |lst: &str, bytes_max: usize| {
+        StatusList::decode_within(1, lst, bytes_max).ok().map(StatusList::into_bytes)
     };
-    let lists = document.tokens.iter().filter_map(open).collect();
-    Ok(Some(Status { applied_at, document, lists }))
+    let lists = Lists::open(&document.tokens, decode).or_could_not(|| format!("read {STATUS} of {label}"))?;
+    let tokens = lists.by_shard().into_iter().map(|(shard, bits)| (shard.to_owned(), bits)).collect();
+    Ok(Part { applied_at: row.map_or(u64::MAX, |row| row.applied_at), document, tokens })
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use farside_crossing::evidence::{RevocationRow, RevokedKind};
 use farside_crossing::manifest::JournalHead;
-use farside_crossing::status::{BitList, RevokedKey, ShardList};
+use farside_crossing::status::{Lists, RevokedKey};
 use farside_crossing::{Digest, ExpectedFingerprint};
 
 use serde_json::json;
@@ -112,28 +112,57 @@ fn a_token_used_after_its_revocation_is_found() {
         // Revoked before bundle 1 was made; admitted after bundle 2 had come too.
         let issued = std::mem::replace(&mut story.tokens[3].issued_at, at - 1);
         assert!(issued > at);
-        let reason = "lost badge".to_owned();
-        story.revocations.push(RevocationRow { site: SITE.to_owned(), kind, what, before: at, reason, at });
+        let (reason, by) = ("lost badge".to_owned(), "uid 0".to_owned());
+        let row = RevocationRow {
+            site: SITE.to_owned(),
+            kind,
+            what,
+            before: at,
+            reason,
+            at,
+            by,
+            pardoned_at: None,
+        };
+        story.revocations.push(row);
         let place = position(3).to_string();
         found(&both(&story), &[(Gravity::Alarm, Code::UsedAfterRevocation, &place)]);
         // Revoked after the last bundle: no gate could know.
         story.revocations[0].at = story.made[1].issued_at + 1;
         found(&both(&story), &[(Gravity::Notice, Code::UsedBeforeRevocationArrived, &place)]);
+        // Pardoned before it was shown: it binds nobody.
+        story.revocations[0].pardoned_at = Some(story.revocations[0].at + 1);
+        found(&both(&story), &[]);
     }
+}
+
+#[test]
+fn what_was_used_after_everything_up_to_a_moment_was_revoked_is_found() {
+    let mut story = Story::quiet();
+    let at = story.made[0].issued_at - 10;
+    story.tokens[3].issued_at = at - 1;
+    story.tokens[4].issued_at = at + 1;
+    let (site, what, reason, by) =
+        (SITE.to_owned(), String::new(), "break-in".to_owned(), "uid 0".to_owned());
+    let kind = RevokedKind::All;
+    story.revocations.push(RevocationRow { site, kind, what, before: at, reason, at, by, pardoned_at: None });
+    let evidence = both(&story);
+    let places: Vec<&str> = evidence.findings.listed().iter().map(|found| found.place.as_str()).collect();
+    let expected: Vec<String> = (0..4).map(|index| position(index).to_string()).collect();
+    assert_eq!(places, expected);
 }
 
 #[test]
 fn on_the_far_side_alone_the_revocations_held_are_compared() {
     let mut story = Story::quiet();
-    let mut list = BitList::new();
-    list.set(3).unwrap();
-    story.status.tokens = vec![ShardList { shard: SITE.to_owned(), lst: list.encode() }];
+    let mut lists = Lists::default();
+    lists.set(SITE, NOW, 3);
+    story.status.tokens = lists.close();
     story.resign();
     let place = position(3).to_string();
     found(&far_alone(&story), &[(Gravity::Alarm, Code::UsedAfterRevocation, &place)]);
-    let (reason, at) = ("stolen".to_owned(), NOW);
+    let (reason, by, at) = ("stolen".to_owned(), "uid 0".to_owned(), NOW);
     story.status.tokens.clear();
-    story.status.keys = vec![RevokedKey { kid: KID.to_owned(), reason, at }];
+    story.status.keys = vec![RevokedKey { kid: KID.to_owned(), reason, by, at }];
     story.resign();
     let evidence = far_alone(&story);
     assert_eq!(evidence.findings.total(Gravity::Alarm), 6, "every token of that key");

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use farside_crossing::evidence::{KeyRow, RevocationRow, RevokedKind};
+use farside_crossing::evidence::KeyRow;
 use farside_verify::leaf::{self, TokenPosition};
 use farside_verify::merkle::Hash;
 
+use super::revoked::Revoked;
 use crate::evidence::{Admitted, Evidence, Far, Leaf, Near, Record};
 use crate::finding::{Code, Findings, Found, duration};
 
@@ -91,105 +92,6 @@ fn verdict(
             Verdict::Unknown("it may have been issued after the mint's export")
         }
         None => Verdict::Forged("the mint has no record of its position"),
-    }
-}
-
-/// What is revoked at one site, and since when its gate has known.
-struct Revoked<'e> {
-    evidence: &'e Evidence,
-    far: &'e Far,
-    tokens: HashMap<&'e str, Since<'e>>,
-    subjects: HashMap<u32, Vec<Since<'e>>>,
-    keys: HashMap<u32, Since<'e>>,
-}
-
-#[derive(Clone, Copy)]
-struct Since<'e> {
-    row: &'e RevocationRow,
-    /// When the gate applied the bundle that said so; `None` where it has not.
-    known: Option<u64>,
-}
-
-impl<'e> Revoked<'e> {
-    fn of(evidence: &'e Evidence, far: &'e Far) -> Revoked<'e> {
-        let mut revoked =
-            Revoked { evidence, far, tokens: HashMap::new(), subjects: HashMap::new(), keys: HashMap::new() };
-        let rows = evidence.near.iter().flat_map(|near| &near.revocations);
-        for row in rows.filter(|row| row.site == far.site) {
-            let since = Since { row, known: far.known_since(row) };
-            let number = evidence.names.find(&row.what);
-            match (row.kind, number) {
-                (RevokedKind::Token, _) => drop(revoked.tokens.insert(&row.what, since)),
-                (RevokedKind::Subject, Some(subject)) => {
-                    revoked.subjects.entry(subject).or_default().push(since);
-                }
-                (RevokedKind::Key, Some(kid)) => drop(revoked.keys.insert(kid, since)),
-                (_, None) => {}
-            }
-        }
-        revoked
-    }
-
-    fn judge(
-        &self,
-        far: &Far,
-        admitted: &Admitted,
-        position: Option<&TokenPosition>,
-        findings: &mut Findings,
-    ) {
-        let found = |detail: String| Found::token(&far.site, &admitted.token, admitted.at, detail);
-        if self.held(admitted, position) {
-            let detail = "the revocations that the gate held name it".to_owned();
-            findings.alarm(Code::UsedAfterRevocation, found(detail));
-            return;
-        }
-        let Some(Since { row, known }) = self.covering(admitted, position) else { return };
-        let what = match row.kind {
-            RevokedKind::Token => "token",
-            RevokedKind::Subject => "subject",
-            RevokedKind::Key => "key",
-        };
-        match known {
-            Some(known) if admitted.at > known => {
-                let detail = format!(
-                    "its {what} was revoked, and the gate knew for {}",
-                    duration(admitted.at - known)
-                );
-                findings.alarm(Code::UsedAfterRevocation, found(detail));
-            }
-            _ if admitted.at > row.at => {
-                let detail = format!(
-                    "its {what} was revoked {} before: {}",
-                    duration(admitted.at - row.at),
-                    row.reason
-                );
-                findings.notice(Code::UsedBeforeRevocationArrived, found(detail));
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether the status that the gate held names it, which needs no mint.
-    fn held(&self, admitted: &Admitted, position: Option<&TokenPosition>) -> bool {
-        let Some(status) = self.far.status.as_ref().filter(|status| admitted.at > status.applied_at) else {
-            return false;
-        };
-        let kid = self.evidence.names.word(admitted.kid);
-        position.is_some_and(|position| status.revokes(position))
-            || status.document.keys.iter().any(|key| key.kid == kid)
-    }
-
-    /// The revocation that covers a token, the one known longest.
-    fn covering(&self, admitted: &Admitted, position: Option<&TokenPosition>) -> Option<Since<'e>> {
-        let issued_at = || {
-            let near = self.evidence.near.as_ref()?;
-            near.log.leaf(position?).map(|leaf| leaf.at)
-        };
-        let of_subject = self.subjects.get(&admitted.subject).into_iter().flatten();
-        let of_subject = of_subject.filter(|since| issued_at().is_some_and(|at| at <= since.row.before));
-        let token = self.tokens.get(admitted.token.as_str());
-        let all = token.into_iter().chain(self.keys.get(&admitted.kid)).chain(of_subject);
-        all.min_by_key(|since| (since.known.unwrap_or(u64::MAX), since.row.at)).copied()
     }
 }
 

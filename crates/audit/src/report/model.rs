@@ -112,6 +112,7 @@ pub(super) struct Revoked {
     pub(super) kind: RevokedKind,
     pub(super) what: String,
     pub(super) reason: String,
+    pub(super) by: String,
     pub(super) at: u64,
     /// When a gate of the site first applied a bundle that was made later.
     pub(super) known_at: Option<u64>,
@@ -305,7 +306,7 @@ fn revoked_at(evidence: &Evidence, site: &str, kid: &str) -> Option<u64> {
     let mut of_key = rows.filter(|row| row.kind == RevokedKind::Key && row.site == site && row.what == kid);
     let held = || {
         let status = evidence.far.iter().filter(|far| far.site == site).filter_map(|far| far.status.as_ref());
-        status.flat_map(|status| &status.document.keys).find(|key| key.kid == kid).map(|key| key.at)
+        status.flat_map(|status| status.keys()).find(|key| key.kid == kid).map(|key| key.at)
     };
     of_key.next().map(|row| row.at).or_else(held)
 }
@@ -319,6 +320,7 @@ fn revocations(evidence: &Evidence) -> Vec<Revoked> {
             kind: row.kind,
             what: row.what.clone(),
             reason: row.reason.clone(),
+            by: row.by.clone(),
             at: row.at,
             known_at: gates.filter_map(|far| far.known_since(row)).min(),
         }

@@ -145,15 +145,19 @@ pub(super) fn revocations(page: &mut Page, report: &Report) {
         page.raw("<p class=\"none\">Nothing was revoked, as far as is known.</p>");
         return;
     }
-    head(page, &["site", "what", "", "why", "revoked", "known at the gate", "#took"]);
+    head(page, &["site", "what", "", "why", "by", "revoked", "known at the gate", "#took"]);
     for revoked in &report.revocations {
         let kind = match revoked.kind {
             RevokedKind::Token => "token",
             RevokedKind::Subject => "subject",
+            RevokedKind::Client => "client",
+            RevokedKind::Group => "group",
             RevokedKind::Key => "key",
+            RevokedKind::All => "all",
         };
         let took = revoked.known_at.map(|known| duration(known.saturating_sub(revoked.at)));
         page.raw("<tr>").cell(&revoked.site).cell(kind).code(&revoked.what).cell(&revoked.reason);
+        page.cell(&revoked.by);
         page.time(Some(revoked.at)).time(revoked.known_at);
         page.tag("<td class=\"n\">", took.unwrap_or_else(|| "not yet".to_owned()), "</td>").raw("</tr>");
     }

@@ -29,7 +29,16 @@ fn hostile() -> Story {
     story.admissions[1].token = HOSTILE.to_owned();
     let (site, what, reason) = (SITE.to_owned(), HOSTILE.to_owned(), HOSTILE.to_owned());
     let (kind, before, at) = (RevokedKind::Subject, NOW, NOW);
-    story.revocations.push(RevocationRow { site, kind, what, before, reason, at });
+    story.revocations.push(RevocationRow {
+        site,
+        kind,
+        what,
+        before,
+        reason,
+        at,
+        by: "uid 0".to_owned(),
+        pardoned_at: None,
+    });
     story.near_lines.push((NOW, "subject_added", json!({"subject": HOSTILE, HOSTILE: 1})));
     let refused = json!({"file": HOSTILE, "code": HOSTILE, "detail": HOSTILE});
     story.far_lines.push((NOW, "bundle_refused", refused));

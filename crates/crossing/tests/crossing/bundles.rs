@@ -2,8 +2,8 @@
 
 use farside_crossing::manifest::Kind;
 use farside_crossing::{
-    Code, Draft, Kind as BundleKind, LogKey, Packed, Parcel, RawJson, StaleMax, Writer, bundle, inspect,
-    leaves, note,
+    Code, Draft, Kind as BundleKind, LogKey, Packed, Parcel, PardonDocument, RawJson, StaleMax, Writer,
+    bundle, inspect, leaves, note,
 };
 
 use crate::support::{NOW, Realm, TestSigner, based, draft, signers};
@@ -167,15 +167,8 @@ fn a_stolen_online_key_cannot_loosen_policy_or_fence_or_pardon() {
         seq_min: 1,
         seq_max: 9,
     };
-    let pardon = farside_crossing::pardon::PardonDocument {
-        realm: "acme".into(),
-        site: "plant".into(),
-        version: 1,
-        issued_at: NOW,
-        tokens: vec![],
-        subjects: vec!["mallory".into()],
-        keys: vec![],
-    };
+    let subjects = vec!["mallory".into()];
+    let pardon = PardonDocument { subjects, ..PardonDocument::empty("acme", "plant", 1, NOW) };
     let keys = realm.released(realm.keys(1).text());
     let begin = || Writer::new(draft(2, None)).keys(&keys).unwrap();
     let policy = realm.released(realm.policy(1).text());

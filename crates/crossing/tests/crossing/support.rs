@@ -141,15 +141,7 @@ impl Realm {
     }
 
     pub(crate) fn status(&self, version: u64) -> StatusDocument {
-        StatusDocument {
-            realm: "acme".into(),
-            site: "plant".into(),
-            version,
-            issued_at: NOW,
-            tokens: vec![],
-            subjects: vec![],
-            keys: vec![],
-        }
+        StatusDocument::empty("acme", "plant", version, NOW)
     }
 
     pub(crate) fn released(&self, text: Result<String, Refusal>) -> Vec<u8> {

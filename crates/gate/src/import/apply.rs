@@ -7,10 +7,9 @@ use farside_crossing::bundle::{self, Opened};
 use farside_crossing::charter;
 use farside_crossing::{
     Acceptance, Base, Charter, Clock, Code, PolicyDocument, ReceiptKey, RecipientSecret, Refusal,
-    StatusDocument, Stream, status,
+    StatusDocument, Stream,
 };
 use farside_service::cli::Failure;
-use farside_verify::status_list::StatusList;
 use farside_verify::{Algorithm, KeySet};
 use rusqlite::Transaction;
 
@@ -18,6 +17,7 @@ use super::log::{self, BelievedRun, Runs};
 use super::parcels;
 use super::past;
 use super::report::{Applied, Chartered, Outcome, ParcelsIn};
+use super::status::{self, Ground};
 use crate::store::{self, AppliedRow, ForkRow, StoreFault};
 use crate::trust::{self, BUILT_AT, Believed, TrustFault};
 
@@ -191,6 +191,7 @@ fn trust_charters(tx: &Transaction<'_>, new: &[Charter], now: u64) -> Result<u64
 struct Held {
     stream: Stream,
     time_floor: u64,
+    lifetime_seconds_highest: u64,
     keys: Option<Vec<u8>>,
     policy: Option<PolicyDocument>,
     status: Option<StatusDocument>,
@@ -207,6 +208,7 @@ impl Held {
         Ok(Held {
             stream,
             time_floor: state.time_floor.max(BUILT_AT),
+            lifetime_seconds_highest: state.lifetime_seconds_highest,
             keys: store::document(tx, "keys")?,
             policy: document(tx, "policy")?,
             status: document(tx, "status")?,
@@ -318,15 +320,14 @@ fn documents(
         sane(policy)?;
         store::set_document(tx, "policy", policy.version, seq, &json(policy)?)?;
     }
-    if let Some(new) = opened.status() {
-        if let Some(old) = &held.status {
-            status::judge_change(old, new, held.stream.fresh_pardon(opened), bits)?;
-        }
-        store::set_document(tx, "status", new.version, seq, &json(new)?)?;
-    }
     let keys = opened.keys().map(|keys| keys.jwks.as_str().as_bytes()).or(held.keys.as_deref());
     let policy = opened.policy().or(held.policy.as_ref());
-    let status = opened.status().or(held.status.as_ref());
+    let lifetime_seconds_highest =
+        policy.map_or(0, |policy| policy.lifetime_seconds_max).max(held.lifetime_seconds_highest);
+    store::set_lifetime_highest(tx, lifetime_seconds_highest)?;
+    let ground = Ground { pardon: held.stream.fresh_pardon(opened), jwks: keys, lifetime_seconds_highest };
+    let taken = status::take_in(tx, opened, held.status.as_ref(), &ground)?;
+    let status = taken.as_ref().or(held.status.as_ref());
     let (Some(keys), Some(policy), Some(status)) = (keys, policy, status) else { return Ok(None) };
     let believed = Believed::new(keys, policy.clone(), status).map_err(|fault| match fault {
         TrustFault::Document { what, reason } => {
@@ -361,14 +362,6 @@ fn sane(policy: &PolicyDocument) -> Result<(), Refusal> {
         return refuse("it demands Cedar policies, which this gate does not judge by".to_owned());
     }
     Ok(())
-}
-
-fn bits(list: &str) -> Option<Vec<u8>> {
-    let list = StatusList::decode(1, list).ok()?;
-    let bytes = (0..list.capacity() / 8).map(|byte| {
-        (0..8).fold(0, |bits, bit| bits | (u8::from(list.get(byte * 8 + bit) == Some(1)) << bit))
-    });
-    Some(bytes.collect())
 }
 
 fn marks(stream: &Stream) -> Result<String, Trouble> {

@@ -16,6 +16,7 @@ mod log;
 mod parcels;
 mod past;
 mod report;
+mod status;
 
 use std::path::Path;
 use std::time::Duration;

@@ -45,9 +45,9 @@ pub(crate) use parcels::{
 };
 pub(crate) use shown::shown_sequence;
 pub(crate) use trust::{
-    add_bundle, add_charter, add_fork, add_missing, advance, bundle, changed, charters, count_superseded,
-    counted, document, forks, missing, newest_bundle, newest_receipt, realm, receipt_key, set_document,
-    set_realm, set_receipt_key, set_stream, state,
+    add_bundle, add_charter, add_fork, add_missing, add_status_part, advance, bundle, changed, charters,
+    count_superseded, counted, document, forks, missing, newest_bundle, newest_receipt, realm, receipt_key,
+    set_document, set_lifetime_highest, set_realm, set_receipt_key, set_stream, state, status_parts,
 };
 
 /// Marks the file as a gate's store ("Fgat").

@@ -5,6 +5,7 @@ CREATE TABLE state (
     realm TEXT,                           -- named by the first charter trusted
     generation INTEGER NOT NULL,          -- rises whenever what a door believes has changed
     time_floor INTEGER NOT NULL,          -- highest issued_at of any bundle applied; never sinks
+    lifetime_seconds_highest INTEGER NOT NULL, -- longest token lifetime that any policy has allowed; never sinks
     stream TEXT NOT NULL,                 -- high-water marks: crossing::acceptance::Stream as JSON
     superseded INTEGER NOT NULL           -- how many older bundles were offered since
 ) STRICT;
@@ -20,6 +21,13 @@ CREATE TABLE document (
     kind TEXT PRIMARY KEY,
     version INTEGER NOT NULL,
     seq INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+
+-- The status components as they crossed: the newest full list, and each delta since. For auditors, who prove
+-- them by the manifests; what is revoked stands, joined, in `document`.
+CREATE TABLE status_part (
+    seq INTEGER PRIMARY KEY,
     body BLOB NOT NULL
 ) STRICT;
 

@@ -15,6 +15,8 @@ pub struct StateRow {
     pub generation: u64,
     /// Highest `issued_at` of any bundle applied, Unix seconds.
     pub time_floor: u64,
+    /// Longest token lifetime that any policy has ever allowed here.
+    pub lifetime_seconds_highest: u64,
     /// The high-water marks as JSON; empty before the first bundle.
     pub stream: String,
     /// How many bundles older than the one held have been offered.
@@ -68,8 +70,8 @@ pub struct ForkRow {
 
 pub(super) fn insert_state(connection: &Connection, site: &str) -> Result<(), StoreFault> {
     connection.execute(
-        "INSERT INTO state (id, site, generation, time_floor, stream, superseded)
-         VALUES (1, ?1, 1, 0, '', 0)",
+        "INSERT INTO state (id, site, generation, time_floor, lifetime_seconds_highest, stream, superseded)
+         VALUES (1, ?1, 1, 0, 0, '', 0)",
         [site],
     )?;
     Ok(())
@@ -77,8 +79,9 @@ pub(super) fn insert_state(connection: &Connection, site: &str) -> Result<(), St
 
 /// The state row.
 pub(crate) fn state(connection: &Connection) -> Result<StateRow, StoreFault> {
-    let mut statement =
-        connection.prepare_cached("SELECT site, generation, time_floor, stream, superseded FROM state")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT site, generation, time_floor, stream, superseded, lifetime_seconds_highest FROM state",
+    )?;
     let row = statement
         .query_row([], |row| {
             Ok((
@@ -87,14 +90,17 @@ pub(crate) fn state(connection: &Connection) -> Result<StateRow, StoreFault> {
                 row.get::<_, i64>(2)?,
                 row.get(3)?,
                 row.get::<_, i64>(4)?,
+                row.get::<_, i64>(5)?,
             ))
         })
         .optional()?;
-    let (site, generation, time_floor, stream, superseded) = row.ok_or(StoreFault::Damaged("state"))?;
+    let (site, generation, time_floor, stream, superseded, lifetime) =
+        row.ok_or(StoreFault::Damaged("state"))?;
     Ok(StateRow {
         site,
         generation: unsigned(generation, "generation")?,
         time_floor: unsigned(time_floor, "time floor")?,
+        lifetime_seconds_highest: unsigned(lifetime, "longest lifetime")?,
         stream,
         superseded: unsigned(superseded, "count of superseded bundles")?,
     })
@@ -179,6 +185,35 @@ pub(crate) fn set_document(
         params![kind, signed(version, "version")?, signed(seq, "seq")?, body],
     )?;
     Ok(())
+}
+
+/// Remembers the longest lifetime allowed; it never sinks.
+pub(crate) fn set_lifetime_highest(connection: &Connection, seconds: u64) -> Result<(), StoreFault> {
+    let update = "UPDATE state SET lifetime_seconds_highest = max(lifetime_seconds_highest, ?1)";
+    connection.execute(update, [signed(seconds, "lifetime")?])?;
+    Ok(())
+}
+
+/// Keeps a status component as it crossed: a delta beside those it adds to, a full list in their place.
+pub(crate) fn add_status_part(
+    connection: &Connection,
+    seq: u64,
+    is_delta: bool,
+    body: &[u8],
+) -> Result<(), StoreFault> {
+    if !is_delta {
+        connection.execute("DELETE FROM status_part", [])?;
+    }
+    let insert = "INSERT OR REPLACE INTO status_part (seq, body) VALUES (?1, ?2)";
+    connection.execute(insert, params![signed(seq, "seq")?, body])?;
+    Ok(())
+}
+
+/// The status components as they crossed, each with the number of its bundle, the full list first.
+pub(crate) fn status_parts(connection: &Connection) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
+    let mut statement = connection.prepare("SELECT seq, body FROM status_part ORDER BY seq")?;
+    let rows = statement.query_map([], |row| Ok((natural(row, 0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The document of this kind, if one has been applied.

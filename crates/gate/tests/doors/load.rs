@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::realm::{NOW, status};
+use super::realm::{NOW, revoked_name, status};
 use super::{Site, ask};
-use farside_crossing::status::RevokedSubject;
 
 const CLIENTS: usize = 4;
 const IMPORTS: u64 = 6;
@@ -32,11 +31,7 @@ async fn trust_changes_under_load_and_no_request_is_dropped() {
     for number in 0..IMPORTS {
         let mut plan = site.realm.plan();
         let mut revoked = status(number + 2);
-        let (reason, at) = ("left".to_owned(), NOW);
-        for left in 0..=number {
-            let (sub, reason) = (format!("leaver-{left}"), reason.clone());
-            revoked.subjects.push(RevokedSubject { sub, before: NOW, reason, at });
-        }
+        revoked.subjects = (0..=number).map(|left| revoked_name(&format!("leaver-{left}"), NOW)).collect();
         plan.status = Some(revoked);
         let bundle = site.realm.send(plan);
         let leaver = site.realm.token(&format!("leaver-{number}"), 100 + number, "");

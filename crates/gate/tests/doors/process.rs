@@ -5,12 +5,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use farside_crossing::status::RevokedSubject;
 use farside_service::journal;
 use farside_service::time::now_unix;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::realm::{Far, HOUR, Plan, Realm, claims, status};
+use super::realm::{Far, HOUR, Plan, Realm, claims, revoked_name, status};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_farside-gate");
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -140,8 +139,7 @@ fn the_gate_imports_what_arrives_answers_and_ends_when_asked() {
 
     let mut plan = present(gate.realm.plan());
     let mut revoked = status(2);
-    let (reason, at) = ("left".to_owned(), now_unix());
-    revoked.subjects.push(RevokedSubject { sub: "anna".to_owned(), before: at + HOUR, reason, at });
+    revoked.subjects.push(revoked_name("anna", now_unix() + HOUR));
     plan.status = Some(revoked);
     let bundle = gate.realm.send(plan);
     let inbox = gate.far.config.inbox();

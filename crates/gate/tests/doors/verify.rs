@@ -1,8 +1,9 @@
 //! `/verify`: who enters, what they are called, and every way of not entering.
 
-use super::realm::{AUDIENCE, HOUR, NOW, Realm, TokenKey, audience, claims, policy, status};
+use super::realm::{
+    AUDIENCE, HOUR, NOW, Realm, TokenKey, audience, claims, policy, revoked_key, revoked_name, status,
+};
 use super::{Far, Site, ask, doors_of};
-use farside_crossing::status::{RevokedKey, RevokedSubject};
 use farside_service::journal;
 
 #[tokio::test]
@@ -212,8 +213,7 @@ async fn a_revocation_holds_from_the_moment_its_bundle_is_applied() {
 
     let mut plan = site.realm.plan();
     let mut revoked = status(2);
-    let (reason, at) = ("left".to_owned(), NOW);
-    revoked.subjects.push(RevokedSubject { sub: "anna".to_owned(), before: NOW, reason: reason.clone(), at });
+    revoked.subjects.push(revoked_name("anna", NOW));
     plan.status = Some(revoked.clone());
     let bundle = site.realm.send(plan);
     site.far.import(&bundle);
@@ -223,7 +223,7 @@ async fn a_revocation_holds_from_the_moment_its_bundle_is_applied() {
     // The second import in a row is seen as soon as the first.
     let mut plan = site.realm.plan();
     revoked.version = 3;
-    revoked.keys.push(RevokedKey { kid: site.realm.key.kid.clone(), reason, at });
+    revoked.keys.push(revoked_key(&site.realm.key.kid));
     plan.status = Some(revoked);
     let bundle = site.realm.send(plan);
     site.far.import(&bundle);

@@ -2,21 +2,15 @@
 
 use farside_crossing::fence::FenceDocument;
 use farside_crossing::pardon::{PardonDocument, PardonedToken};
-use farside_crossing::status::{BitList, RevokedKey, RevokedSubject, ShardList};
 use farside_crossing::{CharterDraft, Digest, Kind, Role, RoleName, note};
 use farside_gate::import::Mode;
 use farside_gate::judge::judge;
 use farside_service::journal;
 
 use crate::realm::{
-    AUDIENCE, Far, HOUR, NOW, Pair, Plan, REALM, Realm, SITE, TokenKey, code, keys_of, policy, status,
+    AUDIENCE, Far, HOUR, NOW, Pair, Plan, REALM, Realm, SITE, TokenKey, code, keys_of, policy, revoked_key,
+    revoked_name, revoked_tokens, status,
 };
-
-fn revoked_token(index: u64) -> ShardList {
-    let mut list = BitList::new();
-    list.set(index).unwrap();
-    ShardList { shard: SITE.to_owned(), lst: list.encode() }
-}
 
 fn fence(seq_min: u64, seq_max: u64) -> FenceDocument {
     let (realm, site) = (REALM.to_owned(), SITE.to_owned());
@@ -159,7 +153,8 @@ fn rule_9_a_bundle_refused_at_its_last_component_leaves_nothing() {
     // Keys, policy and status are good and would be stored first; the seal of the parcels is broken.
     let mut plan = realm.plan();
     plan.keys = Some(keys_of(2, &[realm.key.jwk(""), TokenKey::new("key-2").jwk("")]));
-    plan.status = Some(farside_crossing::StatusDocument { tokens: vec![revoked_token(1)], ..status(7) });
+    plan.status =
+        Some(farside_crossing::StatusDocument { tokens: revoked_tokens(&[1], NOW + HOUR), ..status(7) });
     realm.recipient = Some(Far::made().recipient);
     let bundle = realm.pack(&plan);
     assert_eq!(code(&far.import(&bundle.bytes)), "seal_broken");
@@ -176,14 +171,9 @@ fn a_stolen_online_key_adds_no_key_and_takes_back_no_revocation() {
     let mut plan = realm.plan();
     let revoked = status(1);
     plan.status = Some(farside_crossing::StatusDocument {
-        tokens: vec![revoked_token(3)],
-        subjects: vec![RevokedSubject {
-            sub: "eve".to_owned(),
-            before: NOW,
-            reason: "left".to_owned(),
-            at: NOW,
-        }],
-        keys: vec![RevokedKey { kid: "key-0".to_owned(), reason: "lost".to_owned(), at: NOW }],
+        tokens: revoked_tokens(&[3], NOW + HOUR),
+        subjects: vec![revoked_name("eve", NOW)],
+        keys: vec![revoked_key("key-1")],
         ..revoked
     });
     far.import(&realm.send(plan));
@@ -205,13 +195,10 @@ fn a_stolen_online_key_adds_no_key_and_takes_back_no_revocation() {
     assert_eq!(code(&far.import(&pardoning.bytes)), "loosening");
     // Which release people may.
     let pardon = PardonDocument {
-        realm: REALM.to_owned(),
-        site: SITE.to_owned(),
-        version: 1,
-        issued_at: NOW,
         tokens: vec![PardonedToken { shard: SITE.to_owned(), index: 3 }],
         subjects: vec!["eve".to_owned()],
-        keys: vec!["key-0".to_owned()],
+        keys: vec!["key-1".to_owned()],
+        ..PardonDocument::empty(REALM, SITE, 1, NOW)
     };
     let pardoned = realm.send(Plan { pardon: Some(pardon), ..realm.plan() });
     assert_eq!(code(&far.import(&pardoned)), "applied 2");

@@ -1,13 +1,13 @@
 //! Whom the gate admits, and what it says to the others.
 
-use farside_crossing::status::{BitList, RevokedKey, RevokedSubject, ShardList};
 use farside_crossing::{Digest, Kind, StatusDocument};
 use farside_gate::judge::{cannot_judge, inspect, judge};
 use farside_gate::trust::{BUILT_AT, Freshness};
 use farside_verify::{Code, Refusal};
 
 use crate::realm::{
-    AUDIENCE, Far, HOUR, NOW, Plan, Realm, SITE, TokenKey, audience, claims, keys_of, policy, status,
+    AUDIENCE, Far, HOUR, NOW, Plan, Realm, TokenKey, audience, claims, keys_of, policy, revoked_key,
+    revoked_name, revoked_tokens, status,
 };
 
 /// A gate that holds one full bundle.
@@ -83,16 +83,9 @@ fn revoked_tokens_subjects_and_keys_are_refused() {
         (realm.token("ada", 5, ""), realm.token("eve", 6, ""), realm.token("ada", 7, ""));
     assert_eq!([&by_token, &by_subject, &kept].map(|token| granted(token)), [Ok(()); 3]);
 
-    let mut list = BitList::new();
-    list.set(5).unwrap();
     let revoked = StatusDocument {
-        tokens: vec![ShardList { shard: SITE.to_owned(), lst: list.encode() }],
-        subjects: vec![RevokedSubject {
-            sub: "eve".to_owned(),
-            before: NOW,
-            reason: "left".to_owned(),
-            at: NOW,
-        }],
+        tokens: revoked_tokens(&[5], NOW + HOUR),
+        subjects: vec![revoked_name("eve", NOW)],
         ..status(2)
     };
     let two = realm.send(Plan { status: Some(revoked.clone()), ..realm.plan_on_base(Kind::Delta) });
@@ -105,8 +98,7 @@ fn revoked_tokens_subjects_and_keys_are_refused() {
     let later = realm.key.sign("at+jwt", &claims("eve", 8, NOW + 1, ""));
     assert_eq!(granted(&later), Ok(()));
 
-    let lost = RevokedKey { kid: "key-1".to_owned(), reason: "stolen".to_owned(), at: NOW };
-    let revoked = StatusDocument { version: 3, keys: vec![lost], ..revoked };
+    let revoked = StatusDocument { version: 3, keys: vec![revoked_key("key-1")], ..revoked };
     far.import(&realm.send(Plan { status: Some(revoked), ..realm.plan_on_base(Kind::Delta) }));
     assert_eq!(granted(&kept), Err(Code::Revoked));
     assert_eq!(gate.trust().unwrap().current_jwks(NOW), r#"{"keys":[]}"#);

@@ -10,4 +10,5 @@ mod log;
 mod logged;
 mod pickup;
 mod realm;
+mod revocation;
 mod trust_folder;

@@ -1,12 +1,11 @@
 //! Holders collect what was carried for them, and nobody else does.
 
-use farside_crossing::status::RevokedSubject;
 use farside_crossing::{Claim, Kind, Parcel, RawJson, StatusDocument};
 use farside_gate::import::Outcome;
 use farside_gate::pickup::{self, Claimant, Refused, phrase_digest, proof_audience};
 use farside_verify::Code;
 
-use crate::realm::{AUDIENCE, Far, HOUR, ISSUER, NOW, Plan, Realm, TokenKey, claims, status};
+use crate::realm::{AUDIENCE, Far, HOUR, ISSUER, NOW, Plan, Realm, TokenKey, claims, revoked_name, status};
 
 const PHRASE: &str = "seven grey geese";
 
@@ -136,8 +135,7 @@ fn a_program_on_the_machine_reads_its_file() {
 #[test]
 fn what_was_revoked_on_the_shelf_is_not_handed_over() {
     let (mut realm, far, _) = carried();
-    let left = RevokedSubject { sub: "ada".to_owned(), before: NOW, reason: "left".to_owned(), at: NOW };
-    let revoked = StatusDocument { subjects: vec![left], ..status(2) };
+    let revoked = StatusDocument { subjects: vec![revoked_name("ada", NOW)], ..status(2) };
     far.import(&realm.send(Plan { status: Some(revoked), ..realm.plan_on_base(Kind::Delta) }));
     assert!(matches!(collect(&far, by_phrase("ada", PHRASE)), Err(Refused::NothingToCollect)));
 }

@@ -20,6 +20,7 @@ use farside_crossing::fence::FenceDocument;
 use farside_crossing::pack::{Draft, Packed, Writer};
 use farside_crossing::parcels::Packer;
 use farside_crossing::pardon::PardonDocument;
+use farside_crossing::status::{Lists, RevokedKey, RevokedName, TokenList};
 use farside_crossing::{
     AudiencePolicy, Base, Breakglass, Charter, CharterDraft, Digest, ExpectedFingerprint, KeysDocument, Kind,
     Logged, MlDsaLevel, PairSignature, Parcel, PolicyDocument, RawJson, RecipientPublic, Role, RoleName,
@@ -309,15 +310,25 @@ pub(crate) fn audience(name: &str) -> AudiencePolicy {
 }
 
 pub(crate) fn status(version: u64) -> StatusDocument {
-    StatusDocument {
-        realm: REALM.to_owned(),
-        site: SITE.to_owned(),
-        version,
-        issued_at: NOW,
-        tokens: Vec::new(),
-        subjects: Vec::new(),
-        keys: Vec::new(),
-    }
+    StatusDocument::empty(REALM, SITE, version, NOW)
+}
+
+/// Tokens at these positions, which have expired by `until`.
+pub(crate) fn revoked_tokens(indices: &[u64], until: u64) -> Vec<TokenList> {
+    let mut lists = Lists::default();
+    indices.iter().for_each(|index| lists.set(SITE, until, *index));
+    lists.close()
+}
+
+/// A name whose tokens issued up to a moment are revoked.
+pub(crate) fn revoked_name(name: &str, before: u64) -> RevokedName {
+    let (name, reason, by) = (name.to_owned(), "left".to_owned(), "uid 0".to_owned());
+    RevokedName { name, before, reason, by, at: before }
+}
+
+/// A key that is believed no more.
+pub(crate) fn revoked_key(kid: &str) -> RevokedKey {
+    RevokedKey { kid: kid.to_owned(), reason: "stolen".to_owned(), by: "uid 0".to_owned(), at: NOW }
 }
 
 /// The leaf of a token that was logged at `index`.

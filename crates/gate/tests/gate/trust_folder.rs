@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use farside_crossing::status::RevokedKey;
 use farside_crossing::{KeysDocument, StatusDocument};
 use farside_gate::config::TrustFolder;
 use farside_gate::trust_folder;
 use farside_service::duration::Seconds;
 use serde_json::Value;
 
-use crate::realm::{Far, HOUR, NOW, Plan, Realm, TokenKey, code, keys_of, status};
+use crate::realm::{Far, HOUR, NOW, Plan, Realm, TokenKey, code, keys_of, revoked_key, status};
 
 struct Site {
     realm: Realm,
@@ -66,8 +65,7 @@ fn names(ids: &[&str]) -> Vec<String> {
 }
 
 fn revoking(version: u64, kid: &str) -> StatusDocument {
-    let keys = vec![RevokedKey { kid: kid.to_owned(), reason: "stolen".to_owned(), at: NOW }];
-    StatusDocument { keys, ..status(version) }
+    StatusDocument { keys: vec![revoked_key(kid)], ..status(version) }
 }
 
 #[test]

@@ -1,22 +1,19 @@
 //! What the database has to say about the next bundle of a site, read in one consistent view, and the rows
 //! that remember a bundle once it is made.
 
-use std::collections::BTreeMap;
-
 use farside_crossing::long_receipt::UnprovenReceipt;
-use farside_crossing::status::{BitList, RevokedKey, RevokedSubject, ShardList};
 use farside_crossing::{
-    Base, Digest, Kind, LongReceipt, Packed, ReceiptCode, ReceiptKey, RecipientPublic, Refusal,
-    StatusDocument,
+    Base, Digest, Kind, LongReceipt, Packed, ReceiptCode, ReceiptKey, RecipientPublic, StatusDocument,
 };
-use farside_verify::leaf::TokenPosition;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::charters::Charters;
 use super::leave::Leave;
 use super::leaves::LeafMark;
+use super::revoked::{Revoked, Told};
 use super::{BundleFault, NONCE_BYTES};
 use crate::release::{self, Kind as DocumentKind};
+use crate::revocation::Mark;
 use crate::store::{Site, Store, StoreFault, signed, unsigned};
 
 /// Everything but tokens and leaves.
@@ -39,13 +36,7 @@ pub(super) struct BaseRow {
     pub(super) charter_version: u64,
     pub(super) keys_version: u64,
     pub(super) policy_version: u64,
-}
-
-#[derive(Default)]
-struct Revoked {
-    tokens: BTreeMap<String, BitList>,
-    subjects: BTreeMap<String, RevokedSubject>,
-    keys: Vec<RevokedKey>,
+    told: Mark,
 }
 
 /// A packed bundle and what the database is to remember of it.
@@ -57,7 +48,11 @@ pub struct Carried<'a> {
 }
 
 impl Content {
-    pub(super) fn read(connection: &Connection, site: &Site, kind: Kind) -> Result<Self, BundleFault> {
+    pub(super) fn read(
+        connection: &Connection,
+        site: &Site,
+        (kind, now): (Kind, u64),
+    ) -> Result<Self, BundleFault> {
         let last = last_bundle(connection, &site.name, false)?;
         let base = last_bundle(connection, &site.name, true)?;
         if kind != Kind::Full && base.is_none() {
@@ -80,6 +75,8 @@ impl Content {
             [&site.name],
             |row| row.get(0),
         )?;
+        let delta_on = base.as_ref().filter(|_| kind == Kind::Delta);
+        let told = delta_on.map(|base| Told { seq: base.mark.seq, mark: base.told });
         Ok(Self {
             last_issued_at: unsigned(last_issued_at),
             seq,
@@ -90,26 +87,13 @@ impl Content {
             leave,
             charters,
             site: site.name.clone(),
-            revoked: Revoked::read(connection, &site.name)?,
+            revoked: Revoked::read(connection, &site.name, told, now)?,
         })
     }
 
-    /// The status component. Its version is the bundle's number: it only rises.
-    pub(super) fn status(&self, realm: &str, now: u64) -> Result<StatusDocument, Refusal> {
-        Ok(StatusDocument {
-            realm: realm.to_owned(),
-            site: self.site.clone(),
-            version: self.seq,
-            issued_at: now,
-            tokens: self
-                .revoked
-                .tokens
-                .iter()
-                .map(|(shard, list)| ShardList { shard: shard.clone(), lst: list.encode() })
-                .collect(),
-            subjects: self.revoked.subjects.values().cloned().collect(),
-            keys: self.revoked.keys.clone(),
-        })
+    /// The status component.
+    pub(super) fn status(&self, realm: &str, now: u64) -> StatusDocument {
+        self.revoked.document(realm, &self.site, self.seq, now)
     }
 
     pub(super) fn leaves_from(
@@ -141,42 +125,6 @@ impl Content {
     }
 }
 
-impl Revoked {
-    fn read(connection: &Connection, site: &str) -> Result<Self, BundleFault> {
-        let mut statement = connection
-            .prepare("SELECT kind, what, before, reason, at FROM revocation WHERE site = ?1 ORDER BY id")?;
-        let mut rows = statement.query([site])?;
-        let mut revoked = Self::default();
-        while let Some(row) = rows.next()? {
-            revoked.add(row)?;
-        }
-        Ok(revoked)
-    }
-
-    fn add(&mut self, row: &Row<'_>) -> Result<(), BundleFault> {
-        let (kind, what): (String, String) = (row.get(0)?, row.get(1)?);
-        let (before, reason, at) = (unsigned(row.get(2)?), row.get::<_, String>(3)?, unsigned(row.get(4)?));
-        match kind.as_str() {
-            "token" => {
-                let position: TokenPosition = what
-                    .parse()
-                    .map_err(|_| StoreFault::Unreadable { what: "revoked token", value: what })?;
-                self.tokens.entry(position.shard().to_owned()).or_default().set(position.index())?;
-            }
-            "subject" => {
-                let entry = RevokedSubject { sub: what.clone(), before, reason, at };
-                // A later revocation of the same subject reaches further: the furthest one counts.
-                let held = self.subjects.entry(what).or_insert_with(|| entry.clone());
-                if held.before < before {
-                    *held = entry;
-                }
-            }
-            _ => self.keys.push(RevokedKey { kid: what, reason, at }),
-        }
-        Ok(())
-    }
-}
-
 impl Carried<'_> {
     /// Where the finished file is to lie: names are hints, digests decide.
     pub(super) fn file(&self) -> String {
@@ -197,8 +145,9 @@ impl Carried<'_> {
         let [charter, keys, policy] = self.versions();
         let inserted = connection.execute(
             "INSERT OR IGNORE INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, nonce,
-                 issued_at, not_after, next_by, charter_version, keys_version, policy_version)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+                 issued_at, not_after, next_by, charter_version, keys_version, policy_version, revocations,
+                 pardon_version)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16
              WHERE ?2 > (SELECT coalesce(max(seq), 0) FROM bundle WHERE site = ?1)",
             rusqlite::params![
                 manifest.site,
@@ -215,6 +164,8 @@ impl Carried<'_> {
                 signed(charter),
                 signed(keys),
                 signed(policy),
+                signed(self.content.revoked.mark.revocations),
+                signed(self.content.revoked.mark.pardon_version),
             ],
         )?;
         if inserted != 1 {
@@ -259,19 +210,20 @@ fn numbered(
 fn last_bundle(connection: &Connection, site: &str, content: bool) -> Result<Option<BaseRow>, BundleFault> {
     let row = connection
         .query_row(
-            "SELECT seq, digest, charter_version, keys_version, policy_version FROM bundle
-             WHERE site = ?1 AND (kind <> 'beacon' OR NOT ?2) ORDER BY seq DESC LIMIT 1",
+            "SELECT seq, digest, charter_version, keys_version, policy_version, revocations, pardon_version
+             FROM bundle WHERE site = ?1 AND (kind <> 'beacon' OR NOT ?2) ORDER BY seq DESC LIMIT 1",
             (site, content),
-            |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+            |row| {
+                let number = |column: usize| row.get::<_, i64>(column).map(unsigned);
+                let told = Mark { revocations: number(5)?, pardon_version: number(6)? };
+                let versions = [number(2)?, number(3)?, number(4)?];
+                Ok((number(0)?, row.get::<_, String>(1)?, versions, told))
+            },
         )
         .optional()?;
-    row.map(|(seq, digest, charter, keys, policy)| {
-        Ok(BaseRow {
-            mark: Base { seq: unsigned(seq), digest: read_digest(digest)? },
-            charter_version: unsigned(charter),
-            keys_version: unsigned(keys),
-            policy_version: unsigned(policy),
-        })
+    row.map(|(seq, digest, [charter_version, keys_version, policy_version], told)| {
+        let mark = Base { seq, digest: read_digest(digest)? };
+        Ok(BaseRow { mark, charter_version, keys_version, policy_version, told })
     })
     .transpose()
 }

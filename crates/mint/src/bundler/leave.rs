@@ -29,7 +29,7 @@ impl Leave {
         self.fence_read(charter, self.fence.as_deref()?).map(|fence| fence.seq_min)
     }
 
-    // bundle.md §10.10: a fence acts with a full bundle in its range. §7.5: a pardon stands in the bundle
+    // bundle.md §10.10: a fence acts with a full bundle in its range. §7.9: a pardon stands in the bundle
     // whose status leaves something out; as any bundle may be the first that arrives, it stands in each.
     pub(super) fn add_to(
         &self,

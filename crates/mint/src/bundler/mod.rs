@@ -13,6 +13,7 @@ mod charters;
 mod content;
 mod leave;
 mod leaves;
+mod revoked;
 mod stage;
 
 use std::ops::Range;
@@ -244,7 +245,8 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
     if !site.enabled {
         return Err(BundleFault::Disabled(site.name.clone()));
     }
-    let content = order.store.read(|transaction| Content::read(transaction, site, order.kind))?;
+    let content =
+        order.store.read(|transaction| Content::read(transaction, site, (order.kind, order.now)))?;
     let parcels = if order.kind == Kind::Beacon || !site.terms.sealed {
         Vec::new()
     } else {
@@ -338,7 +340,7 @@ fn pack(
         changed(content.policy.0, |base| base.policy_version).then_some(&content.policy.1),
     );
     refuse_unreleased(content, &cargo.site.name, [("keys", keys), ("policy", policy)])?;
-    let status = content.status(&realm, order.now)?;
+    let status = content.status(&realm, order.now);
     let mut writer = Writer::new(draft).journals(journals).status(&status)?;
     if changed(newest.version(), |base| base.charter_version) {
         let notes: Vec<&[u8]> = carried(order, content).iter().map(|charter| charter.bytes()).collect();

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use farside_service::cli::{Failure, printable, table};
+use farside_service::cli::{Failure, operator, printable, table};
+use farside_service::time::now_unix;
 use serde_json::json;
 
 use super::{Program, joined};
@@ -40,7 +41,7 @@ pub(super) fn run(command: &Directory, program: &Program) -> Result<(), Failure>
             let reach = if *whole { Reach::Whole } else { Reach::Named };
             let run = if *dry_run { Run::Dry } else { Run::Real };
             let diary = mint.diary()?;
-            let plan = import::import(&mint.store()?, &entries, reach, run)?;
+            let plan = import::import(&mint.store()?, &entries, (reach, run), &operator(), now_unix())?;
             if run == Run::Real {
                 diary.record("directory_imported", counts(&plan))?;
             }
@@ -57,14 +58,14 @@ pub(super) fn run(command: &Directory, program: &Program) -> Result<(), Failure>
 fn counts(plan: &Plan) -> serde_json::Value {
     json!({
         "added": plan.added.len(), "changed": plan.changed.len(), "disabled": plan.disabled.len(),
-        "unchanged": plan.unchanged,
+        "unchanged": plan.unchanged, "revoked": plan.revoked,
     })
 }
 
 fn say(plan: &Plan, run: Run, program: &Program) -> Result<(), Failure> {
     let value = json!({
         "dry_run": run == Run::Dry, "added": plan.added, "changed": plan.changed, "disabled": plan.disabled,
-        "unchanged": plan.unchanged,
+        "unchanged": plan.unchanged, "revoked": plan.revoked,
     });
     program.output.say(
         || {
@@ -78,6 +79,13 @@ fn say(plan: &Plan, run: Run, program: &Program) -> Result<(), Failure> {
             );
             if run == Run::Real {
                 text = text.replace(", change ", ", changed ").replace(", disable ", ", disabled ");
+            }
+            if !plan.revoked.is_empty() {
+                let are = if run == Run::Dry { "would be" } else { "are" };
+                text.push_str(&format!(
+                    "\nWhat was issued for {} who hold less than before {are} revoked with the next bundles.",
+                    plan.revoked.len()
+                ));
             }
             let rows = rows(plan);
             if !rows.is_empty() {

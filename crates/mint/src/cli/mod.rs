@@ -97,7 +97,7 @@ pub enum Command {
     /// The issuance log.
     #[command(subcommand)]
     Log(log::Command),
-    /// Take back a token, a subject's tokens, or a token key.
+    /// Take back a token, what a subject, client or group was issued, a key, or everything up to a moment.
     #[command(subcommand)]
     Revoke(revoke::Revoke),
     /// The journals.

@@ -61,6 +61,15 @@ pub enum Release {
         /// A subject.
         #[arg(long = "subject", value_name = "NAME")]
         subjects: Vec<String>,
+        /// A client, by its client id, and its subject where that was revoked with it.
+        #[arg(long = "client", value_name = "ID")]
+        clients: Vec<String>,
+        /// A group, and the members that were revoked with it and for nothing else.
+        #[arg(long = "group", value_name = "NAME")]
+        groups: Vec<String>,
+        /// What was issued up to a moment.
+        #[arg(long)]
+        all: bool,
         /// A token key, by its id.
         #[arg(long = "key", value_name = "KID")]
         kids: Vec<String>,
@@ -170,9 +179,15 @@ pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
             let count = default.end() - default.start();
             Document::Fence(first..=seq_max.unwrap_or(first.saturating_add(count)))
         }),
-        Release::Pardon { site, tokens, subjects, kids, at_hand } => {
-            let pardoned =
-                Pardoned { tokens: tokens.clone(), subjects: subjects.clone(), keys: kids.clone() };
+        Release::Pardon { site, tokens, subjects, clients, groups, all, kids, at_hand } => {
+            let pardoned = Pardoned {
+                tokens: tokens.clone(),
+                subjects: subjects.clone(),
+                clients: clients.clone(),
+                groups: groups.clone(),
+                keys: kids.clone(),
+                all: *all,
+            };
             give_leave(site, at_hand, program, |_| Document::Pardon(pardoned))
         }
         Release::Renew { site, charter, at_hand } => {

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use farside_service::cli::{Failure, table};
+use farside_service::cli::{Failure, operator, table};
+use farside_service::time::now_unix;
 use serde_json::{Value, json};
 
 use super::{Program, joined, read_text};
 use crate::client;
-use crate::import::{self, Entry, What};
+use crate::import::{self, Entry, Table, What};
 use crate::store::{self, Kind, Store};
 
 /// What every kind of subject can be told.
@@ -23,12 +24,12 @@ pub enum Subject {
         /// The name.
         name: String,
     },
-    /// Issue nothing more for one.
+    /// Issue nothing more for one, and revoke what it was issued.
     Disable {
         /// The name.
         name: String,
     },
-    /// Issue for one again.
+    /// Issue for one again; what was revoked stays so.
     Enable {
         /// The name.
         name: String,
@@ -73,12 +74,12 @@ pub enum Group {
         /// The name.
         name: String,
     },
-    /// Take its roles from its members.
+    /// Take its roles from its members, and revoke what they were issued.
     Disable {
         /// The name.
         name: String,
     },
-    /// Give them back.
+    /// Give them back; what was revoked stays so.
     Enable {
         /// The name.
         name: String,
@@ -196,26 +197,26 @@ fn switch(name: &str, enabled: bool, program: &Program) -> Result<(), Failure> {
     let directory = store.directory()?;
     let subject = directory.subject(name).ok_or_else(|| unknown("subject", name))?;
     let diary = mint.diary()?;
-    set_enabled(&store, "subject", name, enabled)?;
-    diary.record(if enabled { "subject_enabled" } else { "subject_disabled" }, json!({ "subject": name }))?;
+    let revoked = switched(&store, (Table::Subjects, name), enabled)?.unwrap_or_default();
+    diary.record(
+        if enabled { "subject_enabled" } else { "subject_disabled" },
+        json!({ "subject": name, "revoked": revoked }),
+    )?;
     let kind = subject.kind.as_str();
     program.output.say(
         || match enabled {
-            true => format!("Tokens are issued for {kind} {name} again."),
+            true => format!("Tokens are issued for {kind} {name} again. What was revoked stays so."),
             false => format!(
-                "Nothing more is issued for {kind} {name}. Tokens already issued live on until they expire:\n\
-                 `mint revoke subject {name} --reason …` takes them back with the next bundle."
+                "Nothing more is issued for {kind} {name}, and what was issued is revoked: it takes effect with \
+                 each site's next bundle, `mint bundle make`."
             ),
         },
-        &json!({ "name": name, "enabled": enabled }),
+        &json!({ "name": name, "enabled": enabled, "revoked": revoked }),
     )
 }
 
-fn set_enabled(store: &Store, table: &str, name: &str, enabled: bool) -> Result<usize, Failure> {
-    Ok(store.write(|transaction| {
-        let sql = format!("UPDATE {table} SET enabled = ?2 WHERE name = ?1");
-        transaction.execute(&sql, (name, enabled)).map_err(store::StoreFault::from)
-    })?)
+fn switched(store: &Store, what: (Table, &str), enabled: bool) -> Result<Option<Vec<String>>, Failure> {
+    Ok(import::switch(store, what, enabled, &operator(), now_unix())?)
 }
 
 pub(super) fn run_group(command: &Group, program: &Program) -> Result<(), Failure> {
@@ -271,12 +272,19 @@ fn switch_group(
     program: &Program,
 ) -> Result<(), Failure> {
     let diary = mint.diary()?;
-    if set_enabled(store, "team", name, enabled)? == 0 {
-        return Err(unknown("group", name));
-    }
-    diary.record(if enabled { "group_enabled" } else { "group_disabled" }, json!({ "group": name }))?;
-    let text = || format!("Group {name} is {}.", state(enabled));
-    program.output.say(text, &json!({ "name": name, "enabled": enabled }))
+    let revoked = switched(store, (Table::Groups, name), enabled)?.ok_or_else(|| unknown("group", name))?;
+    diary.record(
+        if enabled { "group_enabled" } else { "group_disabled" },
+        json!({ "group": name, "revoked": revoked }),
+    )?;
+    let text = || match revoked.len() {
+        0 => format!("Group {name} is {}.", state(enabled)),
+        members => format!(
+            "Group {name} is {}. What was issued for its {members} members is revoked with the next bundles.",
+            state(enabled)
+        ),
+    };
+    program.output.say(text, &json!({ "name": name, "enabled": enabled, "revoked": revoked }))
 }
 
 pub(super) fn as_json(subject: &store::Subject) -> Value {

@@ -3,6 +3,7 @@
 
 mod file;
 mod groups;
+mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +11,12 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
 use crate::names::{self, NameFault};
+use crate::revocation;
 use crate::store::{Kind, Store, StoreFault};
 
 pub use file::{FileFault, read_csv, read_json};
 pub use groups::{Listed, groups};
+pub use switch::{Table, switch};
 
 /// Most entries of one file.
 pub const ENTRIES_MAX: usize = 1_000_000;
@@ -64,6 +67,8 @@ pub struct Plan {
     pub changed: Vec<Change>,
     /// Names for which nothing will be issued any more.
     pub disabled: Vec<String>,
+    /// Subjects that hold less than before: what they were issued is revoked.
+    pub revoked: Vec<String>,
     /// How many entries are already as the file says.
     pub unchanged: usize,
 }
@@ -174,10 +179,19 @@ pub enum Run {
     Real,
 }
 
-/// Imports entries, all or none, and says what that changes.
-pub fn import(store: &Store, entries: &[Entry], reach: Reach, run: Run) -> Result<Plan, ImportFault> {
+/// Imports entries, all or none, and says what that changes. Whoever loses something by it loses what was
+/// issued until `now`; `by` is who does it.
+pub fn import(
+    store: &Store,
+    entries: &[Entry],
+    (reach, run): (Reach, Run),
+    by: &str,
+    now: u64,
+) -> Result<Plan, ImportFault> {
+    let bring = |connection: &Connection| bring(connection, entries, reach).map_err(Stopped::Fault);
     let outcome = store.write(|transaction| {
-        let plan = bring(transaction, entries, reach).map_err(Stopped::Fault)?;
+        let (mut plan, revoked) = revocation::with_losses(transaction, by, now, bring)?;
+        plan.revoked = revoked;
         // Rolling back is what makes the dry run and the real run one and the same code.
         if run == Run::Dry { Err(Stopped::Dry(plan)) } else { Ok(plan) }
     });
@@ -222,7 +236,7 @@ fn bring(connection: &Connection, entries: &[Entry], reach: Reach) -> Result<Pla
         bring_one(connection, entry, &mut plan)?;
     }
     if reach == Reach::Whole {
-        disable_the_rest(connection, entries, &mut plan)?;
+        switch::disable_the_rest(connection, entries, &mut plan)?;
     }
     Ok(plan)
 }
@@ -477,21 +491,6 @@ fn set_groups(connection: &Connection, entry: &Entry) -> Result<(), ImportFault>
         if joined != 1 {
             let (name, group) = (entry.name.clone(), group.clone());
             return Err(ImportFault::NoGroup { line: entry.line, name, group });
-        }
-    }
-    Ok(())
-}
-
-fn disable_the_rest(connection: &Connection, entries: &[Entry], plan: &mut Plan) -> Result<(), ImportFault> {
-    for (table, groups) in [("subject", false), ("team", true)] {
-        let of_table = entries.iter().filter(|entry| (entry.what == What::Group) == groups);
-        let named: BTreeSet<&str> = of_table.map(|entry| entry.name.as_str()).collect();
-        let mut statement =
-            connection.prepare(&format!("SELECT name FROM {table} WHERE enabled ORDER BY name"))?;
-        let enabled: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        for name in enabled.into_iter().filter(|name| !named.contains(name.as_str())) {
-            connection.execute(&format!("UPDATE {table} SET enabled = 0 WHERE name = ?1"), [&name])?;
-            plan.disabled.push(name);
         }
     }
     Ok(())

@@ -23,8 +23,14 @@ pub struct Pardoned {
     pub tokens: Vec<TokenPosition>,
     /// Subjects.
     pub subjects: Vec<String>,
+    /// Clients, with the subjects that were revoked with them.
+    pub clients: Vec<String>,
+    /// Groups, with the subjects that were revoked with them.
+    pub groups: Vec<String>,
     /// Ids of token keys.
     pub keys: Vec<String>,
+    /// What was revoked up to a moment, whoever it belongs to.
+    pub all: bool,
 }
 
 /// The numbers that a fence covers where none are named: from the site's next bundle on.
@@ -64,36 +70,52 @@ pub(super) fn pardon_document(
     }
     let mut earlier = earlier(connection, site)?;
     earlier.tokens.retain(|token| !is_revoked("token", &token.to_string()));
-    earlier.subjects.retain(|subject| !is_revoked("subject", subject));
-    earlier.keys.retain(|kid| !is_revoked("key", kid));
-    let pardoned = Pardoned {
-        tokens: [earlier.tokens, pardoned.tokens.clone()].concat(),
-        subjects: [earlier.subjects, pardoned.subjects.clone()].concat(),
-        keys: [earlier.keys, pardoned.keys.clone()].concat(),
-    };
-    if pardoned.rows().is_empty() {
+    for (kind, names) in earlier.names_mut() {
+        names.retain(|name| !is_revoked(kind, name));
+    }
+    let mut whole = earlier.joined(pardoned);
+    whole.subjects.extend(swept_along(connection, site, pardoned)?);
+    if whole.rows().is_empty() {
         return Err(ReleaseFault::NothingPardoned(site.to_owned()));
     }
     let token =
         |token: &TokenPosition| PardonedToken { shard: token.shard().to_owned(), index: token.index() };
-    Ok(PardonDocument {
-        realm: realm.to_owned(),
-        site: site.to_owned(),
-        version,
-        issued_at: now,
-        tokens: pardoned.tokens.iter().map(token).collect(),
-        subjects: pardoned.subjects,
-        keys: pardoned.keys,
-    })
+    let tokens = whole.tokens.iter().map(token).collect();
+    let Pardoned { subjects, clients, groups, keys, all, .. } = whole;
+    let all = all && (pardoned.all || !is_revoked("all", ""));
+    let empty = PardonDocument::empty(realm, site, version, now);
+    Ok(PardonDocument { tokens, subjects, clients, groups, keys, all, ..empty })
 }
 
-/// Forgets the revocations that an adopted pardon names: those that its signers can have known of.
-pub(super) fn take_back(connection: &Connection, pardon: &PardonDocument) -> Result<(), ReleaseFault> {
+/// The subjects that are revoked for no other reason than a client or group that is pardoned.
+fn swept_along(connection: &Connection, site: &str, pardoned: &Pardoned) -> Result<Vec<String>, StoreFault> {
+    let mut statement = connection.prepare(
+        "SELECT what FROM revocation WHERE site = ?1 AND kind = 'subject' AND pardoned_at IS NULL
+         GROUP BY what
+         HAVING min(cause IN (SELECT value FROM json_each(?2))) ORDER BY what",
+    )?;
+    let clients = pardoned.clients.iter().map(|id| format!("client:{id}"));
+    let causes: Vec<String> =
+        clients.chain(pardoned.groups.iter().map(|name| format!("group:{name}"))).collect();
+    let rows = statement.query_map((site, crate::names::list(&causes)), |row| row.get(0))?;
+    let mut subjects: Vec<String> = rows.collect::<Result<_, _>>()?;
+    subjects.retain(|subject| !pardoned.subjects.contains(subject));
+    Ok(subjects)
+}
+
+/// Marks the revocations that an adopted pardon names: those that its signers can have known of. They stay
+/// for the record.
+pub(super) fn take_back(
+    connection: &Connection,
+    pardon: &PardonDocument,
+    now: u64,
+) -> Result<(), ReleaseFault> {
     for (kind, what) in Pardoned::of(pardon)?.rows() {
         connection
             .execute(
-                "DELETE FROM revocation WHERE site = ?1 AND kind = ?2 AND what = ?3 AND at <= ?4",
-                (&pardon.site, kind, what, signed(pardon.issued_at)),
+                "UPDATE revocation SET pardoned_at = ?5, pardon = ?6
+                 WHERE site = ?1 AND kind = ?2 AND what = ?3 AND at <= ?4 AND pardoned_at IS NULL",
+                (&pardon.site, kind, what, signed(pardon.issued_at), signed(now), signed(pardon.version)),
             )
             .map_err(StoreFault::from)?;
     }
@@ -107,20 +129,52 @@ impl Pardoned {
         Ok(Self {
             tokens: tokens.map_err(|_| ReleaseFault::Foreign)?,
             subjects: document.subjects.clone(),
+            clients: document.clients.clone(),
+            groups: document.groups.clone(),
             keys: document.keys.clone(),
+            all: document.all,
         })
+    }
+
+    fn names_mut(&mut self) -> [(&'static str, &mut Vec<String>); 4] {
+        [
+            ("subject", &mut self.subjects),
+            ("client", &mut self.clients),
+            ("group", &mut self.groups),
+            ("key", &mut self.keys),
+        ]
+    }
+
+    fn joined(self, more: &Self) -> Self {
+        Self {
+            tokens: [self.tokens, more.tokens.clone()].concat(),
+            subjects: [self.subjects, more.subjects.clone()].concat(),
+            clients: [self.clients, more.clients.clone()].concat(),
+            groups: [self.groups, more.groups.clone()].concat(),
+            keys: [self.keys, more.keys.clone()].concat(),
+            all: self.all || more.all,
+        }
     }
 
     /// Kind and name of each, as the table of revocations has them.
     fn rows(&self) -> Vec<(&'static str, String)> {
         let tokens = self.tokens.iter().map(|token| ("token", token.to_string()));
-        let subjects = self.subjects.iter().map(|subject| ("subject", subject.clone()));
-        tokens.chain(subjects).chain(self.keys.iter().map(|kid| ("key", kid.clone()))).collect()
+        let named = |kind, names: &[String]| {
+            names.iter().map(|name| (kind, name.clone())).collect::<Vec<(&'static str, String)>>()
+        };
+        tokens
+            .chain(named("subject", &self.subjects))
+            .chain(named("client", &self.clients))
+            .chain(named("group", &self.groups))
+            .chain(named("key", &self.keys))
+            .chain(self.all.then(|| ("all", String::new())))
+            .collect()
     }
 }
 
 fn revoked(connection: &Connection, site: &str) -> Result<BTreeSet<(String, String)>, StoreFault> {
-    let mut statement = connection.prepare("SELECT kind, what FROM revocation WHERE site = ?1")?;
+    let mut statement =
+        connection.prepare("SELECT kind, what FROM revocation WHERE site = ?1 AND pardoned_at IS NULL")?;
     let rows = statement.query_map([site], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -148,6 +148,8 @@ pub struct Site {
     pub recipient: Option<String>,
     /// Nothing is issued or bundled for a disabled site.
     pub enabled: bool,
+    /// The longest lifetime that was ever allowed: nothing issued for it lives longer.
+    pub lifetime_seconds_highest: u64,
     /// The calendar, oldest period first.
     pub keys: Vec<TokenKeyRecord>,
     /// The newest bundle made.

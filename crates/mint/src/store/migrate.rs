@@ -8,13 +8,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreFault;
 
 /// The steps in order; a step that has been released is never edited, only followed by another.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { name: "directory", sql: include_str!("schema/001_directory.sql") },
     Step { name: "crossing", sql: include_str!("schema/002_crossing.sql") },
     Step { name: "freshness", sql: include_str!("schema/003_freshness.sql") },
     Step { name: "breakglass", sql: include_str!("schema/004_breakglass.sql") },
     Step { name: "rotation", sql: include_str!("schema/005_rotation.sql") },
     Step { name: "bound orders", sql: include_str!("schema/006_bound_orders.sql") },
+    Step { name: "revocation", sql: include_str!("schema/007_revocation.sql") },
 ];
 
 struct Step {

@@ -92,7 +92,7 @@ fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
     let mut statement = connection.prepare(
         "SELECT s.name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
                 leeway_seconds, courier_seconds, every_seconds, roles_allowed, sealed, recipient, enabled,
-                b.seq, b.issued_at, profiles
+                b.seq, b.issued_at, profiles, lifetime_seconds_highest
          FROM site s LEFT JOIN bundle b
               ON b.site = s.name AND b.seq = (SELECT max(seq) FROM bundle WHERE site = s.name)
          ORDER BY s.name",
@@ -133,6 +133,7 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
         },
         recipient: row.get(11)?,
         enabled: row.get(12)?,
+        lifetime_seconds_highest: seconds(16)?,
         keys: Vec::new(),
         last_bundle,
     })
@@ -178,7 +179,8 @@ fn read_keys(connection: &Connection) -> Result<HashMap<String, Vec<TokenKeyReco
          SELECT k.site, k.kid, k.algorithm, k.purpose, k.jwk, k.path, k.sign_from, k.sign_until,
                 k.accept_until, k.created_at,
                 EXISTS (SELECT 1 FROM revocation r
-                         WHERE r.site = k.site AND r.kind = 'key' AND r.what = k.kid),
+                         WHERE r.site = k.site AND r.kind = 'key' AND r.what = k.kid
+                           AND r.pardoned_at IS NULL),
                 n.adopted_at, n.crossed_at, n.version = f.version,
                 (SELECT done_at FROM destruction g WHERE g.path = k.path)
          FROM token_key k

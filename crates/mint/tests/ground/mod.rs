@@ -18,6 +18,7 @@ use farside_mint::config::Home;
 use farside_mint::keys::{self, LogKeyFile, PairSigner, Passphrase};
 use farside_mint::log::{IssuanceLog, LogFault, Opening, TokenEntry};
 use farside_mint::release;
+use farside_mint::revocation::{self, What};
 use farside_mint::site;
 use farside_mint::store::{Audience, Site, SiteTerms, Store};
 use farside_service::journal::Journal;
@@ -97,6 +98,12 @@ pub(crate) fn realm() -> Realm {
     realm.release_document(release::Document::Keys, NOW);
     realm.release_document(release::Document::Policy, NOW);
     realm
+}
+
+/// A revocation up to now, at every site.
+pub(crate) fn revocation(what: What) -> revocation::Order {
+    let (reason, by) = ("left".to_owned(), "uid 7".to_owned());
+    revocation::Order { what, site: None, before: None, reason, by }
 }
 
 pub(crate) fn plant() -> SiteTerms {

@@ -1,0 +1,103 @@
+//! Revocation from the command to the doors: a token by its own text, in any spelling, at once and urgently.
+
+#[path = "../../crates/verify/tests/support/twin.rs"]
+#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+mod twin;
+
+use farside_system_tests::sides::{CONTROL, Sides};
+use twin::twin;
+
+/// A site with bundle 1 applied.
+fn opened() -> Sides {
+    let sides = Sides::founded();
+    sides.bundle("full");
+    sides.cross();
+    sides
+}
+
+fn checked(sides: &Sides, token: &str) -> String {
+    let line = format!("gate check {token} --audience {CONTROL} --json --config far/gate.toml");
+    let verdict = sides.attempt(&line).json();
+    verdict["code"].as_str().unwrap_or("accept").to_owned()
+}
+
+#[test]
+fn a_token_revoked_by_itself_is_refused_at_every_door_in_any_spelling() {
+    let sides = opened();
+    let stapled = {
+        sides.mint(&format!(
+            "token issue --site dome --subject ada --audience {CONTROL} --with-proof --out issued.jwt"
+        ));
+        sides.text("issued.jwt")
+    };
+    let (token, kept) = (stapled.split('~').next().expect("a token").to_owned(), sides.token("ada", CONTROL));
+    let spellings = [token.clone(), twin(&token), stapled.clone(), stapled.replace(&token, &twin(&token))];
+    let _mint = sides.serve_mint();
+    let _gate = sides.serve_gate();
+    for spelling in &spellings {
+        assert_eq!(sides.knock(spelling, CONTROL).status, 200);
+    }
+    // What was found is the twin with a staple; it lies in a file.
+    sides.put("found.jwt", spellings[3].as_bytes());
+    let revoked = sides.mint("revoke token found.jwt --reason \"found on a train\" --urgent --json").json();
+    assert_eq!(revoked["new"], 1, "{revoked}");
+    let bundle = revoked["bundles"][0]["path"].as_str().expect("an urgent bundle").to_owned();
+    for spelling in &spellings {
+        assert_eq!(sides.knock(spelling, CONTROL).status, 200, "nothing has crossed yet");
+    }
+    // Another process imports; the running gate refuses from then on.
+    sides.gate(&format!("import {bundle}"));
+    for spelling in &spellings {
+        assert_eq!(sides.knock(spelling, CONTROL).status, 401);
+        assert_eq!(checked(&sides, spelling), "revoked");
+    }
+    assert_eq!(sides.knock(&kept, CONTROL).status, 200);
+    let listed = sides.mint("revoke list --json").json();
+    assert_eq!((&listed[0]["kind"], &listed[0]["reason"]), (&"token".into(), &"found on a train".into()));
+    assert!(listed[0]["by"].as_str().is_some_and(|by| by.starts_with("uid ")), "{listed}");
+    // No journal holds any part of the token.
+    for journal in ["near/journal/mint.jsonl", "near/journal/mint-cli.jsonl"] {
+        let text = sides.text(journal);
+        assert!(token.split('.').skip(1).all(|part| !text.contains(part)), "{journal}");
+        assert!(journal.ends_with("mint.jsonl") || text.contains("found on a train"));
+    }
+}
+
+#[test]
+fn only_a_token_of_the_log_can_be_revoked_by_its_text() {
+    let sides = opened();
+    let token = sides.token("ada", CONTROL);
+    let (input, signature) = token.rsplit_once('.').expect("a token");
+    let (header, payload) = input.split_once('.').expect("a token");
+    let changed =
+        format!("{}.{payload}.{signature}", farside_verify::encode::base64url(r#"{"alg":"ES256"}"#));
+    assert!(!changed.starts_with(header));
+    for (text, words) in [
+        (changed.as_str(), "another token"),
+        ("eyJhbGciOiJFUzI1NiJ9.e30.AA", "no token that this mint has issued"),
+        ("dome-zz", "holds no token"),
+    ] {
+        let refused = sides.attempt(&format!("mint revoke token {text} --reason x --config near/mint.toml"));
+        let refused = refused.expect_code(1);
+        assert!(refused.stderr.contains(words), "{refused:?}");
+    }
+    assert_eq!(sides.mint("revoke list --json").json(), serde_json::json!([]));
+}
+
+#[test]
+fn disabling_a_person_takes_back_what_they_hold_with_the_next_bundle() {
+    let sides = opened();
+    let (ada, grace) = (sides.token("ada", CONTROL), sides.token("grace", CONTROL));
+    sides.mint("person disable ada");
+    sides.bundle("delta");
+    sides.cross();
+    assert_eq!([checked(&sides, &ada), checked(&sides, &grace)], ["revoked", "accept"]);
+    sides.mint("person enable ada");
+    sides.bundle("full");
+    sides.cross();
+    assert_eq!(checked(&sides, &ada), "revoked", "enabling takes nothing back");
+    sides.mint("revoke group crew --reason \"shift is over\"");
+    sides.bundle("delta");
+    sides.cross();
+    assert_eq!(checked(&sides, &grace), "revoked", "by membership: the token names no group");
+}
