@@ -106,6 +106,14 @@ impl Revocations {
         lists.is_some_and(|lists| lists.iter().any(|bits| bits.get(position.index())))
     }
 
+    /// Whether what was issued to this subject at that time is revoked: for a pass, which is no token of the
+    /// mint's, so that what revokes all of the mint's does not touch it.
+    pub fn subject(&self, subject: &str, issued_at: Option<u64>) -> Option<Reason> {
+        let hit = |entry: &&Entry| issued_at.is_none_or(|issued_at| issued_at <= entry.before);
+        let entry = self.subjects.get(subject).filter(hit)?;
+        Some(format!("what this subject was issued until {} is revoked: {}", entry.before, entry.told()))
+    }
+
     /// Whether every token of this key has been revoked.
     pub fn key(&self, key_id: &str) -> Option<Reason> {
         self.keys.get(key_id).map(|entry| format!("key {key_id} is revoked: {}", entry.told()))

@@ -5,7 +5,6 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use farside_crossing::breakglass::GlassOrder;
-use farside_crossing::status::RevokedSubject;
 use farside_crossing::{Breakglass, CharterDraft, Role, RoleName, Signer, charter, note};
 use farside_gate::breakglass::{Desk, OPEN_MAX, Opened, PREFIX, Wish};
 use farside_gate::judge::Clocks;
@@ -13,7 +12,7 @@ use farside_service::cli::Failure;
 use farside_service::journal;
 use farside_service::time::{Reading, read_clocks};
 
-use super::realm::{AUDIENCE, HOUR, NOW, Pair, Plan, Realm, audience, claims, policy, status};
+use super::realm::{AUDIENCE, HOUR, NOW, Pair, Plan, Realm, audience, claims, policy, revoked_name, status};
 use super::{CLIENT_SECRET, Said, Site, ask};
 
 /// A site whose charter names three cards, of which it takes two.
@@ -338,12 +337,7 @@ async fn the_policy_says_which_audiences_stay_shut_before_and_after() {
     let mut emergency = Emergency::begin();
     let (order, pass) = emergency.pass();
     let (_, drafted) = emergency.order(&wish(), NOW, &[0, 1]);
-    let revoked = RevokedSubject {
-        sub: "ada".to_owned(),
-        before: order.drafted_at,
-        reason: "gone".to_owned(),
-        at: NOW,
-    };
+    let revoked = revoked_name("ada", order.drafted_at);
     let mut plan = emergency.site.realm.plan();
     plan.status.as_mut().unwrap().subjects.push(revoked.clone());
     plan.policy = None;

@@ -1,11 +1,10 @@
 //! What a Kubernetes API server is told.
 
-use farside_crossing::status::RevokedSubject;
 use farside_gate::config::{Kubernetes, KubernetesNames};
 use farside_service::digest;
 use serde_json::{Value, json};
 
-use super::realm::{HOUR, NOW, Plan, audience, policy};
+use super::realm::{HOUR, NOW, Plan, audience, policy, revoked_name};
 use super::{Said, Site, ask};
 
 const SECRET: &str = "kubeconfig-secret-of-32-random-bytes";
@@ -80,7 +79,7 @@ async fn of_the_audiences_asked_for_the_tokens_own_is_named_or_it_is_refused() {
 
 #[tokio::test]
 async fn refused_tokens_are_unauthenticated_with_their_code() {
-    let revoked = RevokedSubject { sub: "eve".into(), before: NOW + 1, reason: "left".into(), at: NOW };
+    let revoked = revoked_name("eve", NOW + 1);
     let site = Site::at(
         || NOW,
         |realm| {

@@ -13,7 +13,8 @@ const HOLDINGS: &str = "
             JOIN subject s ON s.name = m.subject JOIN team t ON t.name = m.team
             JOIN team_role r ON r.team = m.team WHERE s.enabled AND t.enabled
     UNION SELECT m.subject, 'group ' || m.team FROM team_member m
-            JOIN subject s ON s.name = m.subject JOIN team t ON t.name = m.team WHERE s.enabled AND t.enabled";
+            JOIN subject s ON s.name = m.subject JOIN team t ON t.name = m.team
+           WHERE s.enabled AND t.enabled";
 
 /// Changes the directory inside a transaction of the caller's. Whoever is disabled by it, or holds a role or
 /// a group less, has what was issued until now revoked at every site; answers who. Giving it back later takes
@@ -33,7 +34,8 @@ pub fn with_losses<T, E: From<StoreFault>>(
 
 fn revoke_losers(connection: &Connection, by: &str, now: u64) -> Result<Vec<String>, rusqlite::Error> {
     let losers = format!(
-        "SELECT DISTINCT subject FROM (SELECT subject, what FROM temp.held_before EXCEPT SELECT * FROM ({HOLDINGS}))"
+        "SELECT DISTINCT subject
+         FROM (SELECT subject, what FROM temp.held_before EXCEPT SELECT * FROM ({HOLDINGS}))"
     );
     connection.execute(
         &format!(
