@@ -129,7 +129,7 @@ fn a_key_that_has_ended_is_destroyed_with_a_record() {
     assert_eq!(round(&realm, NOW + 91 * DAY), [""; 0], "once");
 
     // A revoked key has ended too, whatever its calendar says.
-    revocation::revoke(&realm.store, &What::Key(second.clone()), "stolen", NOW + 91 * DAY).unwrap();
+    revocation::revoke(&realm.store, &ground::revocation(What::Key(second.clone())), NOW + 91 * DAY).unwrap();
     assert_eq!(round(&realm, NOW + 91 * DAY), [second]);
     assert!(!other.exists());
     // Public halves stay in the calendar for what is still believed.

@@ -362,6 +362,8 @@ fn a_key_that_has_ended_and_was_not_destroyed_is_found() {
         before: 0,
         reason: "stolen".to_owned(),
         at: story.exported_at - 1,
+        by: "uid 0".to_owned(),
+        pardoned_at: None,
     };
     story.revocations.push(revoked);
     let place = format!("key {KID}");
