@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use farside_crossing::status::RevokedSubject;
 use farside_crossing::{Claim, Parcel};
 use farside_gate::config::Ssh;
 use farside_verify::SshKey;
 use farside_verify::encode::base64url;
 use serde_json::{Value, json};
 
-use super::realm::{AUDIENCE, HOUR, NOW, Plan, Realm, audience, claims, policy};
+use super::realm::{AUDIENCE, HOUR, NOW, Plan, Realm, audience, claims, policy, revoked_name};
 use super::{Said, Site, ask};
 
 pub(crate) fn configured() -> Ssh {
@@ -121,7 +120,7 @@ async fn another_key_another_account_or_another_binding_lets_nobody_in() {
 
 #[tokio::test]
 async fn what_is_revoked_expired_or_for_another_audience_lets_nobody_in() {
-    let revoked = RevokedSubject { sub: "ada".into(), before: NOW + 1, reason: "left".into(), at: NOW };
+    let revoked = revoked_name("ada", NOW + 1);
     let gone = Site::at(
         || NOW,
         |realm| {
