@@ -57,7 +57,8 @@ pub(super) fn of(
             warnings.extend(calendar(site, purpose, seen, now, release_seconds));
             warnings.extend(seen.next.as_ref().and_then(|next| not_ready(site, next, now)));
         }
-        warnings.extend(bundles(site, shown, now));
+        warnings.extend(overdue(site, shown, now));
+        warnings.extend(unreceipted(site, shown, now));
         if site.keys.is_empty() {
             let cure = format!("mint keys plan --site {}", site.name);
             warnings.push(Warning::of_site("no_key", site, "it has no token key".to_owned(), cure));
@@ -118,22 +119,21 @@ fn not_ready(site: &Site, next: &NextShown, now: u64) -> Option<Warning> {
     Some(Warning::of_site("key_waits", site, format!("key {kid} is to sign from {from}, and {why}"), cure))
 }
 
-fn bundles(site: &Site, shown: &SiteShown, now: u64) -> Option<Warning> {
-    let courier = site.terms.courier_seconds;
-    let overdue = shown.next_bundle_at.filter(|at| now > at.saturating_add(courier));
-    if let Some(at) = overdue {
-        let detail = format!("its next bundle was due at {}", rfc3339(at));
-        let cure = format!("mint serve, or mint bundle make --site {}", site.name);
-        return Some(Warning::of_site("bundle_overdue", site, detail, cure));
-    }
-    // Only where receipts come back at all.
+/// The next bundle is overdue.
+fn overdue(site: &Site, shown: &SiteShown, now: u64) -> Option<Warning> {
+    let at = shown.next_bundle_at.filter(|at| now > at.saturating_add(site.terms.courier_seconds))?;
+    let detail = format!("its next bundle was due at {}", rfc3339(at));
+    let cure = format!("mint serve, or mint bundle make --site {}", site.name);
+    Some(Warning::of_site("bundle_overdue", site, detail, cure))
+}
+
+/// Receipts have stopped, where they come back at all.
+fn unreceipted(site: &Site, shown: &SiteShown, now: u64) -> Option<Warning> {
     let receipt = shown.receipt.as_ref()?;
-    let since = receipt.waiting_since.filter(|since| now > since.saturating_add(COURIER_ROUNDS * courier))?;
-    let detail = format!(
-        "nothing after bundle {} is receipted, though bundles left since {}",
-        receipt.seq,
-        rfc3339(since)
-    );
+    let patience = COURIER_ROUNDS * site.terms.courier_seconds;
+    let since = receipt.waiting_since.filter(|since| now > since.saturating_add(patience))?;
+    let (seq, since) = (receipt.seq, rfc3339(since));
+    let detail = format!("nothing after bundle {seq} is receipted, though bundles left since {since}");
     let cure = "ask the site for `farside gate receipt` and enter it: mint bundle receipt";
     Some(Warning::of_site("receipt_missing", site, detail, cure.to_owned()))
 }
