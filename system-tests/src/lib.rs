@@ -1,9 +1,10 @@
 //! What the system's tests share: the program under test, servers that are always stopped, a small HTTP
-//! client, and a disk that can lose what was never synced. Only [`told`] and [`ledger`] know formats of
-//! Farside's.
+//! client, and a disk that can lose what was never synced. Only [`told`], [`ledger`] and
+//! [`faketime`] know formats of Farside's.
 
 pub mod crash;
 pub mod disk;
+pub mod faketime;
 pub mod faults;
 pub mod http;
 pub mod ledger;

@@ -35,6 +35,8 @@ pub struct Sides {
     pub admin: SocketAddr,
     /// Where the gate listens when it is started.
     pub gate: SocketAddr,
+    /// Where it shows its metrics.
+    pub gate_admin: SocketAddr,
 }
 
 impl Sides {
@@ -57,7 +59,7 @@ impl Sides {
              --listen {listen} --admin {admin} {mint}"
         ));
         sides.mint("directory import people.csv");
-        let (listen, admin) = (sides.gate, free_address());
+        let (listen, admin) = (sides.gate, sides.gate_admin);
         let init = format!("gate init --dir far --site dome --listen {listen} --admin {admin} --json");
         let recipient = sides.farside(&init).json()["words"].as_str().expect("words").to_owned();
         sides.mint("charter export --out charter.note");
@@ -73,8 +75,8 @@ impl Sides {
 
     /// Nothing but the passphrase of a mint to be founded.
     pub fn empty() -> Sides {
-        let [mint, admin, gate] = [free_address(), free_address(), free_address()];
-        let sides = Sides { folder: scratch(), mint, admin, gate };
+        let [mint, admin, gate, gate_admin] = std::array::from_fn(|_| free_address());
+        let sides = Sides { folder: scratch(), mint, admin, gate, gate_admin };
         sides.put("near.passphrase", b"correct horse battery staple\n");
         sides
     }
@@ -188,6 +190,11 @@ impl Sides {
         server.wait_for(self.gate);
         server.wait_until("it is ready", || http::get(self.gate, "/readyz", &[]).status == 200);
         server
+    }
+
+    /// What the gate's metrics say.
+    pub fn gate_metrics(&self) -> String {
+        http::get(self.gate_admin, "/metrics", &[]).body
     }
 
     /// Knocks at the gate's door.

@@ -4,7 +4,7 @@
 use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
-const PEERS: [(&str, &str); 11] = [
+const PEERS: [(&str, &str); 12] = [
     ("nginx", "nginx"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -13,6 +13,7 @@ const PEERS: [(&str, &str); 11] = [
     ("cc", "gcc"),
     ("apache2", "apache2 libapache2-mod-auth-openidc"),
     ("sshd", "openssh-server openssh-client"),
+    ("faketime", "faketime"),
     // With the module that speaks TLS.
     ("rsyslogd", "rsyslog rsyslog-gnutls"),
     ("softhsm2-util", "softhsm2"),

@@ -46,7 +46,11 @@ pub(crate) fn write<D: Document>(document: &D) -> Result<String, Refusal> {
 
 /// Reads a document from a text that its role has signed, for one realm and site.
 pub(crate) fn read<D: Document>(believed: &Believed<'_>, realm: &str, site: &str) -> Result<D, Refusal> {
-    let (line, json) = split(believed.text())?;
+    parse(believed.text(), realm, site)
+}
+
+fn parse<D: Document>(text: &str, realm: &str, site: &str) -> Result<D, Refusal> {
+    let (line, json) = split(text)?;
     let [of_realm, of_site] = first_line(line, D::KIND)?;
     // bundle.md §6.1: the line binds, and the members must say the same.
     check_binding(of_realm, of_site, realm, site)?;
@@ -55,6 +59,12 @@ pub(crate) fn read<D: Document>(believed: &Believed<'_>, realm: &str, site: &str
     let bound = document.binding();
     check_binding(bound.realm, bound.site, realm, site)?;
     Ok(document)
+}
+
+/// Reads a document that nobody has been seen to sign: for display alone.
+pub(crate) fn review<D: Document>(text: &str) -> Result<D, Refusal> {
+    let [realm, site] = first_line(split(text)?.0, D::KIND)?;
+    parse(text, realm, site)
 }
 
 /// Reads a document that only release may sign.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   note ── signer ── role ──────── charter            who may say what
-//!                       │
+//!                       │          clock              root's way back from bundles of a wrong time
 //!         keys  policy  fence  pardon                  what release people sign
 //!         status  leaves  parcels (seal)               what the online key signs, through the manifest
 //!         checkpoint  staple  cosignature              what the log key signs, and witnesses after it
@@ -22,6 +22,7 @@ pub mod breakglass;
 pub mod bundle;
 pub mod charter;
 pub mod checkpoint;
+pub mod clock;
 pub mod cosignature;
 pub mod digest;
 pub mod document;
@@ -53,6 +54,7 @@ pub use breakglass::{GlassOrder, SignedOrder};
 pub use bundle::Opened;
 pub use charter::{Charter, CharterDraft};
 pub use checkpoint::{Checkpoint, Head};
+pub use clock::ClockDocument;
 pub use digest::Digest;
 pub use fence::FenceDocument;
 pub use fingerprint::{ExpectedFingerprint, Fingerprint};

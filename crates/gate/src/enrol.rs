@@ -119,7 +119,8 @@ pub(crate) fn refused(refusal: farside_crossing::Refusal) -> Failure {
     Failure::refused(format!("{}: {refusal}", refusal.code().as_str())).hint(refusal.cure())
 }
 
-fn record(config: &Config, now: u64, event: &str, mut members: Value) -> Result<(), Failure> {
+/// Writes an act of people's into the importer's journal; durable when it returns.
+pub(crate) fn record(config: &Config, now: u64, event: &str, mut members: Value) -> Result<(), Failure> {
     let (journal, _) = Journal::open(&config.journal(), JOURNAL_NAME)?;
     members["by"] = operator().into();
     journal.record_at(now, event, members)?.wait()?;

@@ -271,6 +271,7 @@ fn examine(
     meant_for(trust, held, &claims, wanted, now)?;
     floor_reached(trust, &claims)?;
     let position = position(&claims)?;
+    trust.issued_since_set_back(claims.issued_at())?;
     not_revoked(held, &claims, &position)?;
     Ok((claims, position))
 }

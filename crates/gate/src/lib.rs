@@ -12,6 +12,7 @@
 
 pub mod breakglass;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod enrol;
 pub mod evidence;

@@ -1,20 +1,20 @@
 //! `farside gate serve`: opens the doors, watches the inbox, and closes without losing an answer.
 //!
-//! Five things run side by side until a signal ends them: the doors, the admin address, the watch, which
-//! imports what the ferry dropped, the vigil over freshness, and whoever keeps the trust folder. Verification
-//! opens no socket; the only sockets are the ones listened on.
+//! Six things run side by side until a signal ends them: the doors, the admin address, the watch, which
+//! imports what the ferry dropped, the vigil over freshness, the keeper of the clock, and whoever keeps the
+//! trust folder. Verification opens no socket; the only sockets are the ones listened on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use farside_service::cli::{Failure, OrFailure, operator};
 use farside_service::journal::Journal;
-use farside_service::time::now_unix;
 use farside_service::web::{self, Server, Shutdown};
 use farside_service::{logging, metrics as exposed};
 use serde_json::json;
 
 use crate::breakglass;
+use crate::clock::Keeper;
 use crate::config::Config;
 use crate::freshness::keeper;
 use crate::http::Doors;
@@ -52,30 +52,35 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
         Some(listen) => Some(Server::bind(listen, &config.limits).await?),
         None => None,
     };
-    let doors = Doors::new(gate.clone(), journal, &config.introspection_clients, now_unix);
+    let asked = gate.clone();
+    let clock = move || asked.moment().now;
+    let doors = Doors::new(gate.clone(), journal, &config.introspection_clients, clock);
     let doors = Arc::new(doors.kubernetes(config.kubernetes.clone()).ssh(config.ssh.clone()));
-    doors.write_down("started", now_unix(), json!({"by": operator(), "site": config.site})).await.map_err(
-        |refusal| {
+    doors
+        .write_down("started", gate.moment().now, json!({"by": operator(), "site": config.site}))
+        .await
+        .map_err(|refusal| {
             Failure::could_not(format!("write to the journal: {refusal}")).hint(refusal.cure().to_owned())
-        },
-    )?;
+        })?;
     let address = server.local_addr().map(|address| address.to_string()).unwrap_or_default();
     tracing::info!(address, site = config.site, "the doors are open");
 
-    let watching = tokio::spawn(watch(config.clone(), shutdown.clone()));
+    let watching = tokio::spawn(watch(config.clone(), gate.clone(), shutdown.clone()));
     let vigil = tokio::spawn(keeper::keep(doors.clone(), gate.clone(), shutdown.clone()));
+    let keeping = tokio::spawn(Keeper::default().run(gate.clone(), doors.clone(), shutdown.clone()));
     let showing = tokio::spawn(show(config.clone(), gate.clone(), shutdown.clone()));
     let glass = tokio::spawn(breakglass::watch::keep(config.clone(), gate.clone(), shutdown.clone()));
-    let admin = tokio::spawn(serve_admin(admin, handle, gate, shutdown.clone()));
+    let admin = tokio::spawn(serve_admin(admin, handle, gate.clone(), shutdown.clone()));
     let served = serve_doors(server, doors.clone(), shutdown.clone()).await;
     // Whatever ended the doors ends the rest.
     shutdown.trigger();
     let watched = watching.await.or_could_not(|| "watch the inbox".to_owned());
     let watched = watched.and(vigil.await.or_could_not(|| "watch freshness".to_owned()));
+    let watched = watched.and(keeping.await.or_could_not(|| "keep the clock".to_owned()));
     let shown = showing.await.or_could_not(|| "keep the trust folder".to_owned());
     let watched = watched.and(glass.await.or_could_not(|| "watch broken glass".to_owned()));
     let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
-    if doors.write_down("stopped", now_unix(), json!({"by": operator()})).await.is_err() {
+    if doors.write_down("stopped", gate.moment().now, json!({"by": operator()})).await.is_err() {
         tracing::error!("the end could not be written to the journal");
     }
     served.and(watched).and(shown).and(administered)
@@ -96,7 +101,7 @@ async fn serve_admin(
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let Some(server) = server else { return Ok(()) };
-    let healthy = move || match gate.trust().and_then(|trust| trust.ready(now_unix())) {
+    let healthy = move || match gate.trust().and_then(|trust| trust.ready(gate.moment().now)) {
         Ok(()) => Ok(Vec::new()),
         Err(refusal) => Err(refusal.to_string()),
     };
@@ -105,11 +110,13 @@ async fn serve_admin(
 
 /// Looks into the inbox at once and then at every poll. One round ends before the next begins, and before the
 /// end.
-async fn watch(config: Arc<Config>, shutdown: Shutdown) {
+async fn watch(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
     let poll = Duration::from_secs(config.inbox_poll.0.max(1));
     loop {
-        let round = config.clone();
-        let imported = tokio::task::spawn_blocking(move || import::inbox(&round, now_unix())).await;
+        let (round, moment) = (config.clone(), gate.moment());
+        let imported =
+            tokio::task::spawn_blocking(move || import::inbox_by(&round, moment.now, moment.earliest()))
+                .await;
         match imported {
             Ok(Ok(reports)) => reports.iter().for_each(log_report),
             Ok(Err(failure)) => tracing::error!(%failure, "the inbox could not be read"),
@@ -130,7 +137,8 @@ async fn show(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
     loop {
         let (config, gate) = (config.clone(), gate.clone());
         let shown =
-            tokio::task::spawn_blocking(move || trust_folder::refresh(&config, &gate, now_unix())).await;
+            tokio::task::spawn_blocking(move || trust_folder::refresh(&config, &gate, gate.moment().now))
+                .await;
         match shown {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => {

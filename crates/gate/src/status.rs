@@ -7,6 +7,7 @@ use rusqlite::Transaction;
 use serde::Serialize;
 
 use crate::breakglass::shown::GlassShown;
+use crate::clock::Seen;
 use crate::config::Config;
 use crate::published::PublishedKey;
 use crate::quarantine;
@@ -63,7 +64,7 @@ pub struct Status {
     /// Older bundles offered since.
     pub superseded: u64,
     /// This machine's clock against what is proven.
-    pub clock: Clock,
+    pub clock: Seen,
 }
 
 /// The newest charter.
@@ -122,17 +123,6 @@ pub struct KeyShown {
     pub state: &'static str,
 }
 
-/// The clock.
-#[derive(Debug, Serialize)]
-pub struct Clock {
-    /// What it says.
-    pub now: u64,
-    /// The time that is proven to have passed.
-    pub floor: u64,
-    /// By how much it is behind the floor; 0 if it is not.
-    pub behind_seconds: u64,
-}
-
 /// Looks at everything this gate holds.
 ///
 /// # Errors
@@ -178,11 +168,7 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
         log_forks,
         quarantine: quarantine::count(config),
         superseded,
-        clock: Clock {
-            now,
-            floor: trust.time_floor(),
-            behind_seconds: trust.time_floor().saturating_sub(now),
-        },
+        clock: Seen::of(&trust, &gate.moment(), now),
     })
 }
 
@@ -304,10 +290,7 @@ impl Status {
             let holes: Vec<String> = self.missing.iter().map(hole).collect();
             lines.push(style.yellow(&format!("  missing   bundles {}", holes.join(", "))));
         }
-        if self.clock.behind_seconds > 0 {
-            let (behind, floor) = (self.clock.behind_seconds, rfc3339(self.clock.floor));
-            lines.push(style.red(&format!("  clock     {behind} s behind {floor}, which has passed")));
-        }
+        lines.extend(self.clock.lines(style));
     }
 
     fn holding_lines(&self, lines: &mut Vec<String>) {

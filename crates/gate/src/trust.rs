@@ -20,19 +20,22 @@ use farside_service::time::rfc3339;
 use farside_verify::{Code, KeySet, Policy, Refusal, Verifier};
 
 use crate::breakglass::Glasses;
+use crate::clock::GateClock;
 use crate::config::Config;
 pub use crate::freshness::Freshness;
 use crate::live::Live;
 use crate::logged::{LogRows, Logs};
 use crate::published::{self, PublishedKey};
 use crate::revocations::Revocations;
-use crate::store::{AppliedRow, GlassRow, Store, StoreFault, Watch};
+use crate::store::{AppliedRow, ClockNoteRow, ClockRow, GlassRow, Store, StoreFault, Watch};
+
+mod time;
 
 /// No clock is right that stands before this gate was made: 1 November 2026, raised with each release.
 pub const BUILT_AT: u64 = 1_793_491_200;
 
 /// What a gate that has no policy yet tolerates between its clock and the time floor.
-const LEEWAY_SECONDS_DEFAULT: u64 = 60;
+pub(crate) const LEEWAY_SECONDS_DEFAULT: u64 = 60;
 
 /// The running gate's hold on its store.
 pub struct Gate {
@@ -43,6 +46,7 @@ pub struct Gate {
     /// Wakes whoever keeps the leaves in memory.
     changed: OnceLock<SyncSender<()>>,
     current: ArcSwap<TrustState>,
+    clock: GateClock,
     /// Owns the connection that notices changes; held for one look at a counter.
     watch: Mutex<Watch>,
 }
@@ -57,8 +61,10 @@ impl Gate {
         let keeper = Arc::new(Store::open_impatient(&config.database())?);
         let live = Arc::new(Live::default());
         let watch = Mutex::new(Watch::open(&config.database())?);
-        let current = ArcSwap::from_pointee(TrustState::load(&store, &keeper, &live)?);
-        Ok(Gate { store, keeper, live, changed: OnceLock::new(), current, watch })
+        let first = TrustState::load(&store, &keeper, &live)?;
+        let clock = GateClock::resume(first.clock());
+        let current = ArcSwap::from_pointee(first);
+        Ok(Gate { store, keeper, live, changed: OnceLock::new(), current, clock, watch })
     }
 
     /// Brings the log's live leaves into memory. Until then, and for what comes later, the store is asked.
@@ -167,6 +173,8 @@ pub struct TrustState {
     stream: Stream,
     applied: Option<AppliedRow>,
     time_floor: u64,
+    clock: ClockRow,
+    set_back: Option<ClockNoteRow>,
     believed: Option<Believed>,
     logs: Logs,
     glasses: Glasses,
@@ -209,8 +217,10 @@ impl TrustState {
             site: rows.state.site,
             realm: rows.realm,
             stream,
-            applied: rows.applied,
+            applied: rows.applied.map(|applied| time::in_right_time(applied, rows.set_back.as_ref())),
             time_floor: rows.state.time_floor.max(BUILT_AT),
+            clock: rows.clock,
+            set_back: rows.set_back,
             believed,
             logs,
             glasses,
@@ -291,7 +301,7 @@ impl TrustState {
     /// # Errors
     /// `stale` or `clock_fault`, with what to do about it.
     pub fn ready(&self, now: u64) -> Result<(), Refusal> {
-        self.clock_sound(now)?;
+        self.time_sound(now)?;
         match self.freshness(now) {
             Freshness::Untrusted => Err(self.holds_nothing()),
             Freshness::Expired { since } => {
@@ -301,23 +311,6 @@ impl TrustState {
             _ if self.believed.is_none() => Err(self.holds_nothing()),
             Freshness::Fresh | Freshness::Late { .. } => Ok(()),
         }
-    }
-
-    /// The clock is not behind the time floor by more than the leeway.
-    // bundle.md §13.2
-    fn clock_sound(&self, now: u64) -> Result<(), Refusal> {
-        let behind = self.time_floor.saturating_sub(now);
-        let leeway = self.policy().map_or(LEEWAY_SECONDS_DEFAULT, |policy| policy.leeway_seconds);
-        if behind <= leeway {
-            return Ok(());
-        }
-        let (clock, floor) = (rfc3339(now), rfc3339(self.time_floor));
-        let detail = format!("the clock says {clock}, {behind} seconds before {floor}, which has passed");
-        Err(Refusal::new(
-            Code::ClockFault,
-            detail,
-            format!("Set this machine's clock; it is later than {floor}."),
-        ))
     }
 
     /// The refusal of a gate that has nothing to judge by.
@@ -419,12 +412,14 @@ struct Rows {
     policy: Option<Vec<u8>>,
     status: Option<Vec<u8>>,
     charters: Vec<Vec<u8>>,
+    clock: ClockRow,
+    set_back: Option<ClockNoteRow>,
     logs: LogRows,
     glasses: Vec<GlassRow>,
 }
 
 fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
-    use crate::store::{charters, document, newest_bundle, realm, state};
+    use crate::store::{charters, clock, document, newest_bundle, newest_clock_note, realm, state};
     Ok(Rows {
         state: state(tx)?,
         realm: realm(tx)?,
@@ -433,6 +428,8 @@ fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
         policy: document(tx, "policy")?,
         status: document(tx, "status")?,
         charters: charters(tx)?,
+        clock: clock(tx)?,
+        set_back: newest_clock_note(tx)?,
         logs: LogRows::read(tx)?,
         glasses: crate::store::breakglass::unclosed(tx)?,
     })

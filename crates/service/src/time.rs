@@ -1,5 +1,6 @@
 //! The clock, read here and nowhere else: code that judges takes `now` as an argument, in seconds since 1970.
 
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -42,8 +43,13 @@ pub struct Reading {
 pub fn read_clocks() -> Reading {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let wall_ms = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
-    Reading { wall_ms, boot_ms: boot_ms(), boot }
+    Reading { wall_ms, boot_ms: boot_ms(), boot: boot_id().to_owned() }
+}
+
+/// A process lives within one start of the machine.
+fn boot_id() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned())
 }
 
 /// Through the C library, as the other clock: what stands between a program and its clocks stands before

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farside_service::time::{now_unix, read_clocks};
+use farside_service::time::read_clocks;
 use farside_service::web::Shutdown;
 
 use super::Desk;
@@ -27,7 +27,7 @@ pub(crate) async fn keep(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdow
                 tracing::error!(%fault, "broken glass cannot be read");
             }
             if trust.glasses().has_over(&read_clocks()) {
-                sweep(Arc::clone(&config)).await;
+                sweep(Arc::clone(&config), gate.moment().now).await;
             }
         }
         tokio::select! {
@@ -77,10 +77,10 @@ fn broken(glass: &GlassShown) {
     tracing::error!(id, subject, audience, role, reason, signers, "the glass is broken");
 }
 
-async fn sweep(config: Arc<Config>) {
+async fn sweep(config: Arc<Config>, now: u64) {
     let swept = tokio::task::spawn_blocking(move || {
         let reading = read_clocks();
-        Desk::take(&config)?.sweep(Clocks { now: now_unix(), reading: &reading })
+        Desk::take(&config)?.sweep(Clocks { now, reading: &reading })
     });
     if let Ok(Err(failure)) = swept.await {
         tracing::error!(%failure, "a pass that is over could not be closed; it opens nothing");

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::enrol::refused;
 use crate::judge::Clocks;
 use crate::store::{self, Store};
-use crate::trust;
+use crate::trust::{self, Gate};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Breakglass {
@@ -74,7 +74,7 @@ pub(super) struct Draft {
 
 pub(super) fn run(command: Breakglass, config: &Config, output: Output) -> Result<(), Failure> {
     let reading = time::read_clocks();
-    let clocks = Clocks { now: time::now_unix(), reading: &reading };
+    let clocks = Clocks { now: Gate::open(config)?.moment().now, reading: &reading };
     match command {
         Breakglass::Draft(draft) => draft.run(config, clocks.now, output),
         Breakglass::Show { file } => show(&file, config, output),

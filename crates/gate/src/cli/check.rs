@@ -5,7 +5,7 @@ use std::io::{BufRead as _, Read as _};
 
 use farside_crossing::Action;
 use farside_service::cli::{Exit, Failure, OrFailure as _, Output, Style, printable};
-use farside_service::time::{self, read_clocks, rfc3339};
+use farside_service::time::{read_clocks, rfc3339};
 use farside_verify::Refusal;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -39,14 +39,16 @@ impl Check {
         let gate = Gate::open(config)?;
         let mut refused = false;
         let mut one = |token: &str| -> Result<(), Failure> {
-            let now = self.now.unwrap_or_else(time::now_unix);
             let wanted = Wanted { audience: self.audience.as_deref(), action: self.action };
-            let verdict = gate.trust().and_then(|trust| match breakglass::shown_pass(token) {
-                Some(sha256) => {
-                    let clocks = Clocks { now, reading: &read_clocks() };
-                    judge::inspect_pass(&trust, &sha256, wanted.audience, clocks)
+            let verdict = gate.trust().and_then(|trust| {
+                let now = self.now.unwrap_or_else(|| gate.moment().now);
+                match breakglass::shown_pass(token) {
+                    Some(sha256) => {
+                        let clocks = Clocks { now, reading: &read_clocks() };
+                        judge::inspect_pass(&trust, &sha256, wanted.audience, clocks)
+                    }
+                    None => judge::inspect(&trust, token, wanted, now),
                 }
-                None => judge::inspect(&trust, token, wanted, now),
             });
             refused |= verdict.is_err();
             tell(verdict, output)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use farside_service::cli::{Exit, Failure, Output, Style};
-use farside_service::time::{self, rfc3339};
+use farside_service::time::rfc3339;
 
 use crate::config::Config;
 use crate::import::{self, Applied, Chartered, Mode, Outcome, Report};
@@ -22,8 +22,14 @@ pub(super) struct Import {
 impl Import {
     pub(super) fn run(self, config: &Config, output: Output) -> Result<(), Failure> {
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Apply };
-        let reports = import::path(config, &self.path, mode, time::now_unix())?;
-        let shown = self.shown(config);
+        let gate = Gate::open(config)?;
+        let reports = import::path(config, &self.path, mode, gate.moment().now)?;
+        if mode == Mode::Apply {
+            // By what it brought the clock may be believed.
+            gate.moment();
+            gate.keep_clock()?;
+        }
+        let shown = self.shown(config, &gate);
         if reports.is_empty() {
             return Err(Failure::refused(format!("no bundle lies in {}", self.path.display())));
         }
@@ -40,11 +46,11 @@ impl Import {
 
 impl Import {
     /// What an import has revoked is gone from the trust folder before this command ends.
-    fn shown(&self, config: &Config) -> Result<(), Failure> {
+    fn shown(&self, config: &Config, gate: &Gate) -> Result<(), Failure> {
         if self.dry_run || config.trust_folder.is_none() {
             return Ok(());
         }
-        trust_folder::refresh(config, &Gate::open(config)?, time::now_unix())
+        trust_folder::refresh(config, gate, gate.moment().now)
     }
 }
 

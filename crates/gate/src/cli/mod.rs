@@ -3,6 +3,7 @@
 mod audit;
 mod breakglass;
 mod check;
+mod clock;
 mod doorstep;
 mod enrol;
 mod import;
@@ -15,9 +16,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use farside_service::cli::{Failure, Output, Style};
-use farside_service::time;
 
 use crate::config::Config;
+use crate::trust::Gate;
 use crate::{serve, status};
 
 /// The verifier on the isolated side.
@@ -48,6 +49,9 @@ enum Command {
     Status,
     /// Judge tokens as a door would, admitting nobody.
     Check(check::Check),
+    /// The clock that this gate goes by.
+    #[command(subcommand)]
+    Clock(clock::Clock),
     /// Show the receipt code of the bundle applied last.
     Receipt(receipt::Receipt),
     /// Collect the tokens that were carried for a holder.
@@ -81,6 +85,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve => serve::run(&config()?),
         Command::Status => show_status(&config()?, output),
         Command::Check(check) => check.run(&config()?, output),
+        Command::Clock(command) => clock::run(&command, &config()?, output),
         Command::Receipt(receipt) => receipt.show(&config()?, output),
         Command::Pickup(pickup) => pickup.run(config, output),
         Command::SshKeys(ssh_keys) => ssh_keys.run(config, output),
@@ -90,6 +95,6 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 fn show_status(config: &Config, output: Output) -> Result<(), Failure> {
-    let seen = status::look(config, time::now_unix())?;
+    let seen = status::look(config, Gate::open(config)?.moment().now)?;
     output.say(|| seen.human(Style::stdout()), &seen)
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use farside_service::cli::{Failure, Output};
 use farside_service::durable::{self, Mode};
-use farside_service::time;
 use serde_json::json;
 
 use super::doorstep::Where;
@@ -64,7 +63,7 @@ impl Pickup {
         let gate = Gate::open(config)?;
         let trust =
             gate.trust().map_err(|refusal| Failure::could_not(refusal.to_string()).hint(refusal.cure()))?;
-        let collected = pickup::collect_files(gate.store(), &trust, &self.subject, time::now_unix())
+        let collected = pickup::collect_files(gate.store(), &trust, &self.subject, gate.moment().now)
             .map_err(|refused| Failure::refused(refused.to_string()))?;
         durable::create_dir_all(folder, Mode::Private)?;
         for token in collected {

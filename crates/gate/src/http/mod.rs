@@ -56,7 +56,7 @@ pub struct Doors {
     attempts: Mutex<Attempts>,
     /// A line of the journal waits for a disk that does not answer.
     disk_hangs: Arc<AtomicBool>,
-    clock: fn() -> u64,
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// The doors that decide about tokens, by the names they have in the journal and in the metrics.
@@ -89,7 +89,7 @@ impl Doors {
         gate: Arc<Gate>,
         journal: Journal,
         clients: &[IntrospectionClient],
-        clock: fn() -> u64,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
         let clients = Clients::new(clients);
         Self {
@@ -100,7 +100,7 @@ impl Doors {
             ssh: None,
             attempts: Mutex::default(),
             disk_hangs: Arc::default(),
-            clock,
+            clock: Box::new(clock),
         }
     }
 

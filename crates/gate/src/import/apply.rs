@@ -18,11 +18,8 @@ use super::parcels;
 use super::past;
 use super::report::{Applied, Chartered, Outcome, ParcelsIn};
 use super::status::{self, Ground};
-use crate::store::{self, AppliedRow, ForkRow, StoreFault};
-use crate::trust::{self, BUILT_AT, Believed, TrustFault};
-
-/// Tolerance between clocks before a policy has been applied.
-const LEEWAY_SECONDS_DEFAULT: u64 = 60;
+use crate::store::{self, AppliedRow, ForkRow, MintAhead, StoreFault};
+use crate::trust::{self, BUILT_AT, Believed, LEEWAY_SECONDS_DEFAULT, TrustFault};
 
 /// What the judgement is made with.
 pub(super) struct Scene<'a> {
@@ -51,6 +48,8 @@ pub(super) enum Considered {
 /// Why nothing is committed.
 pub(super) enum Trouble {
     Refused(Refusal),
+    /// Refused, since by its signed time it was made later than it is here.
+    FromLater(Refusal, MintAhead),
     DryRun(Box<Outcome>),
     Broken(Failure),
 }
@@ -106,8 +105,16 @@ pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) ->
         Err(refusal) => return past::judge(tx, scene, bytes, held.stream.seq(), refusal),
     };
     // A clock that was set back must not bring expired bundles back to life.
-    let clock = Clock { now: scene.now.max(held.time_floor), leeway_seconds: held.leeway_seconds() };
-    let acceptance = farside_crossing::judge(&held.stream, &opened, clock)?;
+    let now = scene.now.max(held.time_floor).max(held.lived);
+    let clock = Clock { now, leeway_seconds: held.leeway_seconds() };
+    let judged = farside_crossing::judge(&held.stream, &opened, clock);
+    let acceptance = judged.map_err(|refusal| match refusal.code() {
+        Code::NotYetIssued => {
+            let (seq, issued_at) = (opened.manifest().seq, opened.manifest().issued_at);
+            Trouble::FromLater(refusal, MintAhead { seq, issued_at, seen_at: now })
+        }
+        _ => Trouble::Refused(refusal),
+    })?;
     let told = acceptance.refusal();
     match acceptance {
         Acceptance::AlreadyApplied => Ok(Considered::AlreadyApplied { seq: opened.manifest().seq }),
@@ -192,6 +199,9 @@ struct Held {
     stream: Stream,
     time_floor: u64,
     lifetime_seconds_highest: u64,
+    /// What this gate has lived through.
+    lived: u64,
+    mint_ahead: bool,
     keys: Option<Vec<u8>>,
     policy: Option<PolicyDocument>,
     status: Option<StatusDocument>,
@@ -199,7 +209,7 @@ struct Held {
 
 impl Held {
     fn read(tx: &Transaction<'_>) -> Result<Held, Trouble> {
-        let state = store::state(tx)?;
+        let (state, clock) = (store::state(tx)?, store::clock(tx)?);
         let stream = if state.stream.is_empty() {
             Stream::new()
         } else {
@@ -209,6 +219,8 @@ impl Held {
             stream,
             time_floor: state.time_floor.max(BUILT_AT),
             lifetime_seconds_highest: state.lifetime_seconds_highest,
+            lived: clock.witness.map_or(0, |witness| witness.steady_ms / 1_000),
+            mint_ahead: clock.mint.is_some(),
             keys: store::document(tx, "keys")?,
             policy: document(tx, "policy")?,
             status: document(tx, "status")?,
@@ -286,6 +298,9 @@ fn apply(
     }
     // bundle.md §10.9: the high-water marks move in the transaction that applies, with the time floor.
     store::advance(tx, &marks(&judged.next)?, manifest.issued_at)?;
+    if held.mint_ahead {
+        store::set_mint_ahead(tx, None)?;
+    }
     Ok(Applied {
         seq,
         digest: row.digest,

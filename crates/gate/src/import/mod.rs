@@ -32,7 +32,7 @@ use serde_json::json;
 use crate::config::Config;
 use crate::quarantine;
 use crate::recipient;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 pub use intake::{BUNDLE_BYTES_MAX, FILES_MAX};
 pub use report::{Applied, Chartered, Outcome, ParcelsIn, Report};
@@ -79,12 +79,22 @@ pub fn path(config: &Config, path: &Path, mode: Mode, now: u64) -> Result<Vec<Re
 /// # Errors
 /// The gate could not work at all.
 pub fn inbox(config: &Config, now: u64) -> Result<Vec<Report>, Failure> {
+    inbox_by(config, now, now)
+}
+
+/// As [`inbox`], where it may also be as early as `earliest`: a clock that jumped ahead makes nothing expire
+/// that can wait until it is set right.
+///
+/// # Errors
+/// As [`inbox`].
+// bundle.md §13.9
+pub fn inbox_by(config: &Config, now: u64, earliest: u64) -> Result<Vec<Report>, Failure> {
     let folder = config.inbox();
     let files = intake::list(&folder).or_could_not(|| format!("read {}", folder.display()))?;
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    let importer = Importer::open(config, Mode::Apply, now)?;
+    let importer = Importer { earliest, ..Importer::open(config, Mode::Apply, now)? };
     importer.rounds(&files, Whose::Ours)
 }
 
@@ -100,6 +110,8 @@ struct Importer<'a> {
     config: &'a Config,
     mode: Mode,
     now: u64,
+    /// The earliest that it can be.
+    earliest: u64,
     store: Store,
     secret: Option<RecipientSecret>,
     journal: Option<Journal>,
@@ -118,7 +130,7 @@ impl<'a> Importer<'a> {
             Mode::Apply => Some(Journal::open(&config.journal(), JOURNAL_NAME)?.0),
             Mode::DryRun => None,
         };
-        Ok(Importer { config, mode, now, store, secret, journal, by: operator(), _lock: lock })
+        Ok(Importer { config, mode, now, earliest: now, store, secret, journal, by: operator(), _lock: lock })
     }
 
     /// Goes through the files until a round brings nothing new: a bundle may wait for one whose name sorts
@@ -174,6 +186,15 @@ impl<'a> Importer<'a> {
                 {
                     Outcome::Ignored("cut short, and may still be arriving".to_owned())
                 }
+                Outcome::Refused { refusal, .. }
+                    if refusal.code() == Code::Expired
+                        && self.earliest < self.now
+                        && whose == Whose::Ours =>
+                {
+                    Outcome::Ignored(
+                        "expired by a clock that jumped ahead; it waits until that is settled".to_owned(),
+                    )
+                }
                 outcome => outcome,
             },
         };
@@ -209,6 +230,12 @@ impl<'a> Importer<'a> {
             }
             Err(Trouble::DryRun(outcome)) => Ok(*outcome),
             Err(Trouble::Refused(refusal)) => Ok(refused(refusal)),
+            Err(Trouble::FromLater(refusal, ahead)) => {
+                if self.mode == Mode::Apply {
+                    self.store.write(|tx| store::set_mint_ahead(tx, Some(ahead)))?;
+                }
+                Ok(refused(refusal))
+            }
             Err(Trouble::Broken(failure)) => Err(failure),
         }
     }

@@ -6,11 +6,13 @@
 //!   log, leaves, stapled_head ── proof of logging          parcel, proof_shown ── what holders collect
 //!   spiffe_bundle ── the number that the trust folder shows
 //!   breakglass ── orders opened in an emergency
+//!   clock, clock_note ── the steady clock, and what root has set back
 //! ```
 //!
 //! Refuses a file that is not a gate's store, or one that a newer gate has written.
 
 pub(crate) mod breakglass;
+mod clock;
 pub(crate) mod evidence;
 mod leaves;
 mod log;
@@ -26,10 +28,14 @@ use farside_service::cli::Failure;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use breakglass::GlassRow;
+pub use clock::{ClockNoteRow, ClockRow, MintAhead};
 pub use log::{LogForkRow, LogRow};
 pub use parcels::{ParcelCounts, ParcelRow, StoredParcel};
 pub use trust::{AppliedRow, ForkRow, MissingRow, StateRow};
 
+pub(crate) use clock::{
+    begin_clock, clock, issued_before, keep_clock, newest_clock_note, set_mint_ahead, set_time_back,
+};
 pub(crate) use leaves::{
     CHUNK_LEAVES_MAX, LeafChunk, add_run, chunks_after, count as leaf_count, each_between, leaf,
     prune as prune_leaves,
@@ -129,6 +135,7 @@ impl Store {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         trust::insert_state(&transaction, site)?;
+        clock::insert_clock(&transaction)?;
         transaction.commit()?;
         Ok(Store { connection: Mutex::new(connection), path: path.to_path_buf() })
     }

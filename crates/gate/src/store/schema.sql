@@ -153,3 +153,28 @@ CREATE TABLE breakglass (
     closed_at INTEGER,
     why TEXT CHECK (why IN ('closed', 'expired', 'restarted', 'unsigned'))
 ) STRICT;
+
+-- The steady clock as it was kept last, and what a root-signed note has set right.
+CREATE TABLE clock (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    turn INTEGER NOT NULL,                -- rises when people order the clock to begin anew
+    boot TEXT NOT NULL,                   -- which start of the machine; empty before the first
+    boot_ms INTEGER NOT NULL,
+    steady_ms INTEGER NOT NULL,
+    off_since INTEGER,
+    -- The newest bundle that was made later than it is here, and so was refused.
+    mint_seq INTEGER,
+    mint_issued_at INTEGER,
+    mint_seen_at INTEGER
+) STRICT;
+
+-- Root's leave to set the time floor back: each acts once. What was applied until then keeps its own times, as
+-- evidence; the newest of it counts from `floor`.
+CREATE TABLE clock_note (
+    issued_at INTEGER PRIMARY KEY,
+    note BLOB NOT NULL,
+    seq INTEGER NOT NULL,                 -- the bundle applied last
+    floor_before INTEGER NOT NULL,
+    floor INTEGER NOT NULL,
+    acted_at INTEGER NOT NULL
+) STRICT;

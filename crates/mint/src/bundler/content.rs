@@ -71,7 +71,7 @@ impl Content {
             return Err(BundleFault::FullFirst { site: site.name.clone(), why: "a new charter waits" });
         }
         let last_issued_at: i64 = connection.query_row(
-            "SELECT coalesce(max(issued_at), 0) FROM bundle WHERE site = ?1",
+            "SELECT coalesce((SELECT issued_at FROM bundle WHERE site = ?1 ORDER BY seq DESC LIMIT 1), 0)",
             [&site.name],
             |row| row.get(0),
         )?;

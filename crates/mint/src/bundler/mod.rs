@@ -42,7 +42,7 @@ use leaves::Leaves;
 /// Courier rounds that may fail before a gate stops trusting what it holds.
 const COURIERS_MISSED_MAX: u64 = 3;
 /// How far the clock may be set back without a bundle's time following it: what gates tolerate as leeway.
-const CLOCK_STEP_SECONDS_MAX: u64 = 60;
+pub const CLOCK_STEP_SECONDS_MAX: u64 = 60;
 /// How long one bundler waits for another of the same site.
 const TURN_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of a bundle's receipt nonce.
@@ -301,7 +301,8 @@ struct Cargo<'a> {
 
 fn draft(order: &Order<'_>, realm: &str, site: &Site, content: &Content) -> Draft {
     // bundle.md §10.8: gates refuse a bundle issued before the last one, so a clock that was corrected by a
-    // little stands still here. One that was wrong by more is followed: those bundles were refused as well.
+    // little stands still here. One that was wrong by more is followed: gates have refused those bundles as
+    // well, or root gives them a way back (§13.10).
     let ahead = content.last_issued_at.saturating_sub(order.now);
     let issued_at = if ahead <= CLOCK_STEP_SECONDS_MAX { order.now + ahead } else { order.now };
     // The next bundle is made after `every` and applied at most one courier interval later.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use farside_service::cli::{Failure, OrFailure as _, table};
+use farside_service::cli::{Failure, OrFailure as _, operator, table};
 use farside_service::durable::{self, Mode, Staged};
 use farside_service::time::{self, now_unix, rfc3339};
 use farside_verify::encode::base64url;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Program;
 use crate::control::{Command as Order, Reply};
-use crate::desk;
+use crate::desk::{self, Desk};
 use crate::log::index::{Index, Query};
 use crate::log::{self, Checked, Entry, LineProof, ProvenExport, Record, Redacted, VoidReason};
 
@@ -51,6 +51,13 @@ pub enum Command {
         /// Add to each record the proof that its leaf stands under the published head
         #[arg(long)]
         proofs: bool,
+    },
+    /// Let the log go on by the clock as it is, after heads were signed by a clock that was ahead. The mint
+    /// must not run
+    AcceptClock {
+        /// What was wrong with the clock, for the journal
+        #[arg(long)]
+        reason: String,
     },
     /// Erase whom expired tokens were for; their leaves and proofs stay
     Redact {
@@ -102,6 +109,7 @@ pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
         Command::Find { which, limit } => find(which, limit, program),
         Command::Prove { token_id, out } => prove(token_id, out.as_deref(), program),
         Command::Export { out, proofs } => export(out.as_deref(), proofs, program),
+        Command::AcceptClock { reason } => accept_clock(&reason, program),
         Command::Redact { which, reason } => redact(which, &reason, program),
     }
 }
@@ -179,6 +187,28 @@ fn export_to(
     })
     .or_could_not(|| "export the issuance log".to_owned())?;
     outcome.map(|()| records)
+}
+
+// log.md §4.5: opening the log proves it against the locked heads, and holds the lock alone.
+fn accept_clock(reason: &str, program: &Program) -> Result<(), Failure> {
+    let mint = program.mint()?;
+    let (desk, _) = Desk::open(&mint, now_unix())?;
+    let (mut signed_at, mut now) = (0, 0);
+    desk.issuer().log().accept_clock(|signed, clock| {
+        (signed_at, now) = (signed, clock);
+        desk.record(
+            "log_clock_accepted",
+            json!({"by": operator(), "reason": reason, "signed_at": rfc3339(signed), "now": rfc3339(clock)}),
+        )
+    })?;
+    let human = || {
+        format!(
+            "The log goes on at {}, behind a head that was signed at {}.",
+            rfc3339(now),
+            rfc3339(signed_at)
+        )
+    };
+    program.output.say(human, &json!({"signed_at": signed_at, "now": now}))
 }
 
 fn redact(which: Which, reason: &str, program: &Program) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 mod audit;
 mod bundle;
 mod charter;
+mod clock;
 mod directory;
 mod init;
 mod key;
@@ -57,6 +58,9 @@ pub enum Command {
     /// Who may sign what in this realm.
     #[command(subcommand)]
     Charter(charter::Charter),
+    /// Root's way back after bundles whose time was wrong.
+    #[command(subcommand)]
+    Clock(clock::Clock),
     /// People, bots, agents and groups, from a file.
     #[command(subcommand)]
     Directory(directory::Directory),
@@ -117,6 +121,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Init(command) => init::run(&command, &program),
         Command::Key(command) => key::run(&command, &program),
         Command::Charter(command) => charter::run(&command, &program),
+        Command::Clock(command) => clock::run(&command, &program),
         Command::Directory(command) => directory::run(&command, &program),
         Command::Person(command) => subject::run_subject(&command, Kind::Person, &program),
         Command::Bot(command) => subject::run_client(&command, Kind::Bot, &program),

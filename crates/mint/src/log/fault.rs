@@ -94,6 +94,9 @@ pub enum LogFault {
         /// The newest signature that the lock holds.
         signed_at_micros: u64,
     },
+    /// The clock stands after the newest signature: there is nothing to accept.
+    #[error("the clock stands after the newest signature: nothing keeps the log from going on")]
+    ClockSound,
     /// Heads have been signed, and the lock is not there.
     // log.md §4.3 (e)
     #[error("the lock {} is missing, but heads of this log have been signed", path.display())]
@@ -160,7 +163,10 @@ impl LogFault {
     /// Whether nothing may be signed after it. What a failed write has left on the disk is not known until
     /// the log is opened again; whatever else is wrong with lock or clock will not mend itself.
     pub(super) fn is_final(&self) -> bool {
-        !matches!(self, LogFault::Key(_) | LogFault::Beyond { .. } | LogFault::Shard { .. })
+        !matches!(
+            self,
+            LogFault::Key(_) | LogFault::Beyond { .. } | LogFault::Shard { .. } | LogFault::ClockSound
+        )
     }
 
     /// What a person can do about it.
@@ -172,7 +178,10 @@ impl LogFault {
             LogFault::RolledBack { .. } | LogFault::HeadForked { .. } | LogFault::Forked { .. } => {
                 "put back the newest copy of the log, all of its records: never an old one beside a newer lock"
             }
-            LogFault::Clock { .. } => "set the clock right, then start the mint again",
+            LogFault::Clock { .. } => {
+                "set the clock right, then start the mint again; if it is right and was ahead when that head was \
+                 signed: `mint log accept-clock`"
+            }
             LogFault::LockMissing { .. } | LogFault::LockBehind { .. } => {
                 "put the lock back where it was, as it was; a lock from a backup lets the log fork"
             }

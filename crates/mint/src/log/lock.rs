@@ -102,6 +102,30 @@ impl Lock {
         }
     }
 
+    /// Takes the clock as it is, behind the newest signature: what was signed last was signed by a clock that
+    /// was ahead.
+    // log.md §4.5
+    pub(super) fn accept_clock(&mut self, now_micros: u64) -> Result<(), LogFault> {
+        let before = self.signed_at;
+        let Some(open) = self.connection.as_ref().filter(|_| self.path.exists()) else {
+            return Err(LogFault::LockMissing { path: self.path.clone() });
+        };
+        let turned = open.execute(
+            "UPDATE clock SET signed_at = ?1 WHERE signed_at = ?2",
+            (signed(now_micros), signed(before)),
+        )?;
+        if turned != 1 {
+            return Err(LogFault::Moved { shard: String::new() });
+        }
+        self.signed_at = now_micros;
+        Ok(())
+    }
+
+    /// When anything was signed last, in microseconds.
+    pub(super) fn signed_at(&self) -> u64 {
+        self.signed_at
+    }
+
     /// Moves every step's shard from its old head to its new one, or none of them; durable when it returns.
     // log.md §4.1 (d)
     pub(super) fn swap(&mut self, steps: &[Step], now_micros: u64) -> Result<(), LogFault> {

@@ -26,6 +26,9 @@ use super::tree::Tree;
 use super::{IssuanceLog, LogFault};
 use crate::keys::{LogKeyFile, LogKeysInForce};
 
+/// A [`Clock`] counts microseconds.
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
 /// The clock in microseconds since 1970. It is asked while the lock is held: an instant taken before another
 /// publisher's turn would seem to go back.
 pub type Clock = fn() -> u64;
@@ -80,6 +83,26 @@ impl IssuanceLog {
         let mut lock = self.heads.turn();
         self.heads.refuse_stopped()?;
         self.publish_in_order(&mut lock).inspect_err(|fault| self.heads.stop_after(fault))
+    }
+
+    /// Lets the log go on behind a signature of a clock that was ahead. `order` is told when that was and
+    /// what time it is now, in seconds, before anything changes; what it refuses is not done.
+    ///
+    /// # Errors
+    /// The clock is not behind, another mint has moved the lock, or the order could not be written down.
+    // log.md §4.5
+    pub fn accept_clock<E: From<LogFault>>(
+        &self,
+        order: impl FnOnce(u64, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut lock = self.heads.turn();
+        self.heads.refuse_stopped()?;
+        let now_micros = (self.heads.clock)();
+        if lock.refuse_clock(now_micros).is_ok() {
+            return Err(LogFault::ClockSound.into());
+        }
+        order(lock.signed_at() / MICROS_PER_SECOND, now_micros / MICROS_PER_SECOND)?;
+        Ok(lock.accept_clock(now_micros)?)
     }
 
     fn publish_in_order(&self, lock: &mut Lock) -> Result<Progress, LogFault> {
