@@ -17,11 +17,13 @@ use farside_mint::config::{Home, Mint};
 use farside_mint::issue::Issuer;
 use farside_mint::judge::{IssueRequest, Requester};
 use farside_mint::keys::{self, LogKeyFile, MadeKey, Passphrase, Period};
+use farside_mint::log::index::{Index, IndexFault};
 use farside_mint::log::{IssuanceLog, Opening, TokenEntry};
-use farside_mint::oauth::{Endpoints, SpentAssertions};
+use farside_mint::oauth::{Backroom, Endpoints, SpentAssertions};
 use farside_mint::store::{Purpose, Store, StoreFault};
 use farside_mint::token_signer::TokenSigner;
 use farside_service::append::Log;
+use farside_service::cli::Failure;
 use farside_service::secret_file::Secret;
 use farside_service::time::{now_unix, now_unix_micros};
 use farside_service::web::{Limits, Listen, Server, Shutdown};
@@ -326,6 +328,20 @@ struct Served {
     shutdown: Shutdown,
 }
 
+/// No log is looked into and nothing is written down: no client of these revokes anything.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Backroom for Nowhere {
+    fn index(&self) -> Result<Index, IndexFault> {
+        Err(IndexFault::Moving)
+    }
+
+    fn record(&self, _: &str, _: serde_json::Value) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
 impl Served {
     fn start(issuer: &Arc<Issuer>) -> Served {
         issuer.warm_up(now_unix()).expect("keys that open");
@@ -334,7 +350,7 @@ impl Served {
         let server = runtime.block_on(Server::bind(&listen, &Limits::default())).expect("a port");
         let address = server.local_addr().expect("a TCP address");
         let (issuer, spent) = (Arc::clone(issuer), SpentAssertions::default());
-        let endpoints = Endpoints::new(issuer, "https://mint.example", spent);
+        let endpoints = Endpoints::new(issuer, "https://mint.example", spent, Arc::new(Nowhere));
         let shutdown = Shutdown::manual();
         runtime.spawn(server.serve_router(endpoints.router(), shutdown.clone()));
         Served { runtime, address, shutdown }

@@ -10,6 +10,7 @@ mod log;
 mod logged;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
+mod revocation;
 mod rotation;
 mod rounds;
 #[allow(dead_code, reason = "tests of the audit use more of it")]
@@ -28,6 +29,7 @@ const BENCHMARKS: &[(&str, fn())] = &[
     ("issue", issue::run),
     ("gate", gate::run),
     ("import", import::run),
+    ("revocation", revocation::run),
     ("log", log::run),
     ("rotation", rotation::run),
     ("audit", audit::run),

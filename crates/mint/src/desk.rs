@@ -22,7 +22,7 @@ use crate::control::{self, Command, IssuedToken, Reply, TokenOrder};
 use crate::issue::{IssueFault, Issuer, SignedToken};
 use crate::judge::{IssueRequest, Requester};
 use crate::keys::Passphrase;
-use crate::log::index::Index;
+use crate::log::index::{Index, IndexFault};
 use crate::log::{Clock, Logged, Recovered};
 use crate::rotation::outlook::Outlook;
 use crate::rotation::{Rotation, Scene};
@@ -368,6 +368,16 @@ impl Desk {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl crate::oauth::Backroom for Desk {
+    fn index(&self) -> Result<Index, IndexFault> {
+        Index::open(&self.mint.home.log())
+    }
+
+    fn record(&self, event: &str, members: Value) -> Result<(), Failure> {
+        Desk::record(self, event, members)
     }
 }
 

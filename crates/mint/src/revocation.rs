@@ -60,6 +60,16 @@ pub struct Order {
     pub by: String,
 }
 
+impl Order {
+    /// What the journal is told. Of a token that is its id, never its text.
+    pub(crate) fn journalled(&self, outcome: &Revoked) -> serde_json::Value {
+        serde_json::json!({
+            "kind": self.what.kind(), "what": self.what.name(), "before": self.before, "sites": outcome.sites,
+            "subjects": outcome.subjects, "reason": self.reason,
+        })
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Revoked {

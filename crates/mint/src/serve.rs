@@ -77,7 +77,8 @@ impl Serving {
         let public = Server::bind(&listen, &self.mint.config.limits).await?;
         let url = self.url(&listen, &public);
         let spent = SpentAssertions::recovered(self.recovered.assertions.clone(), now_unix());
-        let endpoints = Endpoints::new(Arc::clone(self.desk.issuer()), &url, spent);
+        let endpoints =
+            Endpoints::new(Arc::clone(self.desk.issuer()), &url, spent, Arc::clone(&self.desk) as _);
         let admin = self.admin().await?;
         let Recovered { records, torn_bytes, voided, .. } = &self.recovered;
         let (records, by) = (*records, operator());

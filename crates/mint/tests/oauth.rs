@@ -12,7 +12,12 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::{AUDIENCE, ISSUER_URL, Realm};
-use farside_mint::oauth::{ASSERTION_TYPE, Endpoints, SpentAssertions};
+use farside_mint::config::Home;
+use farside_mint::log::index::{Index, IndexFault};
+use farside_mint::oauth::{ASSERTION_TYPE, Backroom, Endpoints, SpentAssertions};
+use farside_mint::revocation;
+use farside_service::cli::Failure;
+use farside_service::journal::Journal;
 use farside_service::time::now_unix;
 use farside_verify::encode::base64url;
 use farside_verify::{KeySet, Policy, Verifier};
@@ -29,6 +34,21 @@ struct Mint {
     endpoints: Arc<Endpoints>,
     poller: EcdsaKeyPair,
     backup: EcdsaKeyPair,
+}
+
+/// Where the log and the journal lie.
+#[derive(Debug)]
+struct Room(Home);
+
+impl Backroom for Room {
+    fn index(&self) -> Result<Index, IndexFault> {
+        Index::open(&self.0.log())
+    }
+
+    fn record(&self, event: &str, members: Value) -> Result<(), Failure> {
+        let (journal, _) = Journal::open(&self.0.journal(), "mint")?;
+        Ok(journal.record(event, members)?.wait()?)
+    }
 }
 
 struct Answer {
@@ -75,6 +95,15 @@ impl Mint {
         self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
+    async fn revoke(&self, authorization: Option<&str>, body: &str) -> Answer {
+        let kind = "application/x-www-form-urlencoded";
+        let mut request = Request::post("/oauth2/revoke").header("content-type", kind);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
     async fn with_assertion(&self, assertion: &str) -> Answer {
         let body = format!(
             "grant_type=client_credentials&audience={AUDIENCE}&client_assertion_type={}\
@@ -96,7 +125,8 @@ fn endpoints(realm: &Realm) -> Arc<Endpoints> {
     let store = Arc::clone(&realm.store);
     let (issuer, recovered) =
         farside_mint::issue::Issuer::open(&realm.mint, store, common::passphrase(), now).unwrap();
-    Endpoints::new(Arc::new(issuer), URL, SpentAssertions::recovered(recovered.assertions, now))
+    let spent = SpentAssertions::recovered(recovered.assertions, now);
+    Endpoints::new(Arc::new(issuer), URL, spent, Arc::new(Room(realm.mint.home.clone())))
 }
 
 fn basic(id: &str, secret: &str) -> String {
@@ -143,6 +173,54 @@ async fn a_bot_with_its_secret_gets_a_token() {
     assert_eq!((claims.subject(), claims.client_id()), (Some("poller"), Some("p1")));
     assert!(claims.roles().eq(["reader"]));
     assert_eq!(claims.scope(), Some("reader"));
+}
+
+#[tokio::test]
+async fn a_client_takes_back_its_own_token_and_nobody_elses() {
+    let mint = Mint::open();
+    let auth = basic("p1", SECRET);
+    let issue = format!("grant_type=client_credentials&audience={AUDIENCE}");
+    let mine = mint.post(Some(&auth), &issue).await.body["access_token"].as_str().unwrap().to_owned();
+    let in_force = || revocation::list(&mint.realm.store, None, now_unix()).unwrap();
+    let mut others = claims();
+    (others["iss"], others["sub"]) = ("b1".into(), "b1".into());
+    let others = mint.with_assertion(&assertion(&json!({"alg": "ES256"}), &others, &mint.backup)).await;
+    let others = others.body["access_token"].as_str().unwrap().to_owned();
+    for (case, authorization, body, status, code) in [
+        ("of another", Some(auth.as_str()), format!("token={others}"), 400, "unauthorized_client"),
+        ("no token", Some(&auth), "token_type_hint=access_token".to_owned(), 400, "invalid_request"),
+        ("two tokens", Some(&auth), format!("token={mine}&token={mine}"), 400, "invalid_request"),
+        ("nobody", None, format!("token={mine}"), 401, "invalid_client"),
+        ("wrong secret", Some(&basic("p1", "x")), format!("token={mine}"), 401, "invalid_client"),
+    ] {
+        assert_error(&mint.revoke(authorization, &body).await, status, code, case);
+    }
+    let huge = mint.revoke(Some(&auth), &format!("token={}", "a".repeat(20_000))).await;
+    assert_error(&huge, 413, "invalid_request", "a large body");
+    // RFC 7009 §2.2: an invalid token is no error.
+    let (input, _) = mine.rsplit_once('.').unwrap();
+    let (head, rest) = input.split_once('.').unwrap();
+    let forged = format!("{}.{rest}.AA", base64url(r#"{"alg":"ES256"}"#));
+    assert!(!forged.starts_with(head));
+    for foreign in ["abc", "a.b.c", &forged] {
+        let answer = mint.revoke(Some(&auth), &format!("token={foreign}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{foreign}");
+    }
+    assert!(in_force().is_empty());
+    // In any spelling of its signature, twice with the same end.
+    for text in [format!("{input}.AAAA"), mine.clone()] {
+        let body = format!("token={text}&token_type_hint=refresh_token");
+        let answer = mint.revoke(Some(&auth), &body).await;
+        assert_eq!((answer.status, answer.body), (StatusCode::OK, Value::Null));
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+    let [row] = &in_force()[..] else { panic!("one revocation") };
+    assert_eq!((row.kind.as_str(), row.what.as_str()), ("token", "plant7-0"));
+    assert_eq!((row.by.as_str(), row.reason.as_str()), ("client:p1", "revoked by its client"));
+    let journal = std::fs::read_to_string(mint.realm.mint.home.journal().join("mint.jsonl")).unwrap();
+    assert!(journal.contains("plant7-0") && !journal.contains(rest), "its id is written down, not its text");
+    let told = mint.ask(Request::get("/.well-known/oauth-authorization-server").body(Body::empty()).unwrap());
+    assert_eq!(told.await.body["revocation_endpoint"], format!("{URL}/oauth2/revoke"));
 }
 
 #[tokio::test]

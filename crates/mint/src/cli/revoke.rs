@@ -9,7 +9,6 @@ use farside_crossing::manifest::Kind;
 use farside_service::cli::{Failure, operator, table};
 use farside_service::time::{self, now_unix, parse_rfc3339, rfc3339};
 use farside_verify::leaf::TokenPosition;
-use serde_json::{Value, json};
 
 use super::{Program, joined, read_text};
 use crate::bundler::Made;
@@ -144,7 +143,7 @@ pub(super) fn run(command: &Revoke, program: &Program) -> Result<(), Failure> {
     let diary = mint.diary()?;
     let now = now_unix();
     let outcome = revocation::revoke(&store, &order, now)?;
-    diary.record("revoked", journalled(&order, &outcome))?;
+    diary.record("revoked", order.journalled(&outcome))?;
     drop(diary);
     let mut told = Told {
         revoked: order.what.name(),
@@ -164,14 +163,6 @@ pub(super) fn run(command: &Revoke, program: &Program) -> Result<(), Failure> {
             joined(&told.without_bundle)
         ))),
     }
-}
-
-/// What the journal is told. Of a token that is its id, never its text.
-pub(crate) fn journalled(order: &Order, outcome: &Revoked) -> Value {
-    json!({
-        "kind": order.what.kind(), "what": order.what.name(), "before": order.before, "sites": outcome.sites,
-        "subjects": outcome.subjects, "reason": order.reason,
-    })
 }
 
 /// The token that an argument means, with what the log says of it.

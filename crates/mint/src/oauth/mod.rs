@@ -1,4 +1,5 @@
-//! The OAuth 2.0 face of the mint: token endpoint (RFC 6749, client credentials), metadata (RFC 8414), keys.
+//! The OAuth 2.0 face of the mint: token endpoint (RFC 6749, client credentials), revocation (RFC 7009),
+//! metadata (RFC 8414), keys.
 //!
 //! Refuses whatever the RFCs refuse, in their words; what a token may say, [`judge`](crate::judge) decides.
 
@@ -6,6 +7,7 @@ mod client;
 mod error;
 mod form;
 mod replay;
+mod revoke;
 
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ pub use client::{ASSERTION_LEEWAY_SECONDS, ASSERTION_SECONDS_MAX, ASSERTION_TYPE
 pub use error::{ErrorCode, OAuthError};
 pub use form::PARAMETERS_MAX;
 pub use replay::{SPENT_ASSERTIONS_MAX, SpentAssertions};
+pub use revoke::{Backroom, REVOCATION_PATH};
 
 /// Largest body of a token request.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -49,21 +52,28 @@ pub const KEYS_PATH: &str = "/jwks.json";
 pub struct Endpoints {
     issuer: Arc<Issuer>,
     authenticator: Authenticator,
+    backroom: Arc<dyn Backroom>,
     url: String,
 }
 
 impl Endpoints {
     /// Endpoints reached at `url`, which is also this authorization server's issuer identifier.
-    pub fn new(issuer: Arc<Issuer>, url: &str, spent: SpentAssertions) -> Arc<Endpoints> {
+    pub fn new(
+        issuer: Arc<Issuer>,
+        url: &str,
+        spent: SpentAssertions,
+        backroom: Arc<dyn Backroom>,
+    ) -> Arc<Endpoints> {
         let url = url.trim_end_matches('/').to_owned();
         let authenticator = Authenticator::new(&url, &format!("{url}{TOKEN_PATH}"), spent);
-        Arc::new(Endpoints { issuer, authenticator, url })
+        Arc::new(Endpoints { issuer, authenticator, backroom, url })
     }
 
     /// The routes.
     pub fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route(TOKEN_PATH, post(token))
+            .route(REVOCATION_PATH, post(revoke::revoke))
             .route(METADATA_PATH, get(metadata))
             .route(KEYS_PATH, get(jwk_set))
             .route("/healthz", get(|| async { "ok\n" }))
@@ -140,7 +150,7 @@ fn read_form(
     let invalid = |text: &str| OAuthError::new(ErrorCode::InvalidRequest, text);
     // RFC 6749 §2.3.1: credentials must not be in the URI; nothing else of ours ever is.
     if uri.query().is_some() {
-        return Err(invalid("the token endpoint takes no parameters in its URI"));
+        return Err(invalid("this endpoint takes no parameters in its URI"));
     }
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media_type = content_type.split(';').next().unwrap_or("").trim();
@@ -223,6 +233,13 @@ fn token_response(token: &SignedToken, now: u64) -> Response {
     response
 }
 
+/// How clients prove themselves at either endpoint.
+const AUTH_METHODS: [&str; 2] = ["private_key_jwt", "client_secret_basic"];
+
+fn algorithms() -> Vec<&'static str> {
+    Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect()
+}
+
 // RFC 8414 §2
 async fn metadata(State(endpoints): State<Arc<Endpoints>>) -> Json<serde_json::Value> {
     let url = &endpoints.url;
@@ -230,11 +247,14 @@ async fn metadata(State(endpoints): State<Arc<Endpoints>>) -> Json<serde_json::V
         "issuer": url,
         "token_endpoint": format!("{url}{TOKEN_PATH}"),
         "jwks_uri": format!("{url}{KEYS_PATH}"),
+        // RFC 7009 §4, RFC 8414 §2
+        "revocation_endpoint": format!("{url}{REVOCATION_PATH}"),
+        "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms(),
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_basic"],
-        "token_endpoint_auth_signing_alg_values_supported":
-            Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>(),
+        "token_endpoint_auth_methods_supported": AUTH_METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms(),
     }))
 }
 
