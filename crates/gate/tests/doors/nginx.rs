@@ -65,7 +65,7 @@ impl Drop for Front {
 
 /// One process in the foreground with all its files below `prefix`, so that it needs no rights and leaves
 /// nothing.
-fn start_nginx(prefix: &Path, servers: &str) -> Child {
+pub(crate) fn start_nginx(prefix: &Path, servers: &str) -> Child {
     let at = prefix.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {at}/{kind};\n"))
