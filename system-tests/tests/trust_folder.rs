@@ -87,6 +87,45 @@ fn a_serving_gate_keeps_the_folder_as_bundles_arrive() {
     assert!(gate.stop().success());
 }
 
+#[test]
+fn an_agent_keeps_an_svid_fresh_out_of_what_bundles_carry_until_its_holder_is_revoked() {
+    let (sides, _) = sides();
+    let key = rcgen::KeyPair::generate().expect("an ES256 key");
+    sides.put("bot.pem", key.serialize_pem().as_bytes());
+    sides.put("bot.json", jwk(&key).as_bytes());
+    sides.mint("bot key lander-7 --jwk bot.json");
+    sides.mint(&format!(
+        "order add --site dome --subject lander-7 --audience {CONTROL} --profile jwt-svid --claim key"
+    ));
+    sides.bundle("full");
+    sides.cross();
+    let gate = sides.serve_gate();
+    let agent = format!(
+        "gate agent --once --gate {} --subject {LANDER} --key bot.pem --out agent.jwt --json",
+        sides.gate
+    );
+    sides.farside(&agent);
+    let token = sides.text("agent.jwt");
+    assert_eq!(by_rust(&sides, &token), Ok(LANDER.to_owned()));
+    // It opens no door of the gate's own.
+    assert_eq!(sides.knock(&token, CONTROL).status, 401);
+
+    sides.mint("revoke subject lander-7 --reason lost");
+    sides.bundle("full");
+    sides.cross();
+    let refused = sides.attempt(&agent).expect_code(1);
+    assert!(refused.stderr.contains("nothing_to_collect"), "{refused:?}");
+    assert!(gate.stop().success());
+}
+
+/// The public half of a key, as RFC 7517 has it.
+fn jwk(key: &rcgen::KeyPair) -> String {
+    use rcgen::PublicKeyData as _;
+    let (x, y) = key.der_bytes()[1..].split_at(32);
+    let (x, y) = (farside_verify::encode::base64url(x), farside_verify::encode::base64url(y));
+    format!(r#"{{"kty":"EC","crv":"P-256","alg":"ES256","x":"{x}","y":"{y}"}}"#)
+}
+
 /// Envoy before an application, with the keys in this file.
 fn envoy(folder: &Path, jwks: &Path) -> (Server, std::net::SocketAddr) {
     let (address, application) = (free_address(), http::application());

@@ -245,8 +245,11 @@ pub fn inspect<'a>(
 /// # Errors
 /// As [`inspect`], but for `not_logged`.
 pub(crate) fn still_good(trust: &TrustState, token: &str, now: u64) -> Result<(), Refusal> {
+    trust.ready(now)?;
+    let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
+    let claims = held.verify_carried(token, now)?;
     let wanted = Wanted { audience: None, action: Some(Action::Read) };
-    examine(trust, token, wanted, now).map(drop)
+    holds(trust, held, claims, wanted, now).map(drop)
 }
 
 /// Parts a credential from what is stapled to it.
@@ -268,6 +271,17 @@ fn examine(
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
     let claims = held.verifier().verify(token, now).map_err(|refusal| explain(trust, held, refusal))?;
+    holds(trust, held, claims, wanted, now)
+}
+
+/// What is judged of a token that verifies.
+fn holds(
+    trust: &TrustState,
+    held: &Believed,
+    claims: Verified<Claims>,
+    wanted: Wanted<'_>,
+    now: u64,
+) -> Result<(Verified<Claims>, TokenPosition), Refusal> {
     meant_for(trust, held, &claims, wanted, now)?;
     floor_reached(trust, &claims)?;
     let position = position(&claims)?;

@@ -4,6 +4,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// `use` of a key that signs JWT-SVIDs.
+const SVID_USE: &str = "jwt-svid";
+
 /// One key of the site's JWK Set.
 #[derive(Clone, Debug)]
 pub struct PublishedKey {
@@ -58,8 +61,7 @@ pub(crate) fn jwks<'a>(keys: impl Iterator<Item = &'a PublishedKey>) -> String {
 
 /// Of a set, the keys that sign JWT-SVIDs: all that a SPIFFE trust bundle of ours may hold.
 // SPIFFE Trust Domain and Bundle §4.2: `use` and `kid` must be set.
-pub(crate) fn for_svids(jwks: &str) -> Result<Vec<String>, serde_json::Error> {
-    let keys = read(jwks.as_bytes())?.into_iter();
-    let svid = |key: &PublishedKey| key.usage.as_deref() == Some("jwt-svid") && !key.kid.is_empty();
-    Ok(keys.filter(svid).map(|key| key.jwk.get().to_owned()).collect())
+pub(crate) fn for_svids(keys: &[PublishedKey]) -> Vec<String> {
+    let svid = |key: &&PublishedKey| key.usage.as_deref() == Some(SVID_USE) && !key.kid.is_empty();
+    keys.iter().filter(svid).map(|key| key.jwk.get().to_owned()).collect()
 }

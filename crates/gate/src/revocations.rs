@@ -82,6 +82,7 @@ impl Revocations {
         self.key(key_id)
             .or_else(|| self.all.as_ref().filter(hit).map(|entry| told("that were", entry)))
             .or_else(|| named(&self.subjects, claims.subject()?, "of this subject"))
+            .or_else(|| named(&self.subjects, name_in_spiffe_id(claims.subject()?)?, "of this subject"))
             .or_else(|| named(&self.clients, claims.client_id()?, "of this client"))
             .or_else(|| {
                 let none = self.groups.is_empty();
@@ -187,4 +188,9 @@ impl Entry {
         let since = farside_service::time::rfc3339(self.at);
         format!("{} ({}, since {since})", self.reason, self.by)
     }
+}
+
+/// A JWT-SVID's subject is `spiffe://<realm>/<kind>/<name>`; revocations name people and bots by their name.
+fn name_in_spiffe_id(subject: &str) -> Option<&str> {
+    subject.strip_prefix("spiffe://")?.splitn(3, '/').nth(2)
 }

@@ -17,7 +17,7 @@ use farside_crossing::{
     AudiencePolicy, Charter, ExpectedFingerprint, LogKey, PolicyDocument, StatusDocument, Stream, charter,
 };
 use farside_service::time::rfc3339;
-use farside_verify::{Code, KeySet, Policy, Refusal, Verifier};
+use farside_verify::{Claims, Code, KeySet, Policy, Refusal, Verified, Verifier};
 
 use crate::breakglass::Glasses;
 use crate::clock::GateClock;
@@ -183,6 +183,8 @@ pub struct TrustState {
 /// What the applied bundles said.
 pub struct Believed {
     verifier: Verifier,
+    /// With the keys of JWT-SVIDs alone, for those that are carried for their holders.
+    svids: Verifier,
     policy: PolicyDocument,
     revocations: Revocations,
     keys: Vec<PublishedKey>,
@@ -352,12 +354,28 @@ impl Believed {
         let keys = KeySet::from_jwks(jwks).map_err(|error| unreadable("keys", error))?;
         let revocations = Revocations::read(status).map_err(|error| unreadable("status", error))?;
         let published = published::read(jwks).map_err(|error| unreadable("keys", error))?;
-        Ok(Believed { verifier: Verifier::new(keys, demands(&policy)), policy, revocations, keys: published })
+        let svids = format!("{{\"keys\":[{}]}}", published::for_svids(&published).join(","));
+        let svids = KeySet::from_jwks(svids.as_bytes()).map_err(|error| unreadable("keys", error))?;
+        let svids = Verifier::new(svids, svid_demands(&policy));
+        let verifier = Verifier::new(keys, demands(&policy));
+        Ok(Believed { verifier, svids, policy, revocations, keys: published })
     }
 
     /// Keys and demands.
     pub fn verifier(&self) -> &Verifier {
         &self.verifier
+    }
+
+    /// Verifies a token that was carried here for its holder: one of this site's, or a JWT-SVID, which names
+    /// no issuer and opens no door of this gate's.
+    // token.md §8
+    pub(crate) fn verify_carried(&self, token: &str, now: u64) -> Result<Verified<Claims>, Refusal> {
+        self.verifier.verify(token, now).or_else(|refused| match self.svids.verify(token, now) {
+            Ok(claims) => Ok(claims),
+            // An SVID that has expired is one all the same: it is counted, not warned of.
+            Err(expired) if expired.code() == Code::Expired => Err(expired),
+            Err(_) => Err(refused),
+        })
     }
 
     /// The site's policy.
@@ -402,6 +420,15 @@ pub(crate) fn demands(policy: &PolicyDocument) -> Policy {
         Some(names) => demands.algorithm_names(names.iter().map(String::as_str)),
         None => demands,
     }
+}
+
+/// What of the policy binds a JWT-SVID: its key has an algorithm of its own, and it has no issuer.
+fn svid_demands(policy: &PolicyDocument) -> Policy {
+    Policy::undemanding()
+        .audiences(policy.audiences.iter().map(|audience| audience.name.as_str()))
+        .types([farside_verify::PLAIN_TYP])
+        .leeway_seconds(policy.leeway_seconds)
+        .lifetime_seconds_max(policy.lifetime_seconds_max)
 }
 
 struct Rows {

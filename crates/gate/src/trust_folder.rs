@@ -97,7 +97,7 @@ fn write(config: &Config, folder: &TrustFolder, gate: &Gate, now: u64) -> Result
         Ok(trust) => trust.current_jwks(now),
         Err(_) => published::jwks(std::iter::empty()),
     };
-    let svids = published::for_svids(&jwks).unwrap_or_default();
+    let svids = published::for_svids(&published::read(jwks.as_bytes()).unwrap_or_default());
     let sequence = sequence(gate, &svids, &path.join(SPIFFE_BUNDLE));
     let bundle = format!(
         "{{\"keys\":[{}],\"spiffe_sequence\":{sequence},\"spiffe_refresh_hint\":{}}}",

@@ -1,5 +1,6 @@
 //! `farside gate …`: enrolment, import, service and a look at what is held.
 
+mod agent;
 mod audit;
 mod breakglass;
 mod check;
@@ -59,6 +60,8 @@ enum Command {
     /// Let one named person in when nothing else helps, with the cards of several: docs/breakglass.md.
     #[command(subcommand)]
     Breakglass(breakglass::Breakglass),
+    /// Keep a workload's token file fresh, on any machine that can reach the gate.
+    Agent(agent::Agent),
     /// For sshd's AuthorizedKeysCommand: print the key if it may log in now.
     SshKeys(ssh_keys::SshKeys),
     /// Check this gate's records.
@@ -88,6 +91,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Clock(command) => clock::run(&command, &config()?, output),
         Command::Receipt(receipt) => receipt.show(&config()?, output),
         Command::Pickup(pickup) => pickup.run(config, output),
+        Command::Agent(agent) => agent.run(config, output),
         Command::SshKeys(ssh_keys) => ssh_keys.run(config, output),
         Command::Breakglass(command) => breakglass::run(command, &config()?, output),
         Command::Audit(command) => audit::run(&command, &config()?, output),

@@ -76,7 +76,7 @@ impl Pickup {
     }
 }
 
-fn read_phrase(path: &Path) -> Result<String, Failure> {
+pub(super) fn read_phrase(path: &Path) -> Result<String, Failure> {
     let bytes = durable::read_limited(path, PHRASE_BYTES_MAX)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::refused("the phrase file is not UTF-8"))?;
     Ok(text.trim().to_owned())

@@ -4,6 +4,7 @@
 #[path = "../gate/realm.rs"]
 mod realm;
 
+mod agent;
 mod breakglass;
 mod discovery;
 mod freshness;

@@ -70,6 +70,18 @@ impl Running {
         }
     }
 
+    /// The next bundle arrives.
+    pub(crate) fn drop_into_inbox(&mut self, plan: Plan) {
+        let name = format!("dome-{:08}.fbundle", plan.seq);
+        let bundle = self.realm.send(present(plan));
+        std::fs::write(self.far.config.inbox().join(name), bundle).unwrap();
+    }
+
+    /// Starts the gate again where it was.
+    pub(crate) fn restart(&mut self) {
+        self.process = spawn(&self.far, &[]);
+    }
+
     /// Asks the gate to end, and returns its exit code.
     pub(crate) fn end(&mut self) -> Option<i32> {
         kill_process(self.gate(), Signal::TERM).unwrap();

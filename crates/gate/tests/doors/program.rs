@@ -17,7 +17,7 @@ use super::realm::{Plan, Realm, claims};
 const PHRASE: &str = "seven quiet moons";
 
 /// A bot's key: its public half for the mint, its private half in a PEM file.
-fn bot(file: &Path) -> RawJson {
+pub(crate) fn bot(file: &Path) -> RawJson {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let private = STANDARD.encode(pair.to_pkcs8v1().unwrap().as_ref());
     std::fs::write(file, format!("-----BEGIN PRIVATE KEY-----\n{private}\n-----END PRIVATE KEY-----\n"))
