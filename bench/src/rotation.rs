@@ -134,5 +134,6 @@ fn terms(name: &str) -> SiteTerms {
         roles_allowed: None,
         profiles: vec!["access".into()],
         sealed: false,
+        status_claim: false,
     }
 }

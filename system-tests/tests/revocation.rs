@@ -4,7 +4,10 @@
 #[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 mod twin;
 
-use farside_system_tests::sides::{CONTROL, Sides};
+use farside_system_tests::http;
+use farside_system_tests::peers::Oracle;
+use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};
+use serde_json::{Value, json};
 use twin::twin;
 
 /// A site with bundle 1 applied.
@@ -100,4 +103,40 @@ fn disabling_a_person_takes_back_what_they_hold_with_the_next_bundle() {
     sides.bundle("delta");
     sides.cross();
     assert_eq!(checked(&sides, &grace), "revoked", "by membership: the token names no group");
+}
+
+#[test]
+fn an_ordinary_third_party_finds_the_status_of_a_token_at_the_gate() {
+    let sides = Sides::founded();
+    sides.mint("site set dome --status-claim yes");
+    sides.bundle("full");
+    sides.cross();
+    let (ada, grace) = (sides.token("ada", CONTROL), sides.token("grace", CONTROL));
+    let _gate = sides.serve_gate();
+    let discovery = format!("http://{}/.well-known/openid-configuration", sides.gate);
+    let mut third = Oracle::node("status.mjs", &[&discovery]);
+    let mut look =
+        |token: &str| -> Value { serde_json::from_str(&third.ask(token)).expect("an answer in JSON") };
+    let before = look(&ada);
+    assert_eq!((&before["status"], &before["ttl"]), (&json!(0), &json!(3_600)), "{before}");
+    assert_eq!(before["type"], "application/statuslist+jwt");
+    assert_eq!((&before["asToken"], &before["maxAge"]), (&json!(false), &json!("max-age=3600")));
+    // By its number, and by its subject: a list says so of both.
+    sides.put("ada.jwt", ada.as_bytes());
+    sides.mint("revoke token ada.jwt --reason lost");
+    sides.mint("person disable grace");
+    let (edith, lander) = (sides.token("lander-7", CONTROL), sides.token("lander-7", ARCHIVE));
+    sides.bundle("delta");
+    sides.cross();
+    assert_eq!(
+        [look(&ada), look(&grace), look(&edith), look(&lander)].map(|seen| seen["status"].clone()),
+        [1, 1, 0, 0]
+    );
+    let list = format!("/status/dome/{}", 0);
+    let asked = |accept| http::get(sides.gate, &list, &[("accept", accept)]).status;
+    assert_eq!([asked("*/*"), asked("application/statuslist+cwt")], [200, 406]);
+    assert_eq!(http::get(sides.gate, "/status/dome/9", &[]).status, 404);
+    // Shown at a door it is no token.
+    let list = http::get(sides.gate, &list, &[]).body;
+    assert_eq!(sides.knock(list.trim(), CONTROL).status, 401);
 }

@@ -17,6 +17,7 @@ use crate::document::{self, Document, first_line, split};
 use crate::fence::FenceDocument;
 use crate::keys::KeysDocument;
 use crate::leaves::{self, Run};
+use crate::lists::ListsDocument;
 use crate::manifest::{BUNDLE_BYTES_MAX, ComponentType, Held, KIND, Kind, MANIFEST_BYTES_MAX, Manifest};
 use crate::note::Note;
 use crate::parcels::ParcelReader;
@@ -67,6 +68,7 @@ pub fn open<'b>(bytes: &'b [u8], trusted: &Charter, site: &str) -> Result<Opened
         fence: None,
         pardon: None,
         status: None,
+        lists: None,
         leaves: None,
     };
     opened.read_components()?;
@@ -111,6 +113,7 @@ pub struct Opened<'b> {
     fence: Option<FenceDocument>,
     pardon: Option<PardonDocument>,
     status: Option<StatusDocument>,
+    lists: Option<ListsDocument>,
     leaves: Option<Vec<Run<'b>>>,
 }
 
@@ -170,6 +173,11 @@ impl<'b> Opened<'b> {
         self.status.as_ref()
     }
 
+    /// Signed status lists for third parties.
+    pub fn lists(&self) -> Option<&ListsDocument> {
+        self.lists.as_ref()
+    }
+
     /// Log leaves, where the file has them.
     pub fn leaves(&self) -> Option<&[Run<'b>]> {
         self.leaves.as_deref()
@@ -218,6 +226,9 @@ impl<'b> Opened<'b> {
                         return Err(Refusal::new(Code::Malformed, "a full bundle with a part of the status"));
                     }
                     vouched(status.version)
+                }
+                ComponentType::Lists => {
+                    vouched(self.lists.insert(ListsDocument::read(blob, realm, site)?).version)
                 }
                 ComponentType::Leaves => {
                     self.leaves = Some(leaves::read(blob)?);

@@ -5,7 +5,7 @@
 //!   note ── signer ── role ──────── charter            who may say what
 //!                       │          clock              root's way back from bundles of a wrong time
 //!         keys  policy  fence  pardon                  what release people sign
-//!         status  leaves  parcels (seal)               what the online key signs, through the manifest
+//!         status  lists  leaves  parcels (seal)        what the online key signs, through the manifest
 //!         checkpoint  staple  cosignature              what the log key signs, and witnesses after it
 //!         breakglass                                   what cards sign on the far side, in an emergency
 //!                       │
@@ -32,6 +32,7 @@ pub mod fingerprint;
 pub mod inspect;
 pub mod keys;
 pub mod leaves;
+pub mod lists;
 pub mod long_receipt;
 pub mod manifest;
 pub mod note;
@@ -59,6 +60,7 @@ pub use digest::Digest;
 pub use fence::FenceDocument;
 pub use fingerprint::{ExpectedFingerprint, Fingerprint};
 pub use keys::KeysDocument;
+pub use lists::ListsDocument;
 pub use long_receipt::{Counted, LongReceipt, ReceiptKey};
 pub use manifest::{Base, ComponentEntry, ComponentType, JournalHead, Kind, Manifest};
 pub use note::{Note, NoteFault};

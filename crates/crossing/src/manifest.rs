@@ -128,6 +128,8 @@ pub enum ComponentType {
     Pardon,
     /// Revocations.
     Status,
+    /// Signed status lists for third parties.
+    Lists,
     /// Leaves of the issuance log.
     Leaves,
     /// Sealed tokens.
@@ -136,13 +138,14 @@ pub enum ComponentType {
 
 impl ComponentType {
     /// Every type there is.
-    pub const ALL: [ComponentType; 8] = [
+    pub const ALL: [ComponentType; 9] = [
         ComponentType::Charter,
         ComponentType::Keys,
         ComponentType::Policy,
         ComponentType::Fence,
         ComponentType::Pardon,
         ComponentType::Status,
+        ComponentType::Lists,
         ComponentType::Leaves,
         ComponentType::Parcels,
     ];
@@ -156,6 +159,7 @@ impl ComponentType {
             ComponentType::Fence => "fence",
             ComponentType::Pardon => "pardon",
             ComponentType::Status => "status",
+            ComponentType::Lists => "lists",
             ComponentType::Leaves => "leaves",
             ComponentType::Parcels => "parcels",
         }
@@ -163,7 +167,8 @@ impl ComponentType {
 
     /// Whether only the online key vouches for it, through the manifest.
     pub fn is_online(self) -> bool {
-        matches!(self, ComponentType::Status | ComponentType::Leaves | ComponentType::Parcels)
+        use ComponentType::{Leaves, Lists, Parcels, Status};
+        matches!(self, Status | Lists | Leaves | Parcels)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::digest::Digest;
 use crate::document::{Document, from_json, split};
 use crate::fence::FenceDocument;
 use crate::keys::KeysDocument;
+use crate::lists::ListsDocument;
 use crate::manifest::{
     BUNDLE_BYTES_MAX, Base, ComponentEntry, ComponentType, JournalHead, Kind, MANIFEST_BYTES_MAX, Manifest,
 };
@@ -123,6 +124,14 @@ impl Writer {
     /// Where the document breaks its format.
     pub fn status(self, status: &StatusDocument) -> Result<Writer, PackFault> {
         Ok(self.add(ComponentType::Status, status.version, status.to_json()?))
+    }
+
+    /// Adds signed status lists.
+    ///
+    /// # Errors
+    /// Where the document breaks its format.
+    pub fn lists(self, lists: &ListsDocument) -> Result<Writer, PackFault> {
+        Ok(self.add(ComponentType::Lists, lists.version, lists.to_json()?))
     }
 
     /// Adds log leaves, as [`crate::leaves::push_run`] wrote them. The version must rise: the number of the

@@ -28,6 +28,7 @@ pub mod quarantine;
 pub mod recipient;
 pub mod revocations;
 pub mod serve;
+mod shown_lists;
 pub mod status;
 pub mod store;
 pub mod trust;

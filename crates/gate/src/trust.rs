@@ -27,6 +27,7 @@ use crate::live::Live;
 use crate::logged::{LogRows, Logs};
 use crate::published::{self, PublishedKey};
 use crate::revocations::Revocations;
+use crate::shown_lists::ShownLists;
 use crate::store::{AppliedRow, ClockNoteRow, ClockRow, GlassRow, Store, StoreFault, Watch};
 
 mod time;
@@ -178,6 +179,7 @@ pub struct TrustState {
     believed: Option<Believed>,
     logs: Logs,
     glasses: Glasses,
+    lists: ShownLists,
 }
 
 /// What the applied bundles said.
@@ -209,6 +211,8 @@ impl TrustState {
             }
             _ => None,
         };
+        let lists = rows.lists.map(|lists| serde_json::from_slice(&lists)).transpose();
+        let lists = lists.map_err(|error| unreadable("status lists", error))?.map(ShownLists::read);
         let charter = rows.charters.last().map(|note| newest_charter(note)).transpose()?;
         let glasses = Glasses::read(&rows.glasses, charter.as_ref(), &rows.state.site);
         let keys: Vec<LogKey> = charter.map(|charter| charter.log().to_vec()).unwrap_or_default();
@@ -226,6 +230,7 @@ impl TrustState {
             believed,
             logs,
             glasses,
+            lists: lists.unwrap_or_default(),
         })
     }
 
@@ -322,6 +327,11 @@ impl TrustState {
             None => "Trust the realm's charter (`farside gate trust`), then import a full bundle.",
         };
         Refusal::new(Code::Stale, "this gate has applied no bundle yet", cure)
+    }
+
+    /// Signed status lists for third parties.
+    pub(crate) fn lists(&self) -> &ShownLists {
+        &self.lists
     }
 
     /// What is held of the issuance log.
@@ -443,6 +453,7 @@ struct Rows {
     set_back: Option<ClockNoteRow>,
     logs: LogRows,
     glasses: Vec<GlassRow>,
+    lists: Option<Vec<u8>>,
 }
 
 fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
@@ -454,6 +465,7 @@ fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
         keys: document(tx, "keys")?,
         policy: document(tx, "policy")?,
         status: document(tx, "status")?,
+        lists: document(tx, "lists")?,
         charters: charters(tx)?,
         clock: clock(tx)?,
         set_back: newest_clock_note(tx)?,

@@ -2,6 +2,7 @@
 //!
 //! For [`judge`](crate::judge), which leaves the place of `jti` open until the log has given a position.
 
+use farside_crossing::lists::LIST_TOKENS;
 use farside_verify::encode::json_string;
 use farside_verify::leaf::TokenPosition;
 
@@ -75,6 +76,8 @@ pub(crate) struct ClaimsDraft<'a> {
     pub(crate) groups: &'a [String],
     pub(crate) scope: Option<&'a str>,
     pub(crate) confirmation: Option<&'a Confirmation>,
+    /// Issuer and shard of the list that names its status, where the site asks for that.
+    pub(crate) status: Option<(&'a str, &'a str)>,
 }
 
 /// Claims with the place of `jti` left open.
@@ -82,6 +85,20 @@ pub(crate) struct ClaimsDraft<'a> {
 pub(crate) struct OpenClaims {
     before: String,
     after: String,
+    /// Address of the shard's lists, without the number.
+    lists: Option<String>,
+}
+
+/// Characters of `status` beside the address of the lists: its members, an index, a list's number.
+const STATUS_CHARS_MAX: usize = 64;
+
+/// The address of a status list.
+pub(crate) fn list_uri(issuer: &str, shard: &str, number: u64) -> String {
+    format!("{}{number}", lists_uri(issuer, shard))
+}
+
+fn lists_uri(issuer: &str, shard: &str) -> String {
+    format!("{}/status/{shard}/", issuer.trim_end_matches('/'))
 }
 
 /// Characters of the longest index in base 36, and of the hyphen before it.
@@ -94,13 +111,31 @@ impl OpenClaims {
         let mut json = String::with_capacity(self.before.len() + id.len() + self.after.len());
         json.push_str(&self.before);
         json.push_str(&id);
-        json.push_str(&self.after);
+        match &self.lists {
+            None => json.push_str(&self.after),
+            // draft-ietf-oauth-status-list §6.2; the list follows from the position, as `jti` does.
+            Some(lists) => {
+                let (number, index) = (position.index() / LIST_TOKENS, position.index() % LIST_TOKENS);
+                json.push_str("\",\"status\":{\"status_list\":{\"idx\":");
+                json.push_str(&index.to_string());
+                json.push_str(",\"uri\":");
+                json_string(&mut json, &format!("{lists}{number}"));
+                json.push_str("}}");
+                // The quotation mark that would have ended `jti` is written.
+                json.push_str(self.after.get(1..).unwrap_or_default());
+            }
+        }
         json
     }
 
     /// The most bytes that these claims take in that shard, wherever the token stands in it.
     pub(crate) fn bytes_max(&self, shard: &str) -> usize {
-        self.before.len() + shard.len() + INDEX_CHARS_MAX + self.after.len()
+        let status = self.lists.as_ref().map_or(0, |lists| {
+            let mut spelled = String::new();
+            json_string(&mut spelled, lists);
+            STATUS_CHARS_MAX + spelled.len()
+        });
+        self.before.len() + shard.len() + INDEX_CHARS_MAX + self.after.len() + status
     }
 }
 
@@ -121,7 +156,8 @@ impl ClaimsDraft<'_> {
         number(&mut before, "iat", self.issued_at);
         number(&mut before, "exp", self.expires_at);
         before.push_str("\"jti\":\"");
-        OpenClaims { before, after: self.after_position() }
+        let lists = self.status.map(|(issuer, shard)| lists_uri(issuer, shard));
+        OpenClaims { before, after: self.after_position(), lists }
     }
 
     fn after_position(&self) -> String {
@@ -205,6 +241,7 @@ mod tests {
             groups: &[],
             scope: None,
             confirmation: None,
+            status: None,
         }
     }
 
@@ -217,6 +254,23 @@ mod tests {
              \"client_id\":\"ada\",\
              \"iat\":1764000000,\"exp\":1764000900,\"jti\":\"plant7-10\"}"
         );
+    }
+
+    #[test]
+    fn a_status_reference_follows_from_the_position() {
+        let mut named = draft();
+        named.status = Some(("https://gate.plant7.example/", "plant7"));
+        named.floor = 7;
+        let open = named.write();
+        let json = open.at(&TokenPosition::new("plant7", 3 * LIST_TOKENS + 5).unwrap());
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let list = &value["status"]["status_list"];
+        assert_eq!(
+            (&list["idx"], &list["uri"]),
+            (&5.into(), &"https://gate.plant7.example/status/plant7/3".into())
+        );
+        assert_eq!((&value["flr"], &value["jti"]), (&7.into(), &"plant7-23ut".into()));
+        assert!(open.at(&TokenPosition::new("plant7", u64::MAX).unwrap()).len() <= open.bytes_max("plant7"));
     }
 
     #[test]

@@ -14,8 +14,9 @@ use farside_service::time::now_unix_micros;
 use farside_verify::KeySetError;
 use farside_verify::leaf::TokenPosition;
 
+use crate::claims::Profile;
 use crate::config::Mint;
-use crate::judge::{Draft, IssueRequest, Refused, Signers, Undrafted, judge};
+use crate::judge::{self, Draft, IssueRequest, Refused, Signers, Undrafted, judge};
 use crate::keys::{self, KeyFault, KeyPlace, LogKeyFile, Passphrase, TokenKey, Tokens};
 use crate::log::{Clock, Committed, Durable, IssuanceLog, LogFault, Opening, Recovered};
 use crate::role_keys::RoleKeys;
@@ -216,6 +217,14 @@ impl Issuer {
         if gone.role_keys {
             self.role_keys.forget();
         }
+    }
+
+    /// Signs a status list of a site with the key that signs its tokens now.
+    pub fn sign_status_list(&self, site: &str, claims: &str, now: u64) -> Result<String, IssueFault> {
+        let directory = self.store.directory()?;
+        let known = directory.site(site).ok_or_else(|| Refused::SiteDisabled { site: site.to_owned() })?;
+        let (_, signer) = judge::signer(&self.keyring.at(&directory), Profile::Access, known, now)?;
+        Ok(signer.sign_status_list(claims, now)?)
     }
 
     /// The log, for the bundler and the metrics.

@@ -239,6 +239,7 @@ pub fn judge<S: Signers>(
     let svid = request.profile == Profile::JwtSvid;
     let spiffe_id =
         svid.then(|| format!("spiffe://{}/{}/{}", directory.realm(), subject.kind.as_str(), subject.name));
+    let shard = site.shard(replica);
     let claims = ClaimsDraft {
         issuer: (!svid).then_some(site.terms.issuer.as_str()),
         subject: spiffe_id.as_ref().unwrap_or(&subject.name),
@@ -251,9 +252,9 @@ pub fn judge<S: Signers>(
         groups: &request.groups,
         scope: request.scope.as_deref(),
         confirmation: request.confirmation.as_ref(),
+        status: (site.terms.status_claim && !svid).then_some((&site.terms.issuer, &shard)),
     }
     .write();
-    let shard = site.shard(replica);
     within_budget(site, signer.token_bytes(request.profile, claims.bytes_max(&shard)))?;
     Ok(Draft {
         signer,
@@ -448,7 +449,7 @@ fn groups(request: &IssueRequest, subject: &Subject) -> Result<(), Refused> {
 
 // keys.md §4.2
 /// The first key that may sign now and is at hand. Where all are away, the fault is that of the first.
-fn signer<'s, S: Signers>(
+pub(crate) fn signer<'s, S: Signers>(
     signers: &S,
     profile: Profile,
     site: &'s Site,
@@ -462,10 +463,7 @@ fn signer<'s, S: Signers>(
             Err(fault) => return Err(Undrafted::Broken(fault)),
         }
     }
-    Err(match away {
-        Some(fault) => Undrafted::Broken(fault),
-        None => no_key(profile, site, now).into(),
-    })
+    Err(away.map_or_else(|| no_key(profile, site, now).into(), Undrafted::Broken))
 }
 
 fn no_key(profile: Profile, site: &Site, now: u64) -> Refused {

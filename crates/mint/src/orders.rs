@@ -223,6 +223,10 @@ impl Issuance for Issuer {
         Ok(parcels)
     }
 
+    fn sign_list(&self, site: &Site, claims: &str, now: u64) -> Result<String, IssuanceFault> {
+        self.sign_status_list(&site.name, claims, now).map_err(|fault| IssuanceFault(fault.to_string()))
+    }
+
     fn shards(&self, site: &Site) -> Vec<String> {
         vec![site.shard(self.replica())]
     }

@@ -200,8 +200,8 @@ fn put(
         transaction.execute(
             "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max,
                  token_bytes_max, leeway_seconds, courier_seconds, every_seconds, roles_allowed, profiles,
-                 sealed, created_at, lifetime_seconds_highest)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?5)
+                 sealed, created_at, lifetime_seconds_highest, status_claim)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?5, ?14)
              ON CONFLICT (name) DO UPDATE SET issuer = excluded.issuer, algorithm = excluded.algorithm,
                  lifetime_seconds_default = excluded.lifetime_seconds_default,
                  lifetime_seconds_max = excluded.lifetime_seconds_max,
@@ -209,7 +209,8 @@ fn put(
                      max(lifetime_seconds_highest, excluded.lifetime_seconds_highest),
                  token_bytes_max = excluded.token_bytes_max, leeway_seconds = excluded.leeway_seconds,
                  courier_seconds = excluded.courier_seconds, every_seconds = excluded.every_seconds,
-                 roles_allowed = excluded.roles_allowed, profiles = excluded.profiles",
+                 roles_allowed = excluded.roles_allowed, profiles = excluded.profiles,
+                 status_claim = excluded.status_claim",
             rusqlite::params![
                 name,
                 terms.issuer,
@@ -224,6 +225,7 @@ fn put(
                 names::list(&terms.profiles),
                 terms.sealed,
                 signed(now),
+                terms.status_claim,
             ],
         )?;
         let kept: Vec<String> = terms.audiences.iter().map(|audience| audience.name.clone()).collect();

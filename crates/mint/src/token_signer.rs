@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
     RsaEncoding, Signature,
 };
+use farside_crossing::lists::LIST_TYP;
 use farside_verify::leaf::HASH_BYTES;
 use farside_verify::{
     ACCESS_TOKEN_TYP, Algorithm, KeySet, KeySetError, PLAIN_TYP, Policy, Refusal, Verifier, encode,
@@ -35,6 +36,7 @@ pub struct TokenSigner {
 struct Headers {
     access_token: String,
     plain: String,
+    status_list: String,
 }
 
 /// What a gate would demand of this key's tokens, one verifier for each profile.
@@ -42,6 +44,7 @@ struct SelfCheck {
     access: Verifier,
     lean: Verifier,
     jwt_svid: Verifier,
+    status_list: Verifier,
 }
 
 /// A token that was signed and not yet verified: it shows nothing.
@@ -123,12 +126,19 @@ impl TokenSigner {
     /// one that no verifier would load.
     pub fn new(key: Arc<TokenKey>, published: &str, site: &Site) -> Result<TokenSigner, KeySetError> {
         let signature_chars = signature_chars(&key);
-        let headers =
-            Headers { access_token: header(&key, ACCESS_TOKEN_TYP), plain: header(&key, PLAIN_TYP) };
+        let headers = Headers {
+            access_token: header(&key, ACCESS_TOKEN_TYP),
+            plain: header(&key, PLAIN_TYP),
+            status_list: header(&key, LIST_TYP),
+        };
         let self_check = SelfCheck {
             access: self_check(&key, published, site, Profile::Access)?,
             lean: self_check(&key, published, site, Profile::Lean)?,
             jwt_svid: self_check(&key, published, site, Profile::JwtSvid)?,
+            status_list: Verifier::new(
+                KeySet::from_jwks(format!("{{\"keys\":[{published}]}}").as_bytes())?,
+                Policy::undemanding().typ(LIST_TYP).algorithms([key.algorithm]),
+            ),
         };
         Ok(TokenSigner { key, rng: SystemRandom::new(), headers, signature_chars, self_check })
     }
@@ -156,16 +166,32 @@ impl TokenSigner {
         self.header(profile).len() + base64url_chars(claims_bytes) + 1 + self.signature_chars
     }
 
+    /// Signs a status list and believes it, as third parties will. Its `typ` is its own and it names no
+    /// audience: nowhere is it a token.
+    // token.md §8.1
+    pub fn sign_status_list(&self, claims: &str, now: u64) -> Result<String, SignFault> {
+        let text = self.signed(&self.headers.status_list, claims)?;
+        match self.self_check.status_list.verify(&text, now) {
+            Ok(_) => Ok(text),
+            Err(refusal) => Err(SignFault::Unbelievable { kid: self.key.kid.clone(), refusal }),
+        }
+    }
+
     /// Signs these claims.
-    // RFC 7515 §5.1
     pub fn sign(&self, profile: Profile, claims: &str) -> Result<Unbelieved, SignFault> {
-        let mut text = String::with_capacity(self.token_bytes(profile, claims.len()));
-        text.push_str(self.header(profile));
+        Ok(Unbelieved { text: self.signed(self.header(profile), claims)?, profile })
+    }
+
+    // RFC 7515 §5.1
+    fn signed(&self, header: &str, claims: &str) -> Result<String, SignFault> {
+        let bytes = header.len() + base64url_chars(claims.len()) + 1 + self.signature_chars;
+        let mut text = String::with_capacity(bytes);
+        text.push_str(header);
         encode::push_base64url(&mut text, claims.as_bytes());
         let signature = self.signature(text.as_bytes())?;
         text.push('.');
         encode::push_base64url(&mut text, signature);
-        Ok(Unbelieved { text, profile })
+        Ok(text)
     }
 
     /// Believes a token only as a gate would, and says what its leaf commits to.

@@ -245,3 +245,18 @@ fn status_lists_are_bounded_before_they_are_decompressed() {
         assert!(StatusList::decode(1, &cut).is_err());
     }
 }
+
+#[test]
+fn the_signed_list_of_the_draft_reads_as_its_parts() {
+    let read = |name: &str| std::fs::read_to_string(folder(&format!("status-list/{name}"))).unwrap();
+    let raw: String = read("status_list_jwt_raw.md").split_whitespace().collect();
+    let payload = farside_verify::encode::base64url_decode(raw.split('.').nth(1).unwrap()).unwrap();
+    let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    let parts = read("status_list_jwt.md");
+    let expected: serde_json::Value = serde_json::from_str(parts.split("}\n.\n").nth(1).unwrap()).unwrap();
+    for member in ["sub", "iat", "exp", "ttl", "status_list"] {
+        assert_eq!(payload[member], expected[member], "{member}");
+    }
+    let list = StatusList::decode(1, payload["status_list"]["lst"].as_str().unwrap()).unwrap();
+    assert_eq!((list.get(0), list.get(1), list.get(15)), (Some(1), Some(0), Some(1)));
+}

@@ -37,6 +37,20 @@ impl BitList {
         BitList::default()
     }
 
+    /// Nothing revoked, with room for so many tokens, so that whoever looks past the end is told.
+    ///
+    /// # Errors
+    /// `too_large` beyond [`LIST_BITS_MAX`].
+    pub fn of_zeros(tokens: u64) -> Result<BitList, Refusal> {
+        let mut list = BitList::new();
+        match tokens {
+            0 => {}
+            1..=LIST_BITS_MAX => list.bits.reach(0, tokens - 1),
+            _ => return Err(Refusal::new(Code::TooLarge, format!("{tokens} tokens in a status list"))),
+        }
+        Ok(list)
+    }
+
     /// Revokes one index.
     ///
     /// # Errors

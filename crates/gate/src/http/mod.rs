@@ -26,6 +26,7 @@ mod pickup;
 pub mod pickup_client;
 mod proof;
 mod ssh;
+mod status_list;
 mod tokenreview;
 mod verify;
 mod wanted;
@@ -134,6 +135,9 @@ impl Doors {
             "/ssh/authorized-keys" => ssh::answer(self, &request, body).await,
             "/kubernetes/tokenreview" => tokenreview::answer(self, &request, body).await,
             path => match (&request.method, path) {
+                (&Method::GET | &Method::HEAD, path) if path.starts_with("/status/") => {
+                    status_list::answer(self, &request)
+                }
                 (&Method::GET | &Method::HEAD, _) => self.show(path),
                 (_, path) if is_shown(path) => answer::method_not_allowed("GET, HEAD"),
                 _ => answer::bare(hyper::StatusCode::NOT_FOUND),
@@ -159,7 +163,9 @@ impl Doors {
 }
 
 fn is_shown(path: &str) -> bool {
-    matches!(path, "/jwks.json" | "/healthz" | "/readyz") || path.starts_with("/.well-known/o")
+    matches!(path, "/jwks.json" | "/healthz" | "/readyz")
+        || path.starts_with("/.well-known/o")
+        || path.starts_with("/status/")
 }
 
 /// Counts a request that is wrong whatever its token.

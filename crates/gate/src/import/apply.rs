@@ -341,6 +341,9 @@ fn documents(
         policy.map_or(0, |policy| policy.lifetime_seconds_max).max(held.lifetime_seconds_highest);
     store::set_lifetime_highest(tx, lifetime_seconds_highest)?;
     let ground = Ground { pardon: held.stream.fresh_pardon(opened), jwks: keys, lifetime_seconds_highest };
+    if let Some(lists) = opened.lists() {
+        store::set_document(tx, "lists", lists.version, seq, &json(lists)?)?;
+    }
     let taken = status::take_in(tx, opened, held.status.as_ref(), &ground)?;
     let status = taken.as_ref().or(held.status.as_ref());
     let (Some(keys), Some(policy), Some(status)) = (keys, policy, status) else { return Ok(None) };

@@ -15,13 +15,14 @@ mod leave;
 mod leaves;
 mod revoked;
 mod stage;
+mod status_lists;
 
 use std::ops::Range;
 use std::time::Duration;
 
 use farside_crossing::{
-    Base, Charter, ComponentType, Digest, Draft, Head, Kind, PackFault, Packed, Parcel, ReceiptCode,
-    RecipientPublic, Refusal, SealContext, Signer, Writer, parcels::Packer,
+    Base, Charter, ComponentType, Digest, Draft, Head, Kind, ListsDocument, PackFault, Packed, Parcel,
+    ReceiptCode, RecipientPublic, Refusal, SealContext, Signer, Writer, parcels::Packer,
 };
 use farside_service::append::Broken;
 use farside_service::journal::RecordFault;
@@ -32,12 +33,14 @@ use farside_verify::merkle::Hash;
 use crate::ceremony::CharterFault;
 use crate::config::Home;
 use crate::log::LogFault;
+use crate::log::index::IndexFault;
 use crate::store::{Site, Store, StoreFault};
 
 pub use books::Books;
 use content::Content;
 pub use content::{Carried, list, prove_receipt, receipt};
 use leaves::Leaves;
+use status_lists::Term;
 
 /// Courier rounds that may fail before a gate stops trusting what it holds.
 const COURIERS_MISSED_MAX: u64 = 3;
@@ -53,6 +56,8 @@ pub trait Issuance {
     /// A fresh token for every enabled standing order of `site`, each already logged. Called before the
     /// bundle takes its number, so that no token waits for a bundle that was never made.
     fn parcels(&self, site: &Site, now: u64) -> Result<Vec<Parcel>, IssuanceFault>;
+    /// Signs the claims of a status list with the token key of `site`.
+    fn sign_list(&self, site: &Site, claims: &str, now: u64) -> Result<String, IssuanceFault>;
     /// The log shards that hold leaves of `site`.
     fn shards(&self, site: &Site) -> Vec<String>;
     /// Publishes heads over all that is durable.
@@ -170,6 +175,9 @@ pub enum BundleFault {
     /// The log could not be published or read.
     #[error("{0}")]
     Log(#[from] LogFault),
+    /// Its index could not be read.
+    #[error("{0}")]
+    Index(#[from] IndexFault),
     /// The leaves that were read do not make the head that was signed.
     #[error("the leaves of log shard {shard} do not make its head at {size}: its tiles are damaged")]
     LeavesTorn {
@@ -255,7 +263,13 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
     let Leaves { component, marks } = leaves::gather(order, site, &content, issuance)?;
     let nonce = random::bytes::<NONCE_BYTES>()?;
     let draft = draft(order, directory.realm(), site, &content);
-    let packed = pack(order, draft, &content, &Cargo { site, parcels: &parcels, nonce: &nonce }, component)?;
+    let term = Term { seq: draft.seq, issued_at: draft.issued_at, expires_at: draft.not_after };
+    let lists = match order.kind {
+        Kind::Beacon => None,
+        _ => status_lists::gather(order, directory.realm(), site, &term, issuance),
+    };
+    let cargo = Cargo { site, parcels: &parcels, nonce: &nonce, lists: lists.as_ref() };
+    let packed = pack(order, draft, &content, &cargo, component)?;
     check(order, &content, &packed)?;
     let leaves = marks.iter().map(|mark| mark.until - mark.first).sum();
     let carried = Carried {
@@ -297,6 +311,7 @@ struct Cargo<'a> {
     site: &'a Site,
     parcels: &'a [Parcel],
     nonce: &'a [u8; NONCE_BYTES],
+    lists: Option<&'a ListsDocument>,
 }
 
 fn draft(order: &Order<'_>, realm: &str, site: &Site, content: &Content) -> Draft {
@@ -354,6 +369,9 @@ fn pack(
         writer = writer.policy(note)?;
     }
     writer = content.leave.add_to(writer, newest, (order.kind, seq))?;
+    if let Some(lists) = cargo.lists {
+        writer = writer.lists(lists)?;
+    }
     if !leaves.is_empty() {
         writer = writer.leaves(leaves);
     }

@@ -1,6 +1,7 @@
 //! The terms of a site as options: all of a new one's, or those that change.
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use farside_crossing::{Action, Breakglass, Logged, StaleMax};
 use farside_service::duration::{DurationFault, Seconds};
 use farside_verify::Algorithm;
@@ -60,6 +61,10 @@ pub(super) struct Terms {
     /// A token profile that may be issued: access, lean or jwt-svid. [a new site: access]
     #[arg(long = "profile", value_name = "PROFILE")]
     profiles: Vec<String>,
+    /// Whether its tokens name their place in a status list, for software that looks that up at the gate; its
+    /// bundles then carry the signed lists. [a new site: no]
+    #[arg(long, value_name = "YES|NO", value_parser = BoolishValueParser::new())]
+    status_claim: Option<bool>,
 }
 
 /// Reads `read=30d,write=24h,safety=1h`, each at most once, or `none`.
@@ -117,6 +122,7 @@ pub(super) fn usual(sealed: bool) -> SiteTerms {
         roles_allowed: None,
         profiles: vec!["access".to_owned()],
         sealed,
+        status_claim: false,
     }
 }
 
@@ -138,6 +144,7 @@ impl Terms {
         if !self.roles.is_empty() {
             terms.roles_allowed = Some(self.roles.clone());
         }
+        terms.status_claim = self.status_claim.unwrap_or(terms.status_claim);
         if !self.profiles.is_empty() {
             terms.profiles.clone_from(&self.profiles);
         }

@@ -183,6 +183,8 @@ pub struct SiteTerms {
     pub profiles: Vec<String>,
     /// Whether bundles are sealed to the site's recipient key.
     pub sealed: bool,
+    /// Whether its tokens name their place in a status list, for third parties; its bundles carry the lists.
+    pub status_claim: bool,
 }
 
 impl Site {

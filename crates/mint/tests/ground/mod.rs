@@ -125,6 +125,7 @@ pub(crate) fn plant() -> SiteTerms {
         roles_allowed: None,
         profiles: vec!["access".into()],
         sealed: true,
+        status_claim: false,
     }
 }
 
@@ -223,6 +224,10 @@ impl Desk {
 impl Issuance for Desk {
     fn parcels(&self, _: &Site, _: u64) -> Result<Vec<Parcel>, IssuanceFault> {
         Ok(self.parcels.lock().unwrap().clone())
+    }
+
+    fn sign_list(&self, _: &Site, _: &str, _: u64) -> Result<String, IssuanceFault> {
+        Err(IssuanceFault("this desk holds no token keys".to_owned()))
     }
 
     fn shards(&self, site: &Site) -> Vec<String> {

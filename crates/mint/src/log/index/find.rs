@@ -1,5 +1,7 @@
 //! Looking records up: the index says which and where, the log says what.
 
+use std::ops::{Range, RangeInclusive};
+
 use farside_service::append::{Place, Segments};
 use farside_verify::leaf::TokenPosition;
 use rusqlite::types::Value;
@@ -96,6 +98,40 @@ impl Index {
             }
         }
         Err(IndexFault::Moving)
+    }
+
+    /// From the first position of a shard that was taken at or after `since` to one behind the last.
+    pub fn live(&self, shard: &str, since: u64) -> Result<Range<u64>, IndexFault> {
+        self.catch_up()?;
+        self.with(|connection| {
+            let sql = "SELECT coalesce(max(position) + 1, 0), min(iif(at >= ?2, position, NULL))
+                       FROM leaf JOIN shard ON id = shard WHERE name = ?1";
+            let bounds = (shard, signed(since));
+            let (end, first) = connection.query_row(sql, bounds, |row| {
+                Ok((unsigned(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(unsigned)))
+            })?;
+            Ok(first.unwrap_or(end)..end)
+        })
+    }
+
+    /// The positions of a shard that were taken between two moments, for a subject or for anybody. The index
+    /// knows subjects by a hash of their names: in 2^64 of them one may answer for another.
+    pub fn positions(
+        &self,
+        shard: &str,
+        subject: Option<&str>,
+        at: RangeInclusive<u64>,
+    ) -> Result<Vec<u64>, IndexFault> {
+        self.catch_up()?;
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT position FROM leaf WHERE shard = (SELECT id FROM shard WHERE name = ?1)
+                 AND at BETWEEN ?2 AND ?3 AND (?4 IS NULL OR subject = ?4)",
+            )?;
+            let bounds = (shard, signed(*at.start()), signed(*at.end()), subject.map(key_of));
+            let rows = statement.query_map(bounds, |row| Ok(unsigned(row.get(0)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
     }
 
     /// The record at a token's position.
