@@ -82,6 +82,7 @@ impl Revocations {
         self.key(key_id)
             .or_else(|| self.all.as_ref().filter(hit).map(|entry| told("that were", entry)))
             .or_else(|| named(&self.subjects, claims.subject()?, "of this subject"))
+            .or_else(|| named(&self.subjects, behind_spiffe_id(claims.subject()?)?, "of this subject"))
             .or_else(|| named(&self.subjects, name_in_spiffe_id(claims.subject()?)?, "of this subject"))
             .or_else(|| named(&self.clients, claims.client_id()?, "of this client"))
             .or_else(|| {
@@ -132,6 +133,12 @@ impl Revocations {
             all_before: self.all.as_ref().map(|all| all.before),
         }
     }
+}
+
+/// The subject whose SPIFFE ID this is: `spiffe://<realm>/<kind>/<name>`, as JWT-SVIDs are issued.
+// token.md §8
+fn behind_spiffe_id(id: &str) -> Option<&str> {
+    id.strip_prefix("spiffe://")?.splitn(3, '/').nth(2)
 }
 
 fn by_name(entries: &[RevokedName]) -> HashMap<String, Entry> {

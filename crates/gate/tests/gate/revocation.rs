@@ -73,6 +73,15 @@ fn each_kind_hits_what_it_covers_and_nothing_else() {
 }
 
 #[test]
+fn a_spiffe_id_is_revoked_with_its_subject() {
+    let (mut realm, far) = Far::enrolled();
+    let (id, other) =
+        (realm.token("spiffe://moon/bot/lander", 1, ""), realm.token("spiffe://moon/bot/rover", 2, ""));
+    revoke(&mut realm, &far, StatusDocument { subjects: vec![revoked_name("lander", NOW)], ..status(1) });
+    assert_eq!([verdict(&far, &id), verdict(&far, &other)], [Some(Code::Revoked), None]);
+}
+
+#[test]
 fn the_twin_of_a_signature_is_revoked_with_it_everywhere() {
     let (mut realm, far) = Far::enrolled();
     let token = realm.token("ada", 3, "");
