@@ -95,8 +95,11 @@ fn a_fence_crosses_in_its_range_and_in_full_bundles_alone() {
     let past = release::draft(&realm.store, SITE, &Document::Fence(1..=1), NOW).unwrap_err();
     assert!(matches!(past, ReleaseFault::FencePast { next: 2, .. }));
     realm.release_document(Document::Fence(3..=4), NOW);
-    assert_eq!(fence_in(Kind::Full, NOW), None, "bundle 2 lies before it");
-    assert_eq!(fence_in(Kind::Full, NOW), Some((1, 3, 4)));
+    assert_eq!(
+        fence_in(Kind::Full, NOW),
+        Some((1, 3, 4)),
+        "the next bundle is number 3, where the fence begins"
+    );
     assert_eq!(fence_in(Kind::Delta, NOW), None);
     assert_eq!(fence_in(Kind::Full, NOW), None, "bundle 5 lies behind it");
 }
