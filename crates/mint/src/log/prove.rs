@@ -142,7 +142,7 @@ impl Reader<'_> {
         let tree = &self.published.tree;
         match number < tree.full_tiles(level) {
             true => self.tiles.hashes(tree.shard(), level, number),
-            false => Ok(tree.row(usize::from(level))),
+            false => Ok(self.published.row(usize::from(level))),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use farside_crossing::{Head, checkpoint};
-use farside_verify::merkle;
+use farside_verify::merkle::{self, Hash};
 use serde::Serialize;
 
 use super::lock::{Lock, Locked, Step};
@@ -54,6 +54,22 @@ pub(super) struct Heads {
 pub(super) struct Published {
     pub(super) tree: Tree,
     pub(super) locked: Locked,
+    /// Hashes of the leaves behind the last full tile: a bundle's proofs ask for them many times.
+    tail: OnceLock<Vec<Hash>>,
+}
+
+impl Published {
+    fn new(tree: Tree, locked: Locked) -> Arc<Published> {
+        Arc::new(Published { tree, locked, tail: OnceLock::new() })
+    }
+
+    /// The hashes of a level behind its last full tile.
+    pub(super) fn row(&self, level: usize) -> Vec<Hash> {
+        match level {
+            0 => self.tail.get_or_init(|| self.tree.row(0)).clone(),
+            _ => self.tree.row(level),
+        }
+    }
 }
 
 /// What publishing has done.
@@ -188,7 +204,7 @@ impl Heads {
         let shard = tree.shard().to_owned();
         self.tiles.show(&shard, &tree.partial(), full)?;
         self.tiles.show_checkpoint(&shard, &locked.checkpoint)?;
-        let published = Arc::new(Published { tree, locked });
+        let published = Published::new(tree, locked);
         self.trees.write().unwrap_or_else(PoisonError::into_inner).insert(shard, published);
         Ok(())
     }
@@ -208,7 +224,7 @@ impl Heads {
         }
         self.tiles.show_checkpoint(shard, &checkpoint)?;
         let locked = Locked { head: published.locked.head, checkpoint };
-        let cosigned = Arc::new(Published { tree: published.tree.clone(), locked });
+        let cosigned = Published::new(published.tree.clone(), locked);
         self.trees.write().unwrap_or_else(PoisonError::into_inner).insert(shard.to_owned(), cosigned);
         Ok(())
     }

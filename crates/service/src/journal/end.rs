@@ -13,7 +13,7 @@ use crate::digest::SHA256_BYTES;
 use crate::durable::{Failed, failed};
 
 /// How much of the end is read: first a little; if that is not whole, more than one batch can hold.
-const WINDOW_BYTES: [u64; 2] = [1 << 18, 16 << 20];
+const WINDOW_BYTES: [u64; 2] = [1 << 14, 16 << 20];
 
 /// Where a journal stands: carried elsewhere, it pins every line up to this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,8 +132,9 @@ pub(super) fn read_end(file: &File, path: &Path, before: Mark) -> Result<End, Op
     let length = file.metadata().map_err(fail)?.len();
     let [little, much] = WINDOW_BYTES;
     match end_within(&window(file, length, little).map_err(fail)?, before) {
-        Ok(end) if end.torn.is_none() => Ok(end),
-        // Not whole: look again with enough in view to tell a torn batch from damage.
+        Ok(end) if end.torn.is_none() && end.mark != before => Ok(end),
+        // No line is in view, or one is not whole: look again with enough of them to tell a torn batch from
+        // damage.
         _ => end_within(&window(file, length, much).map_err(fail)?, before)
             .map_err(|(line, reason)| OpenFault::Damaged { path: path.to_owned(), line, reason }),
     }
