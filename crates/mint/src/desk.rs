@@ -273,11 +273,15 @@ impl Desk {
     }
 
     fn is_due(&self, site: &Site, now: u64) -> bool {
-        let last = site.last_bundle.map_or(self.opened_at, |bundle| bundle.issued_at);
+        let first = self.opened_at.saturating_add(site.terms.every_seconds);
         // A bundle of a clock that was ahead is no reason to wait for that time.
-        let last = if last > now.saturating_add(bundler::CLOCK_STEP_SECONDS_MAX) { 0 } else { last };
+        let ahead = now.saturating_add(bundler::CLOCK_STEP_SECONDS_MAX);
+        let due = match site.last_bundle {
+            Some(last) if last.issued_at > ahead => 0,
+            _ => site.bundle_due_at().unwrap_or(first),
+        };
         let tried = lock(&self.tried).get(&site.name).map_or(0, |tried| tried.at);
-        now >= last.saturating_add(site.terms.every_seconds) && now >= tried.saturating_add(RETRY_SECONDS)
+        now >= due && now >= tried.saturating_add(RETRY_SECONDS)
     }
 
     fn make_due_bundle(&self, site: &Site, now: u64) {

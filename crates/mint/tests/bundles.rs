@@ -6,12 +6,15 @@
 mod ground;
 
 use farside_crossing::{
-    Acceptance, Clock, Head, Kind, ReceiptCode, RecipientSecret, Stream, bundle, judge, leaves,
+    Acceptance, Clock, Head, Kind, ReceiptCode, RecipientSecret, Signer as _, Stream, bundle, judge, leaves,
+    note,
 };
 use farside_mint::bundler::{self, BundleFault};
 use farside_mint::ceremony;
 use farside_mint::release;
 use farside_mint::revocation::{self, What};
+use farside_mint::site;
+use farside_mint::store::SiteTerms;
 use farside_verify::merkle::{Frontier, is_consistent};
 use ground::{Desk, NOW, RECIPIENT_SEED, SITE, realm};
 
@@ -219,6 +222,8 @@ fn a_new_key_signs_only_once_its_calendar_can_have_arrived() {
     assert_eq!(usable(&second), None, "not released");
     realm.release_document(release::Document::Keys, NOW + 30);
     assert_eq!(usable(&second), None, "released, not carried");
+    realm.make(Kind::Beacon, NOW + 35, &desk).unwrap();
+    assert_eq!(usable(&second), None, "a beacon carries no keys");
     let made = realm.make(Kind::Full, NOW + 40, &desk).unwrap();
     assert_eq!(usable(&second), Some(NOW + 40 + 86_400), "carried: one courier interval later");
     let bytes = std::fs::read(&made.path).unwrap();
@@ -227,6 +232,39 @@ fn a_new_key_signs_only_once_its_calendar_can_have_arrived() {
     let code = ReceiptCode::new(&nonce, made.seq, &made.digest);
     assert!(bundler::receipt(&realm.store, SITE, made.seq, &code, NOW + 50).unwrap());
     assert_eq!(usable(&second), Some(NOW + 50), "receipted: at once");
+}
+
+#[test]
+fn rarer_bundles_begin_when_the_last_one_has_promised_the_next() {
+    let realm = realm();
+    let due = || realm.store.directory().unwrap().site(SITE).unwrap().bundle_due_at();
+    assert_eq!(due(), None);
+    realm.make(Kind::Full, NOW, &Desk::default()).unwrap();
+    assert_eq!(due(), Some(NOW + 3_600));
+    let rarer = SiteTerms { every_seconds: 86_400, ..ground::plant() };
+    site::set(&realm.store, SITE, &rarer, NOW + 10).unwrap();
+    assert_eq!(due(), Some(NOW + 3_600), "the gate would be LATE, and EXPIRED with too few couriers missed");
+    realm.make(Kind::Full, NOW + 3_600, &Desk::default()).unwrap();
+    assert_eq!(due(), Some(NOW + 3_600 + 86_400));
+    site::set(&realm.store, SITE, &ground::plant(), NOW + 4_000).unwrap();
+    assert_eq!(due(), Some(NOW + 7_200), "more often is so at once");
+}
+
+#[test]
+fn a_beacon_is_not_made_where_the_gate_could_not_know_its_signer() {
+    let realm = realm();
+    realm.make(Kind::Full, NOW, &Desk::default()).unwrap();
+    realm.make(Kind::Beacon, NOW + 5, &Desk::default()).unwrap();
+    let newest = ceremony::newest(&realm.store).unwrap();
+    let log = newest.log()[0].to_string();
+    let roles = ground::roles(&[&realm.root], 1, &[&realm.release], &realm.online, &log);
+    let text = ceremony::draft("acme", Some(&newest), roles, NOW + 10).unwrap().text().unwrap();
+    let charter = note::sign(&text, &[&realm.root]).unwrap();
+    ceremony::adopt(&realm.store, &charter, realm.online.public(), NOW + 10).unwrap();
+    let beacon = realm.make(Kind::Beacon, NOW + 20, &Desk::default());
+    assert!(matches!(beacon, Err(BundleFault::FullFirst { .. })), "{beacon:?}");
+    realm.make(Kind::Delta, NOW + 30, &Desk::default()).unwrap();
+    realm.make(Kind::Beacon, NOW + 40, &Desk::default()).unwrap();
 }
 
 /// The runs of a bundle's leaves as a gate reads them.

@@ -220,6 +220,14 @@ impl Site {
         self.last_bundle.map_or(0, |mark| mark.seq)
     }
 
+    /// When its next bundle is to be made; `None` before the first. No later than the last one has promised:
+    /// terms that are changed to rarer bundles reach the gate with one that still comes as often.
+    pub fn bundle_due_at(&self) -> Option<u64> {
+        let last = self.last_bundle?;
+        let promised = last.next_by.saturating_sub(self.terms.courier_seconds).max(last.issued_at);
+        Some(last.issued_at.saturating_add(self.terms.every_seconds).min(promised))
+    }
+
     /// Name of the log shard that `replica` of the mint writes for this site: the site's own for the first
     /// replica.
     pub fn shard(&self, replica: &str) -> String {
@@ -234,6 +242,8 @@ pub struct BundleMark {
     pub seq: u64,
     /// When, in Unix seconds.
     pub issued_at: u64,
+    /// By when it said that the next one would be applied, in Unix seconds.
+    pub next_by: u64,
 }
 
 /// One audience of a site.

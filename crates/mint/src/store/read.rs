@@ -92,7 +92,7 @@ fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
     let mut statement = connection.prepare(
         "SELECT s.name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
                 leeway_seconds, courier_seconds, every_seconds, roles_allowed, sealed, recipient, enabled,
-                b.seq, b.issued_at, profiles, lifetime_seconds_highest, status_claim
+                b.seq, b.issued_at, profiles, lifetime_seconds_highest, b.next_by
          FROM site s LEFT JOIN bundle b
               ON b.site = s.name AND b.seq = (SELECT max(seq) FROM bundle WHERE site = s.name)
          ORDER BY s.name",
@@ -111,9 +111,9 @@ fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
 
 fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
     let seconds = |column: usize| row.get::<_, i64>(column).map(unsigned);
-    let last_bundle = match (row.get::<_, Option<i64>>(13)?, row.get::<_, Option<i64>>(14)?) {
-        (Some(seq), Some(at)) => Some(BundleMark { seq: unsigned(seq), issued_at: unsigned(at) }),
-        _ => None,
+    let last_bundle = match row.get::<_, Option<i64>>(13)? {
+        Some(seq) => Some(BundleMark { seq: unsigned(seq), issued_at: seconds(14)?, next_by: seconds(17)? }),
+        None => None,
     };
     Ok(Site {
         name: row.get(0)?,
@@ -165,7 +165,8 @@ fn read_keys(connection: &Connection) -> Result<HashMap<String, Vec<TokenKeyReco
     let mut statement = connection.prepare(
         "WITH sent (site, version, adopted_at, crossed_at) AS MATERIALIZED (
              SELECT d.site, d.version, d.adopted_at, min(
-                 (SELECT min(b.issued_at) FROM bundle b WHERE b.site = d.site AND b.keys_version = d.version)
+                 (SELECT min(b.issued_at) FROM bundle b
+                   WHERE b.site = d.site AND b.keys_version = d.version AND b.kind <> 'beacon')
                      + s.courier_seconds,
                  coalesce((SELECT min(b.receipted_at) FROM bundle b
                             WHERE b.site = d.site AND b.keys_version = d.version
