@@ -5,6 +5,7 @@ mod batch;
 mod bundle;
 mod demo;
 mod lines;
+mod plan;
 mod verify;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ enum Command {
     Verify(verify::Arguments),
     #[command(subcommand)]
     Bundle(bundle::Command),
+    Plan(plan::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -47,6 +49,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(cli) => farside_audit::cli::run(&cli),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Bundle(command) => bundle::run(command),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

@@ -38,6 +38,7 @@ pub mod judge;
 pub mod log;
 pub mod oauth;
 pub mod orders;
+pub mod plan;
 pub mod serve;
 pub mod tally;
 pub mod token_signer;

@@ -196,7 +196,7 @@ fn keys_document(realm: &str, site: &Site, version: u64, now: u64) -> Result<Key
     })
 }
 
-fn policy_document(realm: &str, site: &Site, version: u64, now: u64) -> PolicyDocument {
+pub(crate) fn policy_document(realm: &str, site: &Site, version: u64, now: u64) -> PolicyDocument {
     PolicyDocument {
         realm: realm.to_owned(),
         site: site.name.clone(),

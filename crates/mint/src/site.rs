@@ -7,7 +7,7 @@ use crate::names::{self, NameFault};
 use crate::store::{Directory, Site, SiteTerms, Store, StoreFault, signed};
 
 /// Longest lifetime a site may allow: 31 days.
-const LIFETIME_SECONDS_CEILING: u64 = 31 * 86_400;
+pub const LIFETIME_SECONDS_CEILING: u64 = 31 * 86_400;
 /// Largest size budget: what a verifier reads at all.
 const TOKEN_BYTES_CEILING: usize = 16 * 1024;
 /// Largest forgiven clock difference.

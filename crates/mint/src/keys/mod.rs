@@ -26,7 +26,7 @@ pub use file::{Header, KeyKind, inspect};
 pub use held::HeldKey;
 pub use pair::{
     LogKeyFile, LogKeys, LogKeysInForce, LogSigner, PairSigner, create_log, create_log_with, create_signer,
-    create_signer_in, create_signer_with, ephemeral_log, open_log, open_signer,
+    create_signer_in, create_signer_with, ephemeral_log, ephemeral_signer, open_log, open_signer,
 };
 pub use place::KeyPlace;
 pub use token::{KeyPair, MadeKey, Period, TokenKey, open_token, open_token_at};

@@ -78,6 +78,15 @@ pub fn create_signer_in(
     create_signer(&folder.join(format!("{name}.key")), name, passphrase)
 }
 
+/// Makes a signer that is kept nowhere.
+pub fn ephemeral_signer(name: &str) -> Result<PairSigner, KeyFault> {
+    let ed25519 = Ed25519Key::own(&*new_seed()?)?;
+    let level = MlDsaLevel::MlDsa65;
+    let ml_dsa = open_ml_dsa(level, &*new_seed()?)?;
+    let public = public_of(name, *ed25519.public(), level, &ml_dsa)?;
+    Ok(PairSigner { public, ed25519, ml_dsa })
+}
+
 /// Opens a signer's file, and the half in a token that it names.
 pub fn open_signer(path: &Path, passphrase: &Passphrase) -> Result<PairSigner, KeyFault> {
     let (header, secret) = file::open(path, KeyKind::Signer, passphrase)?;
