@@ -15,5 +15,6 @@ pub mod recorder;
 pub mod sides;
 pub mod softhsm;
 pub mod source;
+pub mod terminal;
 pub mod told;
 pub mod torture;

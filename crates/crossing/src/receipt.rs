@@ -41,6 +41,24 @@ impl ReceiptCode {
     }
 }
 
+impl ReceiptCode {
+    /// As it is read out: each letter by its word in the ICAO alphabet, fours parted by commas.
+    pub fn spoken(&self) -> String {
+        let four = |letters: &[u8]| letters.iter().map(|letter| word(*letter)).collect::<Vec<_>>().join(" ");
+        self.0.chunks(4).map(four).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// One word for each character of the alphabet.
+fn word(letter: u8) -> &'static str {
+    const WORDS: [&str; 32] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "Alfa", "Bravo",
+        "Charlie", "Delta", "Echo", "Foxtrot", "Golf", "Hotel", "Juliett", "Kilo", "Mike", "November",
+        "Papa", "Quebec", "Romeo", "Sierra", "Tango", "Victor", "Whiskey", "Xray", "Yankee", "Zulu",
+    ];
+    ALPHABET.iter().position(|known| *known == letter).map_or("", |place| WORDS[place])
+}
+
 impl fmt::Display for ReceiptCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, letter) in self.0.iter().enumerate() {

@@ -1,22 +1,31 @@
-//! What this gate holds and how fresh it is: one picture for people, the same one for programs.
+//! What this gate trusts, how fresh it is, until when, what is missing and what happens next: one picture for
+//! people, the same one for programs.
+//!
+//! ```text
+//!   store, trust ──look──▶ Status ──▶ show (people)
+//!                  next ──────┘  └──▶ JSON (programs)
+//! ```
 
-use farside_service::cli::{Failure, Style, table};
+pub mod next;
+mod show;
+
+use farside_crossing::Action;
+use farside_service::cli::Failure;
 use farside_service::digest::hex;
-use farside_service::time::{read_clocks, rfc3339};
+use farside_service::time::read_clocks;
 use rusqlite::Transaction;
 use serde::Serialize;
 
+use self::next::Coming;
 use crate::breakglass::shown::GlassShown;
 use crate::clock::Seen;
 use crate::config::Config;
+use crate::freshness::{Freshness, doing};
 use crate::published::PublishedKey;
 use crate::quarantine;
 use crate::revocations::Counts;
 use crate::store::{self, AppliedRow, ForkRow, LogForkRow, LogRow, MissingRow, ParcelCounts, StoreFault};
 use crate::trust::{self, Gate, TrustState};
-
-/// How much of a root people are shown; programs get all of it.
-const ROOT_SHOWN_CHARS: usize = 16;
 
 /// The whole picture, as `status --json` prints it. Times are Unix seconds.
 #[derive(Debug, Serialize)]
@@ -41,7 +50,15 @@ pub struct Status {
     pub not_ready: Option<String>,
     /// Broken glass: orders opened that count now, or did within 30 days.
     pub breakglass: Vec<GlassShown>,
-    /// Numbers that never came.
+    /// What to do about it; empty where nothing stands in the way.
+    pub cure: String,
+    /// What each audience is served for, where its policy ends that before the bundle does.
+    pub tiers: Vec<Tier>,
+    /// What should be here and is not.
+    pub missing_now: Vec<Missing>,
+    /// What happens by itself from here on, in the order of time.
+    pub next: Vec<Coming>,
+    /// Every number that never came.
     pub missing: Vec<MissingRow>,
     /// Numbers under which two bundles came.
     pub forks: Vec<Forked>,
@@ -76,6 +93,47 @@ pub struct CharterShown {
     pub fingerprint: String,
     /// As words.
     pub words: String,
+}
+
+/// What one audience is served for.
+#[derive(Debug, Serialize)]
+pub struct Tier {
+    /// The audience.
+    pub audience: String,
+    /// For this action.
+    pub action: Action,
+    /// Up to this second, on what is held.
+    pub until: u64,
+}
+
+impl Tier {
+    fn ended(&self, now: u64) -> bool {
+        now > self.until
+    }
+
+    fn doing(&self) -> &'static str {
+        doing(self.action)
+    }
+}
+
+/// Something that should be here and is not.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum Missing {
+    /// Bundles that were leapt over.
+    Hole {
+        /// The first.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// The next bundle, which is late.
+    Due {
+        /// Its number.
+        seq: u64,
+        /// Since when.
+        since: u64,
+    },
 }
 
 /// One log shard.
@@ -146,6 +204,7 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
     })?;
     let (charters, missing, forks, parcels, leaves, logs, log_forks, superseded, breakglass) = held;
     let ready = trust.ready(now);
+    let missing_now = missing_now(&trust, &missing, now);
     Ok(Status {
         site: trust.site().to_owned(),
         realm: trust.realm().map(str::to_owned),
@@ -155,7 +214,11 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
         bundle: trust.applied().cloned(),
         freshness: trust.freshness(now).name(),
         ready: ready.is_ok(),
-        not_ready: ready.err().map(|refusal| format!("{}: {refusal}", refusal.code())),
+        not_ready: ready.as_ref().err().map(|refusal| format!("{}: {}", refusal.code(), refusal.detail())),
+        cure: ready.err().map(|refusal| refusal.cure().to_owned()).unwrap_or_default(),
+        tiers: tiers(&trust),
+        missing_now,
+        next: next::coming(&trust, now),
         breakglass,
         missing,
         forks: forks.into_iter().map(Forked::from).collect(),
@@ -177,6 +240,39 @@ fn glasses(tx: &Transaction<'_>, now: u64) -> Result<Vec<GlassShown>, StoreFault
     let shown = store::breakglass::every(tx)?.into_iter().map(|row| GlassShown::of(row, &reading));
     let told = |glass: &Result<GlassShown, StoreFault>| glass.as_ref().map_or(true, |one| one.is_told(now));
     shown.filter(told).collect()
+}
+
+fn tiers(trust: &TrustState) -> Vec<Tier> {
+    let audiences = trust.policy().into_iter().flat_map(|policy| &policy.audiences);
+    let every = audiences.flat_map(|audience| Action::ALL.map(|action| (audience, action)));
+    let own = every.filter(|(audience, action)| audience.stale_seconds_max.own(*action).is_some());
+    let tier = |(audience, action)| {
+        let until = trust.served_until(audience, action)?;
+        Some(Tier { audience: audience.name.clone(), action, until })
+    };
+    own.filter_map(tier).collect()
+}
+
+fn missing_now(trust: &TrustState, holes: &[MissingRow], now: u64) -> Vec<Missing> {
+    let due = match trust.freshness(now) {
+        Freshness::Late { .. } | Freshness::Expired { .. } => trust.applied(),
+        Freshness::Untrusted | Freshness::Fresh => None,
+    };
+    let due = due.map(|held| Missing::Due { seq: held.seq + 1, since: held.next_by });
+    // A hole right before the bundle held is news; one further back was bridged, and has been followed since.
+    let fresh = holes.iter().filter(|hole| hole.last + 1 == trust.seq());
+    let hole = |hole: &MissingRow| Missing::Hole { first: hole.first, last: hole.last };
+    due.into_iter().chain(fresh.map(hole)).collect()
+}
+
+impl Status {
+    /// Whether nothing of it needs a hand: for whoever watches by exit code.
+    pub fn is_sound(&self) -> bool {
+        let now = self.clock.now;
+        let held = self.ready && self.freshness == "fresh" && !self.frozen && self.missing_now.is_empty();
+        let glass = self.breakglass.iter().any(GlassShown::is_broken);
+        held && !glass && !self.tiers.iter().any(|tier| tier.ended(now))
+    }
 }
 
 fn shown_charter(note: &[u8]) -> Result<CharterShown, StoreFault> {
@@ -218,125 +314,4 @@ fn keys(trust: &TrustState, now: u64) -> Vec<KeyShown> {
         },
     };
     held.keys().iter().map(shown).collect()
-}
-
-impl Status {
-    /// The picture for people.
-    pub fn human(&self, style: Style) -> String {
-        let mut lines = vec![format!(
-            "{} · site {} of {}",
-            self.headline(style),
-            style.bold(&self.site),
-            self.realm.as_deref().unwrap_or("no realm yet"),
-        )];
-        if let Some(why) = &self.not_ready {
-            lines.push(format!("  {}", style.red(why)));
-        }
-        self.trust_lines(style, &mut lines);
-        self.alarm_lines(style, &mut lines);
-        self.holding_lines(&mut lines);
-        if !self.keys.is_empty() {
-            lines.push(String::new());
-            lines.push(self.key_table());
-        }
-        lines.join("\n")
-    }
-
-    fn headline(&self, style: Style) -> String {
-        match self.freshness {
-            _ if !self.ready && self.freshness != "expired" => style.red("NOT READY"),
-            "fresh" => style.green("FRESH"),
-            "late" => style.yellow("LATE"),
-            other => style.red(&other.to_uppercase()),
-        }
-    }
-
-    fn trust_lines(&self, style: Style, lines: &mut Vec<String>) {
-        if let Some(charter) = &self.charter {
-            lines.push(format!("  charter   version {}, {}", charter.version, style.dim(&charter.words)));
-        }
-        if let Some(bundle) = &self.bundle {
-            lines.push(format!(
-                "  bundle    {} ({}), made {}, applied {}",
-                bundle.seq,
-                bundle.kind,
-                rfc3339(bundle.issued_at),
-                rfc3339(bundle.applied_at),
-            ));
-            lines.push(format!(
-                "  next      by {}; this one is good until {}",
-                rfc3339(bundle.next_by),
-                rfc3339(bundle.not_after),
-            ));
-        }
-        if let Some(issuer) = &self.issuer {
-            lines.push(format!("  issuer    {issuer} for {}", self.audiences.join(", ")));
-        }
-    }
-
-    fn alarm_lines(&self, style: Style, lines: &mut Vec<String>) {
-        lines.extend(self.breakglass.iter().map(|glass| glass.line(style)));
-        if self.frozen {
-            lines
-                .push(style.red("  FROZEN    two histories came, of the bundles or of a log; see the forks"));
-        }
-        for fork in &self.forks {
-            lines.push(format!("  fork      bundle {}: {} and {}", fork.seq, fork.held, fork.other));
-        }
-        for LogForkRow { shard, held_size, held_root, size, root, .. } in &self.log_forks {
-            lines.push(format!("  log fork  {shard}: {held_size} {held_root} and {size} {root}"));
-        }
-        if !self.missing.is_empty() {
-            let holes: Vec<String> = self.missing.iter().map(hole).collect();
-            lines.push(style.yellow(&format!("  missing   bundles {}", holes.join(", "))));
-        }
-        lines.extend(self.clock.lines(style));
-    }
-
-    fn holding_lines(&self, lines: &mut Vec<String>) {
-        lines.push(format!("  revoked   {}", revoked(&self.revoked)));
-        lines
-            .push(format!("  parcels   {} waiting, {} collected", self.parcels.held, self.parcels.collected));
-        for LogShown { shard, size, root, seq, stapled_heads, .. } in &self.logs {
-            let waiting = match stapled_heads {
-                0 => String::new(),
-                heads => format!(", {heads} heads brought by tokens to be confirmed"),
-            };
-            let root = &root[..ROOT_SHOWN_CHARS];
-            lines.push(format!("  log       {shard}: {size} leaves, root {root}…, of bundle {seq}{waiting}"));
-        }
-        lines.push(format!("  leaves    {} kept for proof of logging", self.leaves));
-        lines.push(format!(
-            "  refused   {} in quarantine, {} older ones passed over",
-            self.quarantine, self.superseded
-        ));
-    }
-
-    fn key_table(&self) -> String {
-        let day = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), rfc3339);
-        let row = |key: &KeyShown| {
-            let alg = key.alg.clone().unwrap_or_else(|| "-".to_owned());
-            vec![
-                key.kid.clone(),
-                alg,
-                key.state.to_owned(),
-                day(key.sign_from),
-                day(key.sign_until),
-                day(key.accept_until),
-            ]
-        };
-        let rows: Vec<Vec<String>> = self.keys.iter().map(row).collect();
-        table(&["key", "algorithm", "state", "signs from", "signs until", "believed until"], &rows)
-    }
-}
-
-fn revoked(counts: &Counts) -> String {
-    let Counts { tokens, subjects, clients, groups, keys, all_before } = counts;
-    let all = all_before.map_or_else(String::new, |at| format!(", all issued until {}", rfc3339(at)));
-    format!("{tokens} tokens, {subjects} subjects, {clients} clients, {groups} groups, {keys} keys{all}")
-}
-
-fn hole(missing: &MissingRow) -> String {
-    let MissingRow { first, last, .. } = missing;
-    if first == last { first.to_string() } else { format!("{first} to {last}") }
 }

@@ -2,6 +2,7 @@
 //! Audiences and issuers are unique in the realm, so that a token can be meant for one site only.
 
 use farside_crossing::RecipientPublic;
+use farside_service::duration::Seconds;
 
 use crate::names::{self, NameFault};
 use crate::store::{Directory, Site, SiteTerms, Store, StoreFault, signed};
@@ -112,6 +113,19 @@ impl SiteTerms {
             (terms.issuer.clone(), terms.audiences.clone(), times, terms.profiles.clone())
         };
         seen(self) == seen(other)
+    }
+
+    /// What it costs that nothing is sealed to the site; nothing where something is.
+    pub fn costs(&self) -> Vec<String> {
+        if self.sealed {
+            return Vec::new();
+        }
+        let courier = Seconds(self.courier_seconds);
+        vec![
+            "no token is carried to it: holders bring theirs themselves".to_owned(),
+            format!("no receipt is believed: a new key signs only {courier} after its bundle was made"),
+            "whoever carries a bundle can read all of it: keys, policy, who and what is revoked".to_owned(),
+        ]
     }
 
     fn check(&self) -> Result<(), SiteFault> {

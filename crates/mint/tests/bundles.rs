@@ -9,7 +9,7 @@ use farside_crossing::{
     Acceptance, Clock, Head, Kind, ReceiptCode, RecipientSecret, Signer as _, Stream, bundle, judge, leaves,
     note,
 };
-use farside_mint::bundler::{self, BundleFault};
+use farside_mint::bundler::{self, BundleFault, GUESS_WINDOW_SECONDS, ReceiptFault};
 use farside_mint::ceremony;
 use farside_mint::release;
 use farside_mint::revocation::{self, What};
@@ -97,11 +97,66 @@ fn parcels_open_at_the_site_and_its_receipt_is_known_here() {
     let code = ReceiptCode::new(&reader.nonce(), made.seq, &made.digest);
     let subjects: Vec<String> = reader.map(|parcel| parcel.unwrap().sub).collect();
     assert_eq!(subjects, ["bot-0", "bot-1"]);
-    assert!(
-        !bundler::receipt(&realm.store, SITE, 1, &ReceiptCode::new(&[0; 16], 1, &made.digest), NOW).unwrap()
-    );
-    assert!(bundler::receipt(&realm.store, SITE, 1, &code, NOW + 5).unwrap());
+    let guessed = ReceiptCode::new(&[0; 16], 1, &made.digest);
+    let refused = bundler::receipt(&realm.store, SITE, 1, &guessed, NOW).unwrap_err();
+    assert!(matches!(refused, ReceiptFault::Wrong { .. }), "{refused}");
+    bundler::receipt(&realm.store, SITE, 1, &code, NOW + 5).unwrap();
     assert_eq!(bundler::list(&realm.store, Some(SITE)).unwrap()[0].receipted_at, Some(NOW + 5));
+}
+
+/// The code that the site's gate shows for a bundle.
+fn code_of(realm: &ground::Realm, made: &bundler::Made) -> ReceiptCode {
+    let bytes = std::fs::read(&made.path).unwrap();
+    let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
+    let nonce = opened.parcels(&RecipientSecret::from_seed(&RECIPIENT_SEED)).unwrap().unwrap().nonce();
+    ReceiptCode::new(&nonce, made.seq, &made.digest)
+}
+
+#[test]
+fn a_code_counts_once_for_its_own_bundle_and_no_other() {
+    let realm = realm();
+    let desk = Desk::default();
+    let made = [0, 1].map(|step| realm.make(Kind::Full, NOW + step, &desk).unwrap());
+    let beacon = realm.make(Kind::Beacon, NOW + 2, &desk).unwrap();
+    let [first, second] = [&made[0], &made[1]].map(|made| code_of(&realm, made));
+    let enter = |seq, code, now| bundler::receipt(&realm.store, SITE, seq, code, now);
+    let receipted = |seq: usize| bundler::list(&realm.store, Some(SITE)).unwrap()[seq - 1].receipted_at;
+
+    let of_another = enter(1, &second, NOW + 5).unwrap_err();
+    assert!(matches!(of_another, ReceiptFault::OfAnother { seq: 1, of: 2, .. }), "{of_another}");
+    assert!(matches!(enter(beacon.seq, &first, NOW + 5), Err(ReceiptFault::Beacon { .. })));
+    assert!(matches!(enter(9, &first, NOW + 5), Err(ReceiptFault::NoBundle { .. })));
+    assert_eq!((receipted(1), receipted(2)), (None, None));
+
+    enter(1, &first, NOW + 6).unwrap();
+    let again = enter(1, &first, NOW + 7).unwrap_err();
+    assert!(matches!(again, ReceiptFault::Already { at, .. } if at == NOW + 6), "{again}");
+    assert!(matches!(enter(2, &first, NOW + 8), Err(ReceiptFault::OfAnother { of: 1, .. })));
+    assert_eq!((receipted(1), receipted(2)), (Some(NOW + 6), None), "a second entry changes nothing");
+}
+
+#[test]
+fn nobody_guesses_codes_for_long() {
+    let realm = realm();
+    let made = realm.make(Kind::Full, NOW, &Desk::default()).unwrap();
+    let right = code_of(&realm, &made);
+    let guess = |n: u8, now| {
+        let wrong = ReceiptCode::new(&[n; 16], 1, &made.digest);
+        bundler::receipt(&realm.store, SITE, 1, &wrong, now).unwrap_err()
+    };
+    for n in 1..=5 {
+        assert!(matches!(guess(n, NOW + u64::from(n)), ReceiptFault::Wrong { .. }), "{n}");
+    }
+    let over = NOW + 1 + GUESS_WINDOW_SECONDS;
+    assert!(
+        matches!(guess(6, NOW + 10), ReceiptFault::TooMany { wait_seconds, .. } if wait_seconds == over - NOW - 10)
+    );
+    // Not even the right one, or guessing on would find it; nor with the clock set back.
+    for now in [NOW + 10, over - 1, NOW - 86_400] {
+        let refused = bundler::receipt(&realm.store, SITE, 1, &right, now).unwrap_err();
+        assert!(matches!(refused, ReceiptFault::TooMany { .. }), "{now}: {refused}");
+    }
+    bundler::receipt(&realm.store, SITE, 1, &right, over).unwrap();
 }
 
 #[test]
@@ -230,7 +285,7 @@ fn a_new_key_signs_only_once_its_calendar_can_have_arrived() {
     let opened = bundle::open(&bytes, &ceremony::newest(&realm.store).unwrap(), SITE).unwrap();
     let nonce = opened.parcels(&RecipientSecret::from_seed(&RECIPIENT_SEED)).unwrap().unwrap().nonce();
     let code = ReceiptCode::new(&nonce, made.seq, &made.digest);
-    assert!(bundler::receipt(&realm.store, SITE, made.seq, &code, NOW + 50).unwrap());
+    bundler::receipt(&realm.store, SITE, made.seq, &code, NOW + 50).unwrap();
     assert_eq!(usable(&second), Some(NOW + 50), "receipted: at once");
 }
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use failure::{Exit, Failure, OrFailure};
 pub use progress::Progress;
-pub use terminal::{Style, TerminalFault, ask, ask_secret, confirm};
+pub use terminal::{Style, TerminalFault, ask, ask_or, ask_secret, ask_until, confirm, say};
 pub use text::{printable, table};
 
 /// Longer words of a command line are cut before they are said back.

@@ -1,7 +1,6 @@
 //! Broken glass as people and programs see it: what counts now, and what did.
 
 use farside_crossing::breakglass;
-use farside_service::cli::{Style, printable};
 use farside_service::time::{Reading, rfc3339};
 use serde::Serialize;
 
@@ -61,21 +60,18 @@ impl GlassShown {
         self.seconds_left.is_some() || now.saturating_sub(self.opened_at) <= TOLD_SECONDS
     }
 
-    /// One line of a status.
-    pub(crate) fn line(&self, style: Style) -> String {
+    /// Whether it lets somebody in now.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.seconds_left.is_some()
+    }
+
+    /// What a status says of it.
+    pub(crate) fn sentence(&self) -> String {
         let GlassShown { id, subject, audience, role, .. } = self;
-        let (subject, role) = (printable(subject), printable(role));
-        let who = format!("{subject} as {role} at {}", printable(audience));
+        let who = format!("{subject} as {role} at {audience}");
         match self.seconds_left {
-            Some(left) => {
-                let line =
-                    format!("  GLASS     BROKEN for {who}: {} min left, order {id}", left.div_ceil(60));
-                style.red(&line)
-            }
-            None => style.yellow(&format!(
-                "  glass     was broken for {who} at {}, order {id}",
-                rfc3339(self.opened_at)
-            )),
+            Some(left) => format!("BROKEN for {who}: {} min left, order {id}", left.div_ceil(60)),
+            None => format!("was broken for {who} at {}, order {id}", rfc3339(self.opened_at)),
         }
     }
 }

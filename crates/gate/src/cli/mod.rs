@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use farside_service::cli::{Failure, Output, Style};
+use farside_service::cli::{Exit, Failure, Output, Style};
 
 use crate::config::Config;
 use crate::trust::Gate;
@@ -40,14 +40,20 @@ pub struct Cli {
 enum Command {
     /// Make a gate for a site: its folder, its store and the recipient key that never leaves it.
     Init(enrol::Init),
+    /// Make a gate and believe a realm's charter, walked through at the terminal.
+    Enrol(enrol::Enrol),
     /// Believe a realm's charter, once its fingerprint has been compared.
     Trust(enrol::Trust),
     /// Import a bundle, or every bundle of a folder.
     Import(import::Import),
     /// Open the doors, and import what arrives in the inbox.
     Serve,
-    /// Show what this gate holds, how fresh it is and what is missing.
-    Status,
+    /// Show what this gate trusts, how fresh that is and until when, what is missing and what happens next.
+    Status {
+        /// Exit with 1 where something needs a hand: late, refusing, frozen, bundles missing, a tier run out.
+        #[arg(long)]
+        check: bool,
+    },
     /// Judge tokens as a door would, admitting nobody.
     Check(check::Check),
     /// The clock that this gate goes by.
@@ -83,10 +89,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let config = || Config::load(&cli.config);
     match cli.command {
         Command::Init(init) => init.run(output),
+        Command::Enrol(enrol) => enrol.run(output),
         Command::Trust(trust) => trust.run(&config()?, output),
         Command::Import(import) => import.run(&config()?, output),
         Command::Serve => serve::run(&config()?),
-        Command::Status => show_status(&config()?, output),
+        Command::Status { check } => show_status(&config()?, check, output),
         Command::Check(check) => check.run(&config()?, output),
         Command::Clock(command) => clock::run(&command, &config()?, output),
         Command::Receipt(receipt) => receipt.show(&config()?, output),
@@ -98,7 +105,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-fn show_status(config: &Config, output: Output) -> Result<(), Failure> {
+fn show_status(config: &Config, check: bool, output: Output) -> Result<(), Failure> {
     let seen = status::look(config, Gate::open(config)?.moment().now)?;
-    output.say(|| seen.human(Style::stdout()), &seen)
+    output.say(|| seen.human(Style::stdout()), &seen)?;
+    let sound = seen.is_sound() && seen.clock.off_by_seconds == 0;
+    if check && !sound { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
 }

@@ -1,8 +1,8 @@
 //! `gate receipt`: the code that a person may carry back, proof that a bundle was applied; or, where text may
 //! be carried back, the long form.
 
-use farside_crossing::{Digest, JournalHead, LongReceipt};
-use farside_service::cli::{Failure, Output};
+use farside_crossing::{Digest, JournalHead, LongReceipt, ReceiptCode};
+use farside_service::cli::{Failure, Output, Style};
 use farside_service::journal;
 use serde_json::json;
 
@@ -22,20 +22,32 @@ impl Receipt {
         let store = Store::open(&config.database())?;
         let Some(applied) = store.read(|tx| store::newest_receipt(tx))? else {
             return Err(Failure::refused("no sealed bundle has been applied").hint(
-                "a receipt comes with a full or delta bundle for a site whose recipient key the mint knows",
+                "a receipt comes with a full or delta bundle for a site whose recipient key the mint knows; a \
+                 site without one has none",
             ));
         };
         let code = applied.receipt.clone().unwrap_or_default();
+        let spoken = code.parse::<ReceiptCode>().map(|code| code.spoken()).unwrap_or_default();
         let AppliedRow { seq, digest, applied_at, .. } = &applied;
         let mut value = json!({"site": config.site, "seq": seq, "digest": digest, "code": code,
-                               "applied_at": applied_at});
+                               "spoken": spoken, "applied_at": applied_at});
         if !self.long {
-            return output.say(|| format!("bundle {} applied: {code}", applied.seq), &value);
+            return output.say(|| read_out(&config.site, &applied, &code, &spoken), &value);
         }
         let text = long(config, &store, &applied)?;
         value["text"] = json!(text);
         output.say(|| text.trim_end().to_owned(), &value)
     }
+}
+
+/// Short enough for a telephone: the number, the code, and how it sounds.
+fn read_out(site: &str, applied: &AppliedRow, code: &str, spoken: &str) -> String {
+    let (style, seq) = (Style::stdout(), applied.seq);
+    format!(
+        "bundle {seq} applied: {}\n  read out: {spoken}\n  at the mint: {}",
+        style.bold(code),
+        style.dim(&format!("farside mint bundle receipt --site {site} --seq {seq} {code}")),
+    )
 }
 
 fn long(config: &Config, store: &Store, applied: &AppliedRow) -> Result<String, Failure> {

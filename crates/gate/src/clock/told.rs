@@ -47,30 +47,39 @@ impl Seen {
         }
     }
 
-    /// Lines for people; none where all is well.
-    pub fn lines(&self, style: Style) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let Some(line) = self.off_line() {
-            lines.push(style.red(&format!("  clock     {line}")));
-        }
-        if let Some(ahead) = self.mint_ahead {
+    /// What is to be told to people, each with the word it stands under and whether it is an alarm; nothing where
+    /// all is well.
+    pub fn facts(&self) -> Vec<(&'static str, String, bool)> {
+        let off = self.off_line().map(|line| ("clock", line, true));
+        let ahead = self.mint_ahead.map(|ahead| {
             let by = span(ahead.issued_at.saturating_sub(ahead.seen_at));
-            lines.push(style.red(&format!(
-                "  clock     at least {by} behind the mint's: bundle {} was made at {} and came at {}",
+            let line = format!(
+                "at least {by} behind the mint's: bundle {} was made at {} and came at {}",
                 ahead.seq,
                 rfc3339(ahead.issued_at),
                 rfc3339(ahead.seen_at),
-            )));
-        }
-        if let Some(note) = self.set_back {
-            lines.push(format!(
-                "  floor     set back by root from {} to {}, on {}",
+            );
+            ("clock", line, true)
+        });
+        let back = self.set_back.map(|note| {
+            let line = format!(
+                "set back by root from {} to {}, on {}",
                 rfc3339(note.floor_before),
                 rfc3339(note.floor),
                 rfc3339(note.acted_at),
-            ));
-        }
-        lines
+            );
+            ("floor", line, false)
+        });
+        off.into_iter().chain(ahead).chain(back).collect()
+    }
+
+    /// The same as lines; none where all is well.
+    pub fn lines(&self, style: Style) -> Vec<String> {
+        let line = |(name, text, alarm): (&str, String, bool)| {
+            let line = format!("  {name:<10}{text}");
+            if alarm { style.red(&line) } else { line }
+        };
+        self.facts().into_iter().map(line).collect()
     }
 
     fn off_line(&self) -> Option<String> {

@@ -11,4 +11,5 @@ mod logged;
 mod pickup;
 mod realm;
 mod revocation;
+mod status;
 mod trust_folder;

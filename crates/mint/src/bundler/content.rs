@@ -1,10 +1,7 @@
 //! What the database has to say about the next bundle of a site, read in one consistent view, and the rows
 //! that remember a bundle once it is made.
 
-use farside_crossing::long_receipt::UnprovenReceipt;
-use farside_crossing::{
-    Base, Digest, Kind, LongReceipt, Packed, ReceiptCode, ReceiptKey, RecipientPublic, StatusDocument,
-};
+use farside_crossing::{Base, Digest, Kind, Packed, RecipientPublic, StatusDocument};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::charters::Charters;
@@ -228,7 +225,7 @@ fn last_bundle(connection: &Connection, site: &str, content: bool) -> Result<Opt
     .transpose()
 }
 
-fn read_digest(hex: String) -> Result<Digest, StoreFault> {
+pub(super) fn read_digest(hex: String) -> Result<Digest, StoreFault> {
     hex.parse().map_err(|_| StoreFault::Unreadable { what: "bundle digest", value: hex })
 }
 
@@ -273,54 +270,5 @@ pub fn list(store: &Store, site: Option<&str>) -> Result<Vec<Listed>, StoreFault
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
-    })
-}
-
-/// Believes a long receipt: only the site's gate can have written it, for that bundle. Marks nothing.
-///
-/// # Errors
-/// [`BundleFault::NoReceipt`]: it is another bundle's, or was changed.
-pub fn prove_receipt(store: &Store, unproven: UnprovenReceipt) -> Result<LongReceipt, BundleFault> {
-    let LongReceipt { site, seq, .. } = unproven.unproven();
-    let row = store.read(|transaction| {
-        let select = "SELECT nonce, digest FROM bundle WHERE site = ?1 AND seq = ?2";
-        let row = transaction.query_row(select, (site, signed(*seq)), |row| {
-            Ok((row.get::<_, Option<[u8; NONCE_BYTES]>>(0)?, row.get::<_, String>(1)?))
-        });
-        row.optional().map_err(StoreFault::from)
-    })?;
-    let none = || BundleFault::NoReceipt(site.clone(), *seq);
-    let (Some(nonce), digest) = row.ok_or_else(none)? else { return Err(none()) };
-    let key = ReceiptKey::new(&nonce, *seq, &read_digest(digest)?);
-    let none = none();
-    unproven.prove(&key).map_err(|_| none)
-}
-
-/// Takes a receipt: `Ok(true)` where only the site's gate can have made that code for that bundle, which is
-/// then marked as applied; `Ok(false)` where the code is another.
-pub fn receipt(
-    store: &Store,
-    site: &str,
-    seq: u64,
-    code: &ReceiptCode,
-    now: u64,
-) -> Result<bool, BundleFault> {
-    store.write(|transaction| {
-        let row = transaction
-            .query_row(
-                "SELECT nonce, digest FROM bundle WHERE site = ?1 AND seq = ?2",
-                (site, signed(seq)),
-                |row| Ok((row.get::<_, Option<[u8; NONCE_BYTES]>>(0)?, row.get::<_, String>(1)?)),
-            )
-            .optional()?;
-        let Some((Some(nonce), digest)) = row else { return Ok(false) };
-        if super::expected_receipt(&nonce, seq, &read_digest(digest)?) != *code {
-            return Ok(false);
-        }
-        transaction.execute(
-            "UPDATE bundle SET receipted_at = coalesce(receipted_at, ?3) WHERE site = ?1 AND seq = ?2",
-            (site, signed(seq), signed(now)),
-        )?;
-        Ok(true)
     })
 }

@@ -13,6 +13,7 @@ mod charters;
 mod content;
 mod leave;
 mod leaves;
+mod receipt;
 mod revoked;
 mod stage;
 mod status_lists;
@@ -38,9 +39,9 @@ use crate::store::{Site, Store, StoreFault};
 
 pub use books::Books;
 use content::Content;
-pub use content::{Carried, list, prove_receipt, receipt};
+pub use content::{Carried, list};
 use leaves::Leaves;
-use status_lists::Term;
+pub use receipt::{GUESS_WINDOW_SECONDS, GUESSES_MAX, ReceiptFault, prove_receipt, receipt};
 
 /// Courier rounds that may fail before a gate stops trusting what it holds.
 const COURIERS_MISSED_MAX: u64 = 3;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use farside_crossing::LongReceipt;
 use farside_crossing::manifest::Kind;
-use farside_crossing::receipt::ReceiptCode;
+use farside_crossing::receipt::{ReceiptCode, ReceiptFault};
 use farside_service::cli::{Failure, Style, operator, table};
 use farside_service::time::{now_unix, rfc3339};
 use serde_json::json;
@@ -69,7 +69,7 @@ pub(crate) fn run(command: Command, program: &Program) -> Result<(), Failure> {
         Command::List { site } => list(site.as_deref(), program),
         Command::Receipt { long: Some(file), .. } => long_receipt(&file, program),
         Command::Receipt { site: Some(site), seq: Some(seq), code: Some(code), .. } => {
-            let code = code.parse().map_err(|_| mistyped())?;
+            let code = code.parse().map_err(mistyped)?;
             receipt(&site, seq, &code, None, program)
         }
         Command::Receipt { .. } => Err(Failure::could_not("name the site, the number and the code")),
@@ -120,14 +120,19 @@ fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
 }
 
 fn long_receipt(file: &Path, program: &Program) -> Result<(), Failure> {
-    let unproven = LongReceipt::read(&read_text(file)?).map_err(|_| mistyped())?;
+    let unproven = LongReceipt::read(&read_text(file)?).map_err(|fault| {
+        Failure::refused(format!("that is not a long receipt: {fault}"))
+            .hint("carry back what `farside gate receipt --long` prints, unchanged")
+    })?;
     let proven = bundler::prove_receipt(&program.mint()?.store()?, unproven)?;
     receipt(&proven.site, proven.seq, &proven.code, Some(&proven), program)
 }
 
-fn mistyped() -> Failure {
-    Failure::refused("that is not a receipt code: it has a mistake in it")
-        .hint("twelve letters and digits, as `farside gate receipt` shows them")
+/// Told from a code that nobody expects: a slip proves nothing, and nothing of it is kept.
+// bundle.md §12.2
+fn mistyped(fault: ReceiptFault) -> Failure {
+    Failure::refused(fault.to_string())
+        .hint("nothing was recorded; have it read out again: twelve letters and digits in fours")
 }
 
 /// Marks a bundle as applied; what else the gate said goes into the journal, and that it broke the glass is
@@ -148,10 +153,18 @@ fn receipt(
         breakglass: Option<u64>,
     }
     let (mint, now) = (program.mint()?, now_unix());
-    if !bundler::receipt(&mint.store()?, site, seq, code, now)? {
-        return Err(Failure::refused(format!("this code is not the receipt of bundle {seq} of site {site}"))
-            .hint("compare the number: each bundle has a code of its own"));
-    }
+    let receipted_at = match bundler::receipt(&mint.store()?, site, seq, code, now) {
+        Ok(()) => now,
+        // Where a long receipt follows the code, what it says beyond that is news.
+        Err(bundler::ReceiptFault::Already { at, .. }) if long.is_some() => at,
+        Err(fault) => {
+            if fault.is_wrong_code() {
+                let refused = json!({"site": site, "seq": seq, "reason": fault.to_string()});
+                mint.diary()?.record("receipt_refused", refused)?;
+            }
+            return Err(fault.into());
+        }
+    };
     let mut members = json!({"site": site, "seq": seq});
     if let Some(LongReceipt { counted, journals, .. }) = long {
         members["counted"] = json!(counted);
@@ -159,7 +172,7 @@ fn receipt(
     }
     mint.diary()?.record("bundle_receipted", members)?;
     let breakglass = long.map(|long| long.counted.breakglass);
-    let told = Receipted { site, seq, receipted_at: now, breakglass };
+    let told = Receipted { site, seq, receipted_at, breakglass };
     program.output.say(|| receipted(told.site, seq, breakglass.unwrap_or(0)), &told)
 }
 

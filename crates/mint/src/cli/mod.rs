@@ -6,6 +6,7 @@ mod bundle;
 mod charter;
 mod clock;
 mod directory;
+mod enrol;
 mod init;
 mod key;
 mod keys;

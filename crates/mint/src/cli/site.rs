@@ -10,19 +10,22 @@ use farside_service::duration::Seconds;
 use farside_service::time;
 use serde_json::{Value, json};
 
+use super::enrol::Enrol;
 use super::release::{AtHand, Outcome, release_at_once};
 use super::terms::{self, Terms};
 use super::{Program, joined, read_text};
 use crate::config::{Diary, Mint};
 use crate::release::Document;
 use crate::site::{self, SiteFault};
-use crate::store::{Audience, Directory, Site as Known, Store};
+use crate::store::{Audience, Directory, Site as Known, SiteTerms, Store};
 
 /// Isolated networks.
 #[derive(Debug, Subcommand)]
 pub enum Site {
     /// Add a site, and release its policy where the release keys are at hand.
     Add(Box<Add>),
+    /// Add a site and enter its gate's recipient key, walked through at the terminal.
+    Enrol(Box<Enrol>),
     /// Enter the recipient key that the site's gate shows.
     Recipient {
         /// The site.
@@ -97,6 +100,7 @@ pub struct Compare {
 pub(super) fn run(command: &Site, program: &Program) -> Result<(), Failure> {
     match command {
         Site::Add(add) => run_add(add, program),
+        Site::Enrol(enrol) => enrol.run(program),
         Site::Recipient { name, file, compare } => {
             let mint = program.mint()?;
             let store = mint.store()?;
@@ -133,18 +137,70 @@ fn run_add(add: &Add, program: &Program) -> Result<(), Failure> {
     let diary = mint.diary()?;
     let mut terms = terms::usual(!add.unsealed);
     add.terms.apply(&mut terms)?;
-    site::add(&store, &add.name, &terms, time::now_unix())?;
-    diary.record(
-        "site_added",
-        json!({
-            "site": add.name, "issuer": terms.issuer, "audiences": add.terms.audiences, "sealed": terms.sealed,
-        }),
-    )?;
-    if let Some(recipient) = &recipient {
-        enrol(&store, &diary, &add.name, recipient)?;
+    let new = New { name: &add.name, terms: &terms, recipient: recipient.as_ref() };
+    new.add(&mint, &store, &diary, &add.at_hand, program.output)
+}
+
+/// A site as it is to be added, whoever asked for it.
+pub(super) struct New<'a> {
+    pub(super) name: &'a str,
+    pub(super) terms: &'a SiteTerms,
+    pub(super) recipient: Option<&'a RecipientPublic>,
+}
+
+impl New<'_> {
+    /// Adds it, enrols it where its key is known, and releases its policy where that can be done here.
+    pub(super) fn add(
+        &self,
+        mint: &Mint,
+        store: &Store,
+        diary: &Diary,
+        at_hand: &AtHand,
+        output: Output,
+    ) -> Result<(), Failure> {
+        let Self { name, terms, recipient } = self;
+        site::add(store, name, terms, time::now_unix())?;
+        let audiences: Vec<&String> = terms.audiences.iter().map(|audience| &audience.name).collect();
+        diary.record(
+            "site_added",
+            json!({ "site": name, "issuer": terms.issuer, "audiences": audiences, "sealed": terms.sealed }),
+        )?;
+        if let Some(recipient) = recipient {
+            enrol(store, diary, name, recipient)?;
+        }
+        let outcome = release_policy(mint, store, diary, name, at_hand)?;
+        self.say_added(outcome.as_ref(), output)
     }
-    let outcome = release_policy(&mint, &store, &diary, &add.name, &add.at_hand)?;
-    say_added(add, recipient.as_ref(), outcome.as_ref(), program.output)
+
+    fn say_added(&self, outcome: Option<&Outcome>, output: Output) -> Result<(), Failure> {
+        let Self { name, terms, recipient } = self;
+        let value = json!({
+            "site": name, "recipient": recipient.map(recipient_json), "sealed": terms.sealed,
+            "policy": outcome.map(Outcome::value), "costs": terms.costs(),
+        });
+        output.say(
+            || {
+                let sealing = match (recipient, terms.sealed) {
+                    (Some(recipient), _) => format!("its bundles are sealed to key {}", recipient.key_id()),
+                    (None, false) => {
+                        format!("nothing is sealed to it. What that costs:\n{}", listed(&terms.costs()))
+                    }
+                    (None, true) => format!("enrol it with `mint site recipient {name} FILE`"),
+                };
+                let policy = match outcome {
+                    Some(outcome) => outcome.sentence(),
+                    None => format!(
+                        "There is no charter yet. Once there is:\n  \
+                     mint release draft --site {} --kind policy --out FILE",
+                        name
+                    ),
+                };
+                let sealing = sealing.trim_end_matches('.');
+                format!("Site {name} is added; {sealing}.\n{policy}\nNext: `mint keys new --site {name}`.")
+            },
+            &value,
+        )
+    }
 }
 
 fn run_set(set: &Set, program: &Program) -> Result<(), Failure> {
@@ -211,35 +267,9 @@ fn release_policy(
     release_at_once(mint, store, diary, (site, &Document::Policy), at_hand).map(Some)
 }
 
-fn say_added(
-    add: &Add,
-    recipient: Option<&RecipientPublic>,
-    outcome: Option<&Outcome>,
-    output: Output,
-) -> Result<(), Failure> {
-    let value = json!({
-        "site": add.name, "recipient": recipient.map(recipient_json), "sealed": !add.unsealed,
-        "policy": outcome.map(Outcome::value),
-    });
-    output.say(
-        || {
-            let sealing = match (recipient, add.unsealed) {
-                (Some(recipient), _) => format!("its bundles are sealed to key {}", recipient.key_id()),
-                (None, true) => "nothing is sealed: no parcels, and no receipts worth believing".to_owned(),
-                (None, false) => format!("enrol it with `mint site recipient {} FILE`", add.name),
-            };
-            let policy = match outcome {
-                Some(outcome) => outcome.sentence(),
-                None => format!(
-                    "There is no charter yet. Once there is:\n  \
-                     mint release draft --site {} --kind policy --out FILE",
-                    add.name
-                ),
-            };
-            format!("Site {0} is added; {sealing}.\n{policy}\nNext: `mint keys new --site {0}`.", add.name)
-        },
-        &value,
-    )
+/// One below the other, for people.
+pub(super) fn listed(costs: &[String]) -> String {
+    costs.iter().map(|cost| format!("  - {cost}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Reads the gate's line and has its fingerprint compared: by what was typed, else by the person at the
@@ -265,18 +295,21 @@ fn read_recipient(
             })?
         }
     };
-    if same {
-        Ok(recipient)
-    } else {
-        Err(Failure::refused(format!(
-            "this is not the key that the gate shows; its words are: {}",
-            seen.words()
-        ))
-        .hint("carry the line again, straight from the gate"))
-    }
+    if same { Ok(recipient) } else { Err(another_key(&recipient)) }
 }
 
-fn enrol(store: &Store, diary: &Diary, site: &str, recipient: &RecipientPublic) -> Result<(), Failure> {
+/// The words of the gate's people are not those of the line that was carried.
+pub(super) fn another_key(recipient: &RecipientPublic) -> Failure {
+    Failure::refused(format!("this is not the key that the gate shows; its words are: {}", recipient.words()))
+        .hint("carry the line again, straight from the gate")
+}
+
+pub(super) fn enrol(
+    store: &Store,
+    diary: &Diary,
+    site: &str,
+    recipient: &RecipientPublic,
+) -> Result<(), Failure> {
     site::enrol(store, site, recipient)?;
     diary.record(
         "site_enrolled",
@@ -303,7 +336,7 @@ fn as_json(site: &Known) -> Value {
         "lifetime_seconds_max": terms.lifetime_seconds_max, "token_bytes_max": terms.token_bytes_max,
         "leeway_seconds": terms.leeway_seconds, "courier_seconds": terms.courier_seconds,
         "every_seconds": terms.every_seconds, "roles_allowed": terms.roles_allowed, "profiles": terms.profiles,
-        "status_claim": terms.status_claim, "sealed": terms.sealed, "enrolled": site.recipient.is_some(), "enabled": site.enabled,
+        "sealed": terms.sealed, "costs": terms.costs(), "enrolled": site.recipient.is_some(), "enabled": site.enabled,
         "keys": site.keys.iter().map(|key| &key.kid).collect::<Vec<_>>(), "last_seq": site.last_seq(),
     })
 }
@@ -370,5 +403,9 @@ fn as_text(site: &Known) -> String {
         ("keys", joined(&site.keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>())),
         ("last bundle", site.last_seq().to_string()),
     ];
-    table(&["site", &site.name], &rows.map(|(name, value)| vec![name.to_owned(), value]))
+    let shown = table(&["site", &site.name], &rows.map(|(name, value)| vec![name.to_owned(), value]));
+    match &terms.costs()[..] {
+        [] => shown,
+        costs => format!("{shown}\n\nWhat it costs that nothing is sealed:\n{}", listed(costs)),
+    }
 }

@@ -126,6 +126,16 @@ pub(super) fn usual(sealed: bool) -> SiteTerms {
     }
 }
 
+/// An audience that demands nothing beyond the ordinary.
+pub(super) fn audience(name: &str) -> Audience {
+    Audience {
+        name: name.to_owned(),
+        stale_seconds_max: StaleMax::default(),
+        logged: Logged::default(),
+        breakglass: Breakglass::default(),
+    }
+}
+
 impl Terms {
     /// Changes what was named; the rest stays.
     pub(super) fn apply(&self, terms: &mut SiteTerms) -> Result<(), SiteFault> {
@@ -155,14 +165,9 @@ impl Terms {
     fn apply_to_audiences(&self, audiences: &mut Vec<Audience>) -> Result<(), SiteFault> {
         if !self.audiences.is_empty() {
             let held = std::mem::take(audiences);
-            let new = |name: &String| Audience {
-                name: name.clone(),
-                stale_seconds_max: StaleMax::default(),
-                logged: Logged::default(),
-                breakglass: Breakglass::default(),
-            };
             let kept = |name: &String| held.iter().find(|audience| audience.name == *name).cloned();
-            *audiences = self.audiences.iter().map(|name| kept(name).unwrap_or_else(|| new(name))).collect();
+            *audiences =
+                self.audiences.iter().map(|name| kept(name).unwrap_or_else(|| audience(name))).collect();
         }
         if let Some(stranger) = self.only.iter().find(|name| audiences.iter().all(|one| one.name != **name)) {
             return Err(SiteFault::NoSuchAudience(stranger.clone()));

@@ -16,7 +16,7 @@ const STEPS: [Step; 8] = [
     Step { name: "rotation", sql: include_str!("schema/005_rotation.sql") },
     Step { name: "bound orders", sql: include_str!("schema/006_bound_orders.sql") },
     Step { name: "revocation", sql: include_str!("schema/007_revocation.sql") },
-    Step { name: "status claim", sql: include_str!("schema/008_status_claim.sql") },
+    Step { name: "receipts", sql: include_str!("schema/008_receipts.sql") },
 ];
 
 struct Step {

@@ -12,6 +12,9 @@ use crate::secret_file::Secret;
 /// The longest line read from a terminal.
 const LINE_BYTES_MAX: usize = 4096;
 
+/// How often a question is asked again.
+const TRIES_MAX: usize = 3;
+
 /// Why nothing was learnt from the terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum TerminalFault {
@@ -24,6 +27,9 @@ pub enum TerminalFault {
     /// The answer ended without a line, or was too long or no text.
     #[error("the answer was empty, longer than {LINE_BYTES_MAX} bytes, or not UTF-8")]
     NoAnswer,
+    /// Every answer was something else than was asked for.
+    #[error("the answer could not be understood {TRIES_MAX} times")]
+    NotUnderstood,
 }
 
 /// Asks a question and reads a line.
@@ -35,6 +41,44 @@ pub fn ask(question: &str) -> Result<String, TerminalFault> {
     write!(tty, "{question} ")?;
     let line = read_line(&mut tty)?;
     String::from_utf8(line.to_vec()).map_err(|_| TerminalFault::NoAnswer)
+}
+
+/// Asks a question and reads a line; an empty one is the `usual` answer, which the question shows.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_or(question: &str, usual: &str) -> Result<String, TerminalFault> {
+    let mut tty = open()?;
+    write!(tty, "{question} [{usual}]: ")?;
+    let line = read_any_line(&mut tty)?;
+    let answer = std::str::from_utf8(&line).map_err(|_| TerminalFault::NoAnswer)?.trim();
+    Ok(if answer.is_empty() { usual.to_owned() } else { answer.to_owned() })
+}
+
+/// Asks until an answer can be read, at most [`TRIES_MAX`] times, and says each time what is wrong with it.
+/// Whether it is the right one is not judged here, so that nobody finds it by trying.
+///
+/// # Errors
+/// As [`ask`]; the last answer, too, could not be read.
+pub fn ask_until<T, E: std::fmt::Display>(
+    question: &str,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, TerminalFault> {
+    for _ in 0..TRIES_MAX {
+        match read(ask(question)?.trim()) {
+            Ok(answer) => return Ok(answer),
+            Err(fault) => say(&format!("  {fault}"))?,
+        }
+    }
+    Err(TerminalFault::NotUnderstood)
+}
+
+/// Tells the person at the terminal something between questions.
+///
+/// # Errors
+/// There is no terminal.
+pub fn say(text: &str) -> Result<(), TerminalFault> {
+    Ok(writeln!(open()?, "{text}")?)
 }
 
 /// Asks for a plain `yes`.
@@ -64,8 +108,12 @@ fn open() -> Result<File, TerminalFault> {
     OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(TerminalFault::NoTerminal)
 }
 
-/// Byte by byte, so that nothing typed ahead stays in a buffer of ours.
 fn read_line(tty: &mut File) -> Result<Zeroizing<Vec<u8>>, TerminalFault> {
+    read_any_line(tty).and_then(|line| if line.is_empty() { Err(TerminalFault::NoAnswer) } else { Ok(line) })
+}
+
+/// Byte by byte, so that nothing typed ahead stays in a buffer of ours.
+fn read_any_line(tty: &mut File) -> Result<Zeroizing<Vec<u8>>, TerminalFault> {
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX));
     let mut byte = Zeroizing::new([0]);
     loop {
@@ -73,7 +121,6 @@ fn read_line(tty: &mut File) -> Result<Zeroizing<Vec<u8>>, TerminalFault> {
             return Err(TerminalFault::NoAnswer);
         }
         match byte[0] {
-            b'\n' if line.is_empty() => return Err(TerminalFault::NoAnswer),
             b'\n' => return Ok(line),
             typed => line.push(typed),
         }
