@@ -1,5 +1,5 @@
-//! A person at a terminal: a command run under a real pseudo-terminal (util-linux `script`), whose questions are
-//! waited for and answered one by one.
+//! A person at a terminal: a command run under a real pseudo-terminal (util-linux `script`), whose
+//! questions are waited for and answered one by one.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

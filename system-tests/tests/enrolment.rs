@@ -1,5 +1,5 @@
-//! How the two sides come to know each other, what little comes back, and how it goes where nothing does: walks at
-//! a real terminal, receipts, and a site to which nothing is sealed.
+//! How the two sides come to know each other, what little comes back, and how it goes where nothing does:
+//! walks at a real terminal, receipts, and a site to which nothing is sealed.
 
 use farside_crossing::{Digest, ReceiptCode};
 use farside_system_tests::programs::free_address;

@@ -1,5 +1,5 @@
-//! What comes next at this gate if nothing crosses any more: each moment at which something changes by itself, in
-//! the order of time.
+//! What comes next at this gate if nothing crosses any more: each moment at which something changes by
+//! itself, in the order of time.
 //!
 //! Pure: the trust and a moment in, a list out.
 

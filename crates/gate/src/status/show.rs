@@ -1,5 +1,5 @@
-//! The picture for people, at a glance and within eighty columns: a headline, what needs a hand, what is trusted,
-//! what comes next, what is held.
+//! The picture for people, at a glance and within eighty columns: a headline, what needs a hand, what is
+//! trusted, what comes next, what is held.
 
 use farside_service::cli::{Style, printable};
 use farside_service::duration::about;
@@ -256,8 +256,8 @@ impl Page {
         self.wrapped(&format!("  {name:<width$}", width = MARGIN - 2), text, paint);
     }
 
-    /// `lead`, then the text in as many lines as it takes, all beginning under each other. Broken between words
-    /// alone, so that what is to be copied stays whole.
+    /// `lead`, then the text in as many lines as it takes, all beginning under each other. Broken between
+    /// words alone, so that what is to be copied stays whole.
     fn wrapped(&mut self, lead: &str, text: &str, paint: Paint) {
         let margin = lead.chars().count();
         let text = printable(text);

@@ -1,8 +1,8 @@
-//! What a site says it has applied: codes that only its gate can have made, each of which counts once, and long
-//! receipts that say more.
+//! What a site says it has applied: codes that only its gate can have made, each of which counts once, and
+//! long receipts that say more.
 //!
-//! Whoever enters a wrong code is told what is wrong with it. What proves nothing is counted, and after a few of
-//! them the site has to wait: ten characters prove fifty bits, and nobody is to try them all.
+//! Whoever enters a wrong code is told what is wrong with it. What proves nothing is counted, and after a
+//! few of them the site has to wait: ten characters prove fifty bits, and nobody is to try them all.
 
 use farside_crossing::long_receipt::UnprovenReceipt;
 use farside_crossing::{LongReceipt, ReceiptCode, ReceiptKey};

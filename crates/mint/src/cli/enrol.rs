@@ -1,5 +1,5 @@
-//! `mint site enrol`: a site added and its gate's key entered, walked through at the terminal. Nothing is added
-//! before the words of the gate's people have been typed, and they are not shown before that.
+//! `mint site enrol`: a site added and its gate's key entered, walked through at the terminal. Nothing is
+//! added before the words of the gate's people have been typed, and they are not shown before that.
 
 use clap::Args;
 use farside_crossing::{ExpectedFingerprint, RecipientPublic};
