@@ -47,8 +47,8 @@ impl Seen {
         }
     }
 
-    /// What is to be told to people, each with the word it stands under and whether it is an alarm; nothing where
-    /// all is well.
+    /// What is to be told to people, each with the word it stands under and whether it is an alarm; nothing
+    /// where all is well.
     pub fn facts(&self) -> Vec<(&'static str, String, bool)> {
         let off = self.off_line().map(|line| ("clock", line, true));
         let ahead = self.mint_ahead.map(|ahead| {
