@@ -66,7 +66,7 @@ pub fn coming(trust: &TrustState, now: u64) -> Vec<Coming> {
     if let Some(held) = trust.believed() {
         keys(held, &mut add);
     }
-    list.sort_by(|a, b| (a.at, a.event).cmp(&(b.at, b.event)));
+    list.sort_by_key(|coming| (coming.at, coming.event));
     list
 }
 
