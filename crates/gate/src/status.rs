@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use self::next::Coming;
 use crate::breakglass::shown::GlassShown;
-use crate::clock::Seen;
+use crate::clock::{Moment, Seen};
 use crate::config::Config;
 use crate::freshness::{Freshness, doing};
 use crate::published::PublishedKey;
@@ -186,6 +186,15 @@ pub struct KeyShown {
 /// # Errors
 /// The store cannot be read.
 pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
+    look_by(config, &Moment::told(now))
+}
+
+/// As [`look`], with what is known of the clock.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn look_by(config: &Config, moment: &Moment) -> Result<Status, Failure> {
+    let now = moment.now;
     let gate = Gate::open(config)?;
     let trust =
         gate.trust().map_err(|refusal| Failure::could_not(refusal.to_string()).hint(refusal.cure()))?;
@@ -231,7 +240,7 @@ pub fn look(config: &Config, now: u64) -> Result<Status, Failure> {
         log_forks,
         quarantine: quarantine::count(config),
         superseded,
-        clock: Seen::of(&trust, &gate.moment(), now),
+        clock: Seen::of(&trust, moment),
     })
 }
 

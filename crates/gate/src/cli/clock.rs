@@ -48,7 +48,7 @@ fn show(config: &Config, output: Output) -> Result<(), Failure> {
     let trust =
         gate.trust().map_err(|refusal| Failure::could_not(refusal.to_string()).hint(refusal.cure()))?;
     let moment = gate.moment();
-    let seen = Seen::of(&trust, &moment, moment.now);
+    let seen = Seen::of(&trust, &moment);
     let human = || {
         let steady = match seen.steady {
             Some(_) => "by the steady clock",

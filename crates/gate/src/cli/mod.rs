@@ -106,7 +106,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 fn show_status(config: &Config, check: bool, output: Output) -> Result<(), Failure> {
-    let seen = status::look(config, Gate::open(config)?.moment().now)?;
+    let seen = status::look_by(config, &Gate::open(config)?.moment())?;
     output.say(|| seen.human(Style::stdout()), &seen)?;
     let sound = seen.is_sound() && seen.clock.off_by_seconds == 0;
     if check && !sound { Err(Failure::told(Exit::Refused)) } else { Ok(()) }

@@ -64,6 +64,11 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// A moment of which nothing else is known.
+    pub fn told(now: u64) -> Moment {
+        Moment { now, wall: now, steady: None, off: None }
+    }
+
     /// The earliest that it can be: an unconfirmed jump ahead spoils nothing that can wait.
     pub fn earliest(&self) -> u64 {
         self.steady.map_or(self.now, |steady| steady.min(self.now))

@@ -33,15 +33,15 @@ pub struct Seen {
 
 impl Seen {
     /// The facts of one moment.
-    pub fn of(trust: &TrustState, moment: &Moment, now: u64) -> Seen {
+    pub fn of(trust: &TrustState, moment: &Moment) -> Seen {
         Seen {
-            now,
+            now: moment.now,
             wall: moment.wall,
             steady: moment.steady,
             off_by_seconds: moment.off.map_or(0, |off| off.by_seconds),
             off_since: moment.off.and_then(|off| off.since),
             floor: trust.time_floor(),
-            behind_seconds: trust.time_floor().saturating_sub(now),
+            behind_seconds: trust.time_floor().saturating_sub(moment.now),
             mint_ahead: trust.clock().mint,
             set_back: trust.set_back(),
         }
