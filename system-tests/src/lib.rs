@@ -13,6 +13,7 @@ pub mod peers;
 pub mod programs;
 pub mod recorder;
 pub mod sides;
+pub mod sim;
 pub mod softhsm;
 pub mod source;
 pub mod terminal;

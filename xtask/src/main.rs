@@ -1,5 +1,5 @@
 //! The project's chores, one file each: `cargo xtask check`, `peers`, `test`, `bench [name]`,
-//! `fuzz [seconds]`, `torture`.
+//! `fuzz [seconds]`, `torture`, `simulate`.
 //! Every chore runs programs a person could run by hand, and prints each before it starts.
 #![expect(clippy::print_stdout, reason = "a chore talks to the person who started it")]
 
@@ -8,6 +8,7 @@ mod check;
 mod fuzz;
 mod peers;
 mod run;
+mod simulate;
 mod test;
 mod torture;
 
@@ -15,13 +16,15 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask check | peers | test | bench [name] | fuzz [seconds] | torture [--states N]
+                   | simulate [--site-years N] [--seed S] [--worlds W] [--threads T]
 
   check   formatting, lints, documentation, and the tests that need no peers
   peers   install the programs of others that tests run beside ours
   test    the same, then every test of the workspace, beside real peers (nginx, node) installed if missing
   bench   the figures of docs/benchmarks.md, one line `name value` each; with a name, only those
   fuzz    libFuzzer on every target for the given seconds each (default 60); needs a nightly toolchain
-  torture the disks that power cuts leave, ten times as many as `test` tries (50,000), or N";
+  torture the disks that power cuts leave, ten times as many as `test` tries (50,000), or N
+  simulate  years of realms in seconds each: 10,000 site-years, or N, from seed 1, or S";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => fuzz::run(Some(seconds)),
         ["torture"] => torture::run(None),
         ["torture", "--states", states] => torture::run(Some(states)),
+        ["simulate", options @ ..] => simulate::run(options),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

@@ -113,10 +113,6 @@ fn figures(answer: &Answer) -> String {
             format!("{} a year, each accepted {} longer", answer.keys_per_year, time(answer.overlap_seconds)),
         ),
         ("log", format!("{} leaves a year, {}", answer.leaves_per_year, bytes(answer.log_bytes_per_year))),
-        (
-            "token revocation",
-            format!("one by one for {} days; then only by subject or key", answer.days_to_revocation_limit),
-        ),
     ];
     let rows: Vec<Vec<String>> = rows.map(|(name, text)| vec![name.to_owned(), text]).to_vec();
     table(&["", ""], &rows).trim_start_matches(['\n', ' ']).to_owned()

@@ -44,7 +44,7 @@ use leaves::Leaves;
 pub use receipt::{GUESS_WINDOW_SECONDS, GUESSES_MAX, ReceiptFault, prove_receipt, receipt};
 
 /// Courier rounds that may fail before a gate stops trusting what it holds.
-const COURIERS_MISSED_MAX: u64 = 3;
+pub const COURIERS_MISSED_MAX: u64 = 3;
 /// How far the clock may be set back without a bundle's time following it: what gates tolerate as leeway.
 pub const CLOCK_STEP_SECONDS_MAX: u64 = 60;
 /// How long one bundler waits for another of the same site.

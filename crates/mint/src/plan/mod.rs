@@ -11,7 +11,6 @@ mod sample;
 
 use farside_crossing::manifest::BUNDLE_BYTES_MAX;
 use farside_crossing::parcels::PARCELS_MAX;
-use farside_crossing::status::STATUS_INDEX_MAX;
 use farside_crossing::{Kind, NoteFault, PackFault, Refusal};
 use farside_service::duration::Seconds;
 use farside_service::random;
@@ -96,8 +95,6 @@ pub struct Answer {
     pub leaves_per_year: u64,
     /// Bytes that the log grows in a year.
     pub log_bytes_per_year: u64,
-    /// Days until the log shard is so long that its newest tokens can no longer be revoked one by one.
-    pub days_to_revocation_limit: u64,
     /// Whether the lane's figures are computed, there being no such lane in this release.
     pub lane_computed: bool,
 }
@@ -203,7 +200,6 @@ pub fn answer(question: &Question) -> Result<Answer, PlanFault> {
         overlap_seconds: ttl + LEEWAY_SECONDS + courier,
         leaves_per_year,
         log_bytes_per_year: leaves_per_year.saturating_mul(sample::log_bytes_per_token()?),
-        days_to_revocation_limit: STATUS_INDEX_MAX.saturating_mul(every) / users / DAY_SECONDS,
         lane_computed: !question.lane.is_built(),
     };
     answer.faults = faults(&answer);

@@ -3,9 +3,9 @@
 
 use farside_crossing::leaves::{LINKS_MAX, Link, Run, RunProof, push_run};
 use farside_crossing::parcels::Packer;
-use farside_crossing::status::{BitList, ShardList};
+use farside_crossing::status::Lists;
 use farside_crossing::{
-    Base, Claim, Digest, Draft, Head, JournalHead, KeysDocument, Kind, Logged, Parcel, RawJson,
+    Base, Breakglass, Claim, Digest, Draft, Head, JournalHead, KeysDocument, Kind, Logged, Parcel, RawJson,
     RecipientPublic, RecipientSecret, SealContext, Signer, StaleMax, StatusDocument, Writer, checkpoint,
     note,
 };
@@ -99,7 +99,7 @@ impl Sample {
         let mut writer = Writer::new(draft(kind)).journals(vec![journal("mint"), journal("mint-cli")]);
         if kind != Kind::Beacon {
             writer =
-                writer.status(&status(load)?)?.leaves(self.leaves(load)?).parcels(self.parcels(load.tokens)?);
+                writer.status(&status(load))?.leaves(self.leaves(load)?).parcels(self.parcels(load.tokens)?);
         }
         if kind == Kind::Full {
             writer = writer.charters(1, &[&self.charter]).keys(&self.keys)?.policy(&self.policy)?;
@@ -189,23 +189,17 @@ fn journal(name: &str) -> JournalHead {
     JournalHead { name: name.into(), lines: 100_000, head: Digest::of(name.as_bytes()) }
 }
 
-fn status(load: &Load) -> Result<StatusDocument, PlanFault> {
-    let mut list = BitList::new();
+fn status(load: &Load) -> StatusDocument {
     let span = load.leaves.max(load.revoked).max(1);
-    let first = load.log_size.saturating_sub(span).min(farside_crossing::status::STATUS_INDEX_MAX - span);
+    let first = load.log_size.saturating_sub(span);
+    let mut lists = Lists::default();
     for number in 0..load.revoked {
         // Anywhere among those that live: a digest says where, so that no pattern packs well.
-        let word = Digest::of(&number.to_le_bytes())
-            .as_bytes()
-            .iter()
-            .take(7)
-            .fold(0, |word, byte| (word << 8) | u64::from(*byte));
-        list.set(first + word % span)?;
+        let digest = Digest::of(&number.to_le_bytes());
+        let word = digest.as_bytes().iter().take(7).fold(0, |word, byte| (word << 8) | u64::from(*byte));
+        lists.set(SITE, NOW, first + word % span);
     }
-    let tokens = vec![ShardList { shard: SITE.into(), lst: list.encode() }];
-    let (realm, site) = (REALM.to_owned(), SITE.to_owned());
-    let (subjects, keys) = (Vec::new(), Vec::new());
-    Ok(StatusDocument { realm, site, version: 4711, issued_at: NOW, tokens, subjects, keys })
+    StatusDocument { tokens: lists.close(), ..StatusDocument::empty(REALM, SITE, 4711, NOW) }
 }
 
 fn draft(kind: Kind) -> Draft {
@@ -230,6 +224,7 @@ fn site() -> Site {
             name: AUDIENCE.into(),
             stale_seconds_max: StaleMax::default(),
             logged: Logged::Leaf,
+            breakglass: Breakglass::Allowed,
         }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,
@@ -243,5 +238,13 @@ fn site() -> Site {
         sealed: true,
     };
     let (name, keys) = (SITE.to_owned(), Vec::new());
-    Site { name, terms, recipient: None, enabled: true, keys, last_bundle: None }
+    Site {
+        name,
+        terms,
+        recipient: None,
+        enabled: true,
+        lifetime_seconds_highest: 86_400,
+        keys,
+        last_bundle: None,
+    }
 }

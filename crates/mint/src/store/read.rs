@@ -165,8 +165,7 @@ fn read_keys(connection: &Connection) -> Result<HashMap<String, Vec<TokenKeyReco
     let mut statement = connection.prepare(
         "WITH sent (site, version, adopted_at, crossed_at) AS MATERIALIZED (
              SELECT d.site, d.version, d.adopted_at, min(
-                 (SELECT min(b.issued_at) FROM bundle b
-                   WHERE b.site = d.site AND b.keys_version = d.version AND b.kind <> 'beacon')
+                 (SELECT min(b.issued_at) FROM bundle b WHERE b.site = d.site AND b.keys_version = d.version)
                      + s.courier_seconds,
                  coalesce((SELECT min(b.receipted_at) FROM bundle b
                             WHERE b.site = d.site AND b.keys_version = d.version

@@ -1,0 +1,31 @@
+//! `cargo xtask simulate [--site-years N] [--seed S] [--worlds W] [--threads T]`: years of realms in a
+//! release build. Prints each seed, and ends with one line that sums up.
+
+use crate::run::{Outcome, cargo, must};
+
+/// What is promised of the long run.
+const SITE_YEARS_DEFAULT: u64 = 10_000;
+const SEED_DEFAULT: u64 = 1;
+
+/// Lives that long from that seed on.
+pub(crate) fn run(options: &[&str]) -> Outcome {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let mut asked = [
+        ("--seed", SEED_DEFAULT),
+        ("--site-years", SITE_YEARS_DEFAULT),
+        ("--worlds", u64::MAX),
+        ("--threads", threads),
+    ];
+    for pair in options.chunks(2) {
+        let [name, number] = pair else { return Err(format!("{} takes a number", pair[0])) };
+        let place = asked.iter_mut().find(|(known, _)| known == name);
+        let (_, value) = place.ok_or_else(|| format!("`{name}` is no option of simulate"))?;
+        *value = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    }
+    let mut arguments: Vec<String> =
+        ["run", "--release", "--quiet", "--package", "farside-system-tests", "--example", "simulate", "--"]
+            .map(str::to_owned)
+            .to_vec();
+    arguments.extend(asked.iter().map(|(_, number)| number.to_string()));
+    must(cargo(&arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+}
