@@ -4,7 +4,7 @@
 use farside_system_tests::sim::{self, Sum};
 
 /// The slice: from this seed on, until so many site-years are over.
-const SEED: u64 = 1;
+const SEED: u64 = 8;
 const SITE_YEARS: u64 = 6;
 
 #[test]
@@ -19,5 +19,5 @@ fn worlds_live_for_years_and_every_promise_holds() {
 #[test]
 fn the_same_seed_lives_the_same_life() {
     let live = |seed| sim::live(seed).unwrap_or_else(|failure| panic!("{failure}"));
-    assert_eq!(live(4), live(4));
+    assert_eq!(live(9), live(9));
 }

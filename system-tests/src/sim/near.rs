@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use farside_crossing::{Charter, ReceiptCode, RecipientPublic, Signer as _, StaleMax, note};
+use farside_crossing::{Breakglass, Charter, ReceiptCode, RecipientPublic, Signer as _, StaleMax, note};
 use farside_mint::bundler;
 use farside_mint::calendar::profile::PROFILES;
 use farside_mint::calendar::{self, Wish};
@@ -148,6 +148,7 @@ impl Near {
             roles: None,
             profile: Profile::Access,
             claim: ClaimWanted::File,
+            confirmation: None,
         };
         could("an order is placed", orders::add(self.store(), &order, now)).map(drop)
     }

@@ -37,6 +37,8 @@ pub(super) struct Revoked {
     pub(super) tokens: BTreeSet<String>,
     pub(super) subjects: BTreeMap<String, u64>,
     pub(super) keys: BTreeSet<String>,
+    /// Subjects whose client was revoked: a pardon of the subject alone does not take that back.
+    pub(super) clients: BTreeSet<String>,
     /// Everything issued up to then; 0: nothing.
     pub(super) all: u64,
 }

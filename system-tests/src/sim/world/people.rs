@@ -45,15 +45,19 @@ impl World {
     fn revoke_subject(&mut self, site: usize) -> Step {
         let (subject, now) = (self.dice.pick(&SUBJECTS), self.mint_now());
         // By name, or by the client id, which takes the subject with it.
-        let what = match self.dice.permille(300) {
+        let by_client = self.dice.permille(300);
+        let what = match by_client {
             true => What::Client(self.near.client_id(subject)),
             false => What::Subject(subject.to_owned()),
         };
         self.near.revoke(&self.name(site), &what, now)?;
         self.tell(site, format_args!("{subject} is revoked"));
         let life = &mut self.sites[site];
-        let subjects = &mut Rc::make_mut(&mut life.near.revoked).subjects;
-        let before = subjects.entry(subject.to_owned()).or_default();
+        let revoked = Rc::make_mut(&mut life.near.revoked);
+        if by_client {
+            revoked.clients.insert(subject.to_owned());
+        }
+        let before = revoked.subjects.entry(subject.to_owned()).or_default();
         *before = now.max(*before);
         let held = life.tokens.iter().filter(|token| token.subject == subject).map(|token| token.id.clone());
         life.watched.extend(held);
@@ -99,7 +103,7 @@ impl World {
         let lives =
             |id: &&String| self.sites[site].tokens.iter().any(|token| token.id == **id && token.exp > now);
         let token = revoked.tokens.iter().find(lives).cloned().filter(|_| self.dice.permille(600));
-        let recent = |entry: &(&String, &u64)| entry.1 + lifetime > now;
+        let recent = |entry: &(&String, &u64)| entry.1 + lifetime > now && !revoked.clients.contains(entry.0);
         let by_name = revoked.subjects.iter().find(recent).filter(|_| token.is_none());
         let subject = by_name.map(|(name, _)| name.clone());
         if token.is_none() && subject.is_none() {
