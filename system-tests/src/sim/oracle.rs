@@ -102,9 +102,11 @@ impl Gate {
         let outdated =
             self.seq > 0 && bundle.kind != Kind::Beacon && bundle.content.charter < self.content.charter;
         if stranger || outdated {
-            return match outdated {
-                true => vec!["component_rollback", "superseded", "threshold_unmet"],
-                false => vec!["threshold_unmet"],
+            return match (outdated, bundle.seq <= self.seq) {
+                (true, _) => vec!["superseded", "component_rollback", "threshold_unmet"],
+                // What an earlier charter of the gate's vouches for is old, and known to be.
+                (false, true) => vec!["superseded", "threshold_unmet"],
+                (false, false) => vec!["threshold_unmet"],
             };
         }
         if bundle.seq == self.seq {

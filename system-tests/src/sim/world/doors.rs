@@ -131,7 +131,8 @@ impl World {
         }
         let orders = usize::try_from(life.plan.orders).expect("small");
         for subject in SUBJECTS.iter().take(orders) {
-            let revoked = life.model.content.revoked.subjects.get(*subject).copied().unwrap_or_default();
+            let named = &life.model.content.revoked;
+            let revoked = named.subjects.get(*subject).copied().unwrap_or_default().max(named.all);
             let mut collected = life.far.collect(subject, now)?.into_iter().filter_map(|text| read(&text));
             // Whoever was revoked has a token again once one made after that has come.
             let newest_due = life.model.issued_at.saturating_sub(life.plan.every + 4 * life.plan.courier);
