@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use farside_crossing::{Breakglass, Charter, ReceiptCode, RecipientPublic, Signer as _, StaleMax, note};
-use farside_mint::bundler;
+use farside_mint::bundler::{self, ReceiptFault};
 use farside_mint::calendar::profile::PROFILES;
 use farside_mint::calendar::{self, Wish};
 use farside_mint::ceremony::own::{self, Changes, LogChange, OnlineChange};
@@ -74,6 +74,7 @@ pub(super) fn terms(plan: &SitePlan) -> SiteTerms {
         roles_allowed: None,
         profiles: vec!["access".into(), "lean".into()],
         sealed: plan.sealed,
+        status_claim: false,
     }
 }
 
@@ -211,7 +212,12 @@ impl Near {
     }
 
     pub(super) fn receipt(&self, site: &str, seq: u64, code: &ReceiptCode, now: u64) -> Step<bool> {
-        could("a receipt is taken", bundler::receipt(self.store(), site, seq, code, now))
+        match bundler::receipt(self.store(), site, seq, code, now) {
+            // The gate shows the same code until the next bundle, and more than one person may carry it back.
+            Ok(()) | Err(ReceiptFault::Already { .. }) => Ok(true),
+            Err(fault) if fault.is_wrong_code() => Ok(false),
+            Err(fault) => could("a receipt is taken", Err(fault)),
+        }
     }
 
     /// Asks for a token as a command does.

@@ -133,6 +133,7 @@ impl Sample {
             groups: &[],
             scope: None,
             confirmation: None,
+            status: None,
         };
         let head = header(Algorithm::Es256, &self.kid, ACCESS_TOKEN_TYP);
         let signature = base64url(random::bytes::<SIGNATURE_BYTES>()?);
@@ -236,6 +237,7 @@ fn site() -> Site {
         roles_allowed: None,
         profiles: vec!["access".into()],
         sealed: true,
+        status_claim: false,
     };
     let (name, keys) = (SITE.to_owned(), Vec::new());
     Site {
