@@ -251,7 +251,7 @@ pub fn sign_and_adopt(
 /// Adopts a signed document: the release threshold of the charter in force must hold, the version must be the
 /// next, and a calendar may hold only keys that this mint has made for that site.
 pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFault> {
-    let realm = store.directory()?.realm().to_owned();
+    let realm = store.realm()?;
     store.write(|transaction| {
         let charter =
             ceremony::read_chain(transaction)?.pop().ok_or(ReleaseFault::Charter(CharterFault::None))?;

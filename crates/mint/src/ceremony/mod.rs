@@ -95,7 +95,7 @@ impl From<CharterFault> for farside_service::cli::Failure {
 
 /// Adopts a charter: the first by its own root threshold, each later one as a gate would follow it.
 pub fn adopt(store: &Store, bytes: &[u8], online: &SignerPublic, now: u64) -> Result<Charter, CharterFault> {
-    let realm = store.directory()?.realm().to_owned();
+    let realm = store.realm()?;
     store.write(|transaction| {
         let newest = read_chain(transaction)?.pop();
         let charter = match &newest {

@@ -75,6 +75,11 @@ impl Store {
         Ok(fresh)
     }
 
+    /// The realm's name, without a picture of everything else.
+    pub fn realm(&self) -> Result<String, StoreFault> {
+        self.read(|transaction| Ok(transaction.query_row("SELECT name FROM realm", [], |row| row.get(0))?))
+    }
+
     /// Runs `change` in one immediate transaction: committed and on disk when it returns `Ok`, without effect
     /// otherwise.
     pub fn write<T, E: From<StoreFault>>(
