@@ -126,8 +126,8 @@ impl Enrol {
         let words = recipient(&config)?.words();
         say(&format!(
             "\n2. Carry {} to the mint. Whoever enters it there is to type these words, as you read \
-             them out:\n\n   {words}\n\n   Where nothing may ever come back, leave that out: the mint adds the site \
-             with --unsealed.\n",
+             them out:\n\n   {words}\n\n   Where nothing may ever come back, leave that out: the mint adds \
+             the site with --unsealed.\n",
             config.recipient_public().display()
         ))?;
         let charter = match self.charter {
