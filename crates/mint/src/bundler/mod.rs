@@ -42,6 +42,7 @@ use content::Content;
 pub use content::{Carried, list};
 use leaves::Leaves;
 pub use receipt::{GUESS_WINDOW_SECONDS, GUESSES_MAX, ReceiptFault, prove_receipt, receipt};
+use status_lists::Term;
 
 /// Courier rounds that may fail before a gate stops trusting what it holds.
 pub const COURIERS_MISSED_MAX: u64 = 3;

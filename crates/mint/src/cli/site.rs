@@ -336,7 +336,8 @@ fn as_json(site: &Known) -> Value {
         "lifetime_seconds_max": terms.lifetime_seconds_max, "token_bytes_max": terms.token_bytes_max,
         "leeway_seconds": terms.leeway_seconds, "courier_seconds": terms.courier_seconds,
         "every_seconds": terms.every_seconds, "roles_allowed": terms.roles_allowed, "profiles": terms.profiles,
-        "sealed": terms.sealed, "costs": terms.costs(), "enrolled": site.recipient.is_some(), "enabled": site.enabled,
+        "status_claim": terms.status_claim, "sealed": terms.sealed, "costs": terms.costs(),
+        "enrolled": site.recipient.is_some(), "enabled": site.enabled,
         "keys": site.keys.iter().map(|key| &key.kid).collect::<Vec<_>>(), "last_seq": site.last_seq(),
     })
 }
