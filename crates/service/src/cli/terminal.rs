@@ -55,7 +55,7 @@ pub fn ask_or(question: &str, usual: &str) -> Result<String, TerminalFault> {
     Ok(if answer.is_empty() { usual.to_owned() } else { answer.to_owned() })
 }
 
-/// Asks until an answer can be read, at most [`TRIES_MAX`] times, and says each time what is wrong with it.
+/// Asks until an answer can be read, a few times at most, and says each time what is wrong with it.
 /// Whether it is the right one is not judged here, so that nobody finds it by trying.
 ///
 /// # Errors
