@@ -191,9 +191,9 @@ fn what_was_decided_of_a_site_can_be_changed() {
         folder,
         &format!("{NEAR} release pardon --site plant-7 --subject hauler"),
         1,
-        "is revoked at site",
+        "is not revoked at site",
     );
-    refused(folder, &format!("{NEAR} release pardon --site plant-7"), 1, "name a token, a subject or a key");
+    refused(folder, &format!("{NEAR} release pardon --site plant-7"), 1, "name what is to be pardoned");
     let pardon = ok(folder, &format!("{NEAR} release pardon --site plant-7 --subject anna"));
     assert_eq!((&pardon["adopted"]["kind"], &pardon["adopted"]["version"]), (&"pardon".into(), &1.into()));
     refused(folder, &format!("{NEAR} release fence --site plant-7 --seq-max 0"), 1, "the next one of site");

@@ -137,8 +137,8 @@ fn a_revoked_key_and_a_disabled_subject_issue_nothing_from_the_next_request_on()
     realm.sql("UPDATE subject SET enabled = 1 WHERE name = 'ada'");
     let kid = &realm.kids[0].1;
     realm.sql(&format!(
-        "INSERT INTO revocation (site, kind, what, before, reason, at) VALUES ('plant7', 'key', '{kid}',
-           0, 'lost', {NOW})"
+        "INSERT INTO revocation (site, kind, what, before, reason, at, by) VALUES ('plant7', 'key', '{kid}',
+           0, 'lost', {NOW}, 'test')"
     ));
     assert!(matches!(issuer.issue(&for_ada(), NOW).unwrap_err(), IssueFault::Refused(Refused::NoKey { .. })));
 }
