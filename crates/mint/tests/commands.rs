@@ -193,6 +193,14 @@ fn what_was_decided_of_a_site_can_be_changed() {
         1,
         "is not revoked at site",
     );
+    // One key id in 64 begins with a hyphen.
+    refused(folder, &format!("{NEAR} revoke key -hoV3iQ_ --reason stolen"), 1, "has the key -hoV3iQ_");
+    refused(
+        folder,
+        &format!("{NEAR} release pardon --site plant-7 --key -hoV3iQ_"),
+        1,
+        "key -hoV3iQ_ is not",
+    );
     refused(folder, &format!("{NEAR} release pardon --site plant-7"), 1, "name what is to be pardoned");
     let pardon = ok(folder, &format!("{NEAR} release pardon --site plant-7 --subject anna"));
     assert_eq!((&pardon["adopted"]["kind"], &pardon["adopted"]["version"]), (&"pardon".into(), &1.into()));

@@ -71,7 +71,7 @@ pub enum Release {
         #[arg(long)]
         all: bool,
         /// A token key, by its id.
-        #[arg(long = "key", value_name = "KID")]
+        #[arg(long = "key", value_name = "KID", allow_hyphen_values = true)]
         kids: Vec<String>,
         #[command(flatten)]
         at_hand: AtHand,

@@ -64,6 +64,8 @@ pub enum Revoke {
     /// A token key, with everything that it ever signed.
     Key {
         /// Its id.
+        // One key id in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         #[command(flatten)]
         why: Why,
