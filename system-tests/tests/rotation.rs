@@ -109,7 +109,7 @@ fn online_and_log_key_are_replaced_under_a_running_mint_without_a_gap() {
     sides.mint("site set dome --logged staple");
     sides.bundle("full");
     sides.cross();
-    let mint = sides.serve_mint();
+    let mut mint = sides.serve_mint();
     let before = sides.token("ada", CONTROL);
     sides.mint("charter draft --new-online --new-log --out second.note");
     enact(&sides, "second.note");
@@ -125,6 +125,11 @@ fn online_and_log_key_are_replaced_under_a_running_mint_without_a_gap() {
     assert_eq!(sides.refusal_of("near/outbox/dome/dome-00000001.fbundle")["code"], "rollback");
     assert_eq!(check(&sides, &before)["verdict"], "accept");
     assert_eq!(check(&sides, &sides.text("ahead.jwt"))["verdict"], "accept", "its leaf has crossed");
+    // In a round of its own, whose record stands behind the removal.
+    mint.wait_until("the old online key's end", || {
+        let journal = std::fs::read(sides.path("near/journal/mint.jsonl")).unwrap_or_default();
+        String::from_utf8_lossy(&journal).contains("\"role_key_destroyed\"")
+    });
     mint.stop();
 
     let gone = events(&sides, "role_key_destroyed");
