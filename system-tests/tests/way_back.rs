@@ -55,7 +55,9 @@ fn a_site_driven_years_ahead_comes_back_by_roots_note_and_the_mint_by_its_own_or
     assert_eq!(sides.refusal_of(&third)["code"], "expired", "by the wrong floor");
 
     // Root signs a note, and the gate comes back: once.
-    sides.mint("clock draft --site dome --out clock.note");
+    let drafted = sides.mint("clock draft --site dome --out clock.note --json").json();
+    let floor = drafted["document"]["floor"].as_u64().expect("a moment");
+    assert!(now_unix() > floor, "a token that is issued from now on is issued after the note");
     let unsigned = sides.attempt("gate clock reset clock.note --config far/gate.toml").expect_code(1);
     assert!(unsigned.stderr.contains("root"), "{}", unsigned.stderr);
     sides.mint("clock sign clock.note --key near/offline/root-1.key --passphrase-file near.passphrase");

@@ -2,6 +2,7 @@
 //! wrong. It is carried to the gate as a file: `farside gate clock reset NOTE`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Subcommand;
 use farside_crossing::{ClockDocument, Note, note};
@@ -14,6 +15,8 @@ use super::key::AddSignature;
 use super::{Program, joined, read_text};
 use crate::bundler::{self, CLOCK_STEP_SECONDS_MAX};
 use crate::ceremony;
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// Root's way back after bundles whose time was wrong.
 #[derive(Debug, Subcommand)]
@@ -81,7 +84,17 @@ fn draft(
     let document = ClockDocument { realm, site, issued_at: now, floor: now, seq_min, seq_max };
     let text = document.text().map_err(refused)?;
     durable::write_new(out, &note::unsigned(&text), Mode::Shared)?;
+    outlast(now);
     show(&note::unsigned(&text), program)
+}
+
+/// Returns when this second is over: a token bears the second of its issue, and one that is asked for once
+/// the note is there shall count as issued after it.
+// bundle.md §13.11
+fn outlast(second: u64) {
+    let over = second.saturating_add(1).saturating_mul(MICROS_PER_SECOND);
+    let left = over.saturating_sub(time::now_unix_micros()).min(MICROS_PER_SECOND);
+    std::thread::sleep(Duration::from_micros(left));
 }
 
 fn review(bytes: &[u8]) -> Result<ClockDocument, Failure> {
