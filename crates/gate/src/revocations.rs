@@ -83,7 +83,6 @@ impl Revocations {
             .or_else(|| self.all.as_ref().filter(hit).map(|entry| told("that were", entry)))
             .or_else(|| named(&self.subjects, claims.subject()?, "of this subject"))
             .or_else(|| named(&self.subjects, behind_spiffe_id(claims.subject()?)?, "of this subject"))
-            .or_else(|| named(&self.subjects, name_in_spiffe_id(claims.subject()?)?, "of this subject"))
             .or_else(|| named(&self.clients, claims.client_id()?, "of this client"))
             .or_else(|| {
                 let none = self.groups.is_empty();
@@ -135,7 +134,8 @@ impl Revocations {
     }
 }
 
-/// The subject whose SPIFFE ID this is: `spiffe://<realm>/<kind>/<name>`, as JWT-SVIDs are issued.
+/// The person or bot whose SPIFFE ID this is: `spiffe://<realm>/<kind>/<name>`, as JWT-SVIDs are issued.
+/// Revocations name them by their name.
 // token.md §8
 fn behind_spiffe_id(id: &str) -> Option<&str> {
     id.strip_prefix("spiffe://")?.splitn(3, '/').nth(2)
@@ -195,9 +195,4 @@ impl Entry {
         let since = farside_service::time::rfc3339(self.at);
         format!("{} ({}, since {since})", self.reason, self.by)
     }
-}
-
-/// A JWT-SVID's subject is `spiffe://<realm>/<kind>/<name>`; revocations name people and bots by their name.
-fn name_in_spiffe_id(subject: &str) -> Option<&str> {
-    subject.strip_prefix("spiffe://")?.splitn(3, '/').nth(2)
 }
