@@ -17,7 +17,7 @@ use crate::store::{Directory, Store, StoreFault, signed};
 
 pub use ledger::{Listed, State, in_force, list};
 pub(crate) use ledger::{Mark, Row, mark, rows_in_force};
-pub use losses::with_losses;
+pub use losses::{Losses, with_losses};
 pub use token::{LoggedToken, TokenFault, identify, look_up};
 
 /// Longest reason, in bytes.

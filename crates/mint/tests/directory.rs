@@ -41,19 +41,19 @@ const FIRST: &str = "kind,name,display,roles,groups,enabled\n\
 fn the_dry_run_says_what_the_real_run_does_and_does_nothing() {
     let (_folder, store) = store();
     let entries = csv(FIRST).unwrap();
-    let dry = import::import(&store, &entries, (Reach::Named, Run::Dry), "uid 7", NOW).unwrap();
+    let dry = import::import(&store, &entries, (Reach::Named, Run::Dry), "uid 7", || NOW).unwrap();
     assert!(store.directory().unwrap().subjects().is_empty());
-    let real = import::import(&store, &entries, (Reach::Named, Run::Real), "uid 7", NOW).unwrap();
+    let real = import::import(&store, &entries, (Reach::Named, Run::Real), "uid 7", || NOW).unwrap();
     assert_eq!(dry, real);
     assert_eq!(real.added, ["ops", "anna", "hauler"]);
-    let again = import::import(&store, &entries, (Reach::Named, Run::Real), "uid 7", NOW).unwrap();
+    let again = import::import(&store, &entries, (Reach::Named, Run::Real), "uid 7", || NOW).unwrap();
     assert_eq!((again.unchanged, again.added.len(), again.changed.len()), (3, 0, 0));
 }
 
 #[test]
 fn roles_come_from_the_subject_and_from_its_groups() {
     let (_folder, store) = store();
-    import::import(&store, &csv(FIRST).unwrap(), (Reach::Named, Run::Real), "uid 7", NOW).unwrap();
+    import::import(&store, &csv(FIRST).unwrap(), (Reach::Named, Run::Real), "uid 7", || NOW).unwrap();
     let directory = store.directory().unwrap();
     let anna = directory.subject("anna").unwrap();
     assert_eq!(anna.roles, ["engineer", "operator"]);
@@ -65,12 +65,12 @@ fn roles_come_from_the_subject_and_from_its_groups() {
 #[test]
 fn changes_and_disables_are_named_one_by_one() {
     let (_folder, store) = store();
-    import::import(&store, &csv(FIRST).unwrap(), (Reach::Named, Run::Real), "uid 7", NOW).unwrap();
+    import::import(&store, &csv(FIRST).unwrap(), (Reach::Named, Run::Real), "uid 7", || NOW).unwrap();
     let second = csv("kind,name,display,roles,groups,enabled\n\
                       group,ops,,operator,,\n\
                       person,anna,Anna,engineer;lead,,\n")
     .unwrap();
-    let plan = import::import(&store, &second, (Reach::Whole, Run::Real), "uid 7", NOW).unwrap();
+    let plan = import::import(&store, &second, (Reach::Whole, Run::Real), "uid 7", || NOW).unwrap();
     assert_eq!(plan.changed.len(), 1);
     assert_eq!(plan.changed[0].what, ["groups -ops", "roles +lead"]);
     assert_eq!(plan.disabled, ["hauler"], "whoever the whole directory does not name");
@@ -83,7 +83,7 @@ fn changes_and_disables_are_named_one_by_one() {
 fn a_file_is_imported_whole_or_not_at_all() {
     let (_folder, store) = store();
     let bad = csv("kind,name,groups\nperson,anna,\nperson,ben,nowhere\n").unwrap();
-    let refused = import::import(&store, &bad, (Reach::Named, Run::Real), "uid 7", NOW);
+    let refused = import::import(&store, &bad, (Reach::Named, Run::Real), "uid 7", || NOW);
     assert!(matches!(refused, Err(ImportFault::NoGroup { line: 3, .. })), "{refused:?}");
     assert!(store.directory().unwrap().subjects().is_empty());
 }
@@ -92,7 +92,7 @@ fn a_file_is_imported_whole_or_not_at_all() {
 fn what_cannot_be_meant_is_refused_with_its_line() {
     let (_folder, store) = store();
     let run =
-        |text: &str| import::import(&store, &csv(text).unwrap(), (Reach::Named, Run::Real), "uid 7", NOW);
+        |text: &str| import::import(&store, &csv(text).unwrap(), (Reach::Named, Run::Real), "uid 7", || NOW);
     assert!(matches!(run("kind,name\nbot,a\nbot,a\n"), Err(ImportFault::Twice { line: 3, .. })));
     assert!(matches!(run("kind,name\nbot,a\u{202e}b\n"), Err(ImportFault::Name { line: 2, .. })));
     assert!(matches!(
@@ -115,7 +115,7 @@ fn json_brings_keys_and_refuses_private_ones() {
     let (_folder, store) = store();
     let public = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
     let entries = json(&format!(r#"[{{"kind":"bot","name":"a","jwk":{public}}}]"#)).unwrap();
-    import::import(&store, &entries, (Reach::Named, Run::Real), "uid 7", NOW).unwrap();
+    import::import(&store, &entries, (Reach::Named, Run::Real), "uid 7", || NOW).unwrap();
     assert!(store.directory().unwrap().subject("a").unwrap().auth.jwks.is_some());
     let private = public.replace("\"x\"", "\"d\":\"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\",\"x\"");
     let refused = json(&format!(r#"[{{"kind":"bot","name":"a","jwk":{private}}}]"#));
@@ -125,7 +125,7 @@ fn json_brings_keys_and_refuses_private_ones() {
 #[test]
 fn a_secret_is_kept_as_its_hash_and_people_have_none() {
     let (_folder, store) = store();
-    import::import(&store, &csv(FIRST).unwrap(), (Reach::Named, Run::Real), "uid 7", NOW).unwrap();
+    import::import(&store, &csv(FIRST).unwrap(), (Reach::Named, Run::Real), "uid 7", || NOW).unwrap();
     let secret = client::new_secret(&store, "hauler").unwrap();
     assert_eq!(secret.len(), 43);
     let directory = store.directory().unwrap();
@@ -141,7 +141,7 @@ fn another_process_sees_a_change_at_once() {
     let (folder, serving) = store();
     let before = serving.directory().unwrap();
     let command = Store::open(&folder.path().join("mint.db"), NOW).unwrap();
-    import::import(&command, &csv(FIRST).unwrap(), (Reach::Named, Run::Real), "uid 7", NOW).unwrap();
+    import::import(&command, &csv(FIRST).unwrap(), (Reach::Named, Run::Real), "uid 7", || NOW).unwrap();
     assert_eq!(serving.directory().unwrap().subjects().len(), 2);
     assert!(before.subjects().is_empty(), "who is deciding keeps the picture it began with");
     let (first, second) = (serving.directory().unwrap(), serving.directory().unwrap());

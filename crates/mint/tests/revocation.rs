@@ -102,7 +102,7 @@ fn what_cannot_be_meant_is_refused() {
 fn whoever_is_disabled_loses_what_was_issued_and_enabling_gives_nothing_back() {
     let realm = peopled();
     let switch = |table, name, enabled, now| {
-        import::switch(&realm.store, (table, name), enabled, "uid 7", now).unwrap().unwrap()
+        import::switch(&realm.store, (table, name), enabled, "uid 7", || now).unwrap().unwrap()
     };
     assert_eq!(switch(Table::Subjects, "lander", false, NOW), ["lander"]);
     assert!(switch(Table::Subjects, "lander", true, NOW + 1).is_empty());
@@ -116,6 +116,19 @@ fn whoever_is_disabled_loses_what_was_issued_and_enabling_gives_nothing_back() {
     assert_eq!(switch(Table::Groups, "crew", false, NOW + 2), ["ada", "grace"]);
     assert!(switch(Table::Groups, "crew", true, NOW + 3).is_empty());
     assert_eq!(names(&carried(&realm, Kind::Full, NOW + 4).subjects), ["ada", "grace", "lander"]);
+}
+
+#[test]
+fn what_was_issued_while_the_change_was_still_being_made_is_revoked_too() {
+    let realm = peopled();
+    // The change takes until NOW + 5, its commit until NOW + 8.
+    let times = std::cell::RefCell::new([NOW + 5, NOW + 8].into_iter());
+    let clock = || times.borrow_mut().next().unwrap();
+    let lost = import::switch(&realm.store, (Table::Groups, "crew"), false, "uid 7", clock).unwrap();
+    assert_eq!(lost.unwrap(), ["ada", "grace"]);
+    let status = carried(&realm, Kind::Full, NOW + 9);
+    let until: Vec<_> = status.subjects.iter().map(|entry| (entry.name.as_str(), entry.before)).collect();
+    assert_eq!(until, [("ada", NOW + 8), ("grace", NOW + 8)]);
 }
 
 #[test]
@@ -136,7 +149,7 @@ fn an_import_revokes_whoever_holds_less_after_it_and_a_dry_run_nobody() {
     };
     let run = |entries: &[Entry], run, now| {
         let reach = if entries.len() > 2 { Reach::Whole } else { Reach::Named };
-        import::import(&realm.store, entries, (reach, run), "uid 7", now).unwrap().revoked
+        import::import(&realm.store, entries, (reach, run), "uid 7", || now).unwrap().revoked
     };
     // Ada gains a role, grace leaves the crew.
     let entries = [person("ada", &["crew"], true), person("grace", &[], true)];

@@ -41,7 +41,7 @@ pub(super) fn run(command: &Directory, program: &Program) -> Result<(), Failure>
             let reach = if *whole { Reach::Whole } else { Reach::Named };
             let run = if *dry_run { Run::Dry } else { Run::Real };
             let diary = mint.diary()?;
-            let plan = import::import(&mint.store()?, &entries, (reach, run), &operator(), now_unix())?;
+            let plan = import::import(&mint.store()?, &entries, (reach, run), &operator(), now_unix)?;
             if run == Run::Real {
                 diary.record("directory_imported", counts(&plan))?;
             }

@@ -216,7 +216,7 @@ fn switch(name: &str, enabled: bool, program: &Program) -> Result<(), Failure> {
 }
 
 fn switched(store: &Store, what: (Table, &str), enabled: bool) -> Result<Option<Vec<String>>, Failure> {
-    Ok(import::switch(store, what, enabled, &operator(), now_unix())?)
+    Ok(import::switch(store, what, enabled, &operator(), now_unix)?)
 }
 
 pub(super) fn run_group(command: &Group, program: &Program) -> Result<(), Failure> {

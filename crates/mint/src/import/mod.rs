@@ -180,23 +180,27 @@ pub enum Run {
 }
 
 /// Imports entries, all or none, and says what that changes. Whoever loses something by it loses what was
-/// issued until `now`; `by` is who does it.
+/// issued until it is committed, by `clock`; `by` is who does it.
 pub fn import(
     store: &Store,
     entries: &[Entry],
     (reach, run): (Reach, Run),
     by: &str,
-    now: u64,
+    clock: impl Fn() -> u64,
 ) -> Result<Plan, ImportFault> {
     let bring = |connection: &Connection| bring(connection, entries, reach).map_err(Stopped::Fault);
     let outcome = store.write(|transaction| {
-        let (mut plan, revoked) = revocation::with_losses(transaction, by, now, bring)?;
-        plan.revoked = revoked;
+        let (mut plan, losses) = revocation::with_losses(transaction, by, &clock, bring)?;
+        plan.revoked.clone_from(&losses.who);
         // Rolling back is what makes the dry run and the real run one and the same code.
-        if run == Run::Dry { Err(Stopped::Dry(plan)) } else { Ok(plan) }
+        if run == Run::Dry { Err(Stopped::Dry(plan)) } else { Ok((plan, losses)) }
     });
     match outcome {
-        Ok(plan) | Err(Stopped::Dry(plan)) => Ok(plan),
+        Ok((plan, losses)) => {
+            losses.committed(store, by, &clock)?;
+            Ok(plan)
+        }
+        Err(Stopped::Dry(plan)) => Ok(plan),
         Err(Stopped::Fault(fault)) => Err(fault),
     }
 }

@@ -15,18 +15,20 @@ pub fn switch(
     (table, name): (Table, &str),
     enabled: bool,
     by: &str,
-    now: u64,
+    clock: impl Fn() -> u64,
 ) -> Result<Option<Vec<String>>, StoreFault> {
     let sql = match table {
         Table::Subjects => "UPDATE subject SET enabled = ?2 WHERE name = ?1",
         Table::Groups => "UPDATE team SET enabled = ?2 WHERE name = ?1",
     };
-    store.write(|transaction| {
-        let (changed, revoked) = revocation::with_losses(transaction, by, now, |connection| {
+    let (changed, losses) = store.write(|transaction| {
+        revocation::with_losses(transaction, by, &clock, |connection| {
             Ok::<_, StoreFault>(connection.execute(sql, (name, enabled))?)
-        })?;
-        Ok((changed > 0).then_some(revoked))
-    })
+        })
+    })?;
+    let revoked = losses.who.clone();
+    losses.committed(store, by, &clock)?;
+    Ok((changed > 0).then_some(revoked))
 }
 
 /// Where a name stands.
