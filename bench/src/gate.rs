@@ -61,11 +61,11 @@ fn served() {
     println!("gate_idle_rss_mib {idle:.1}");
 }
 
-fn start(config: &Path) -> Child {
+pub(crate) fn start(config: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap()).arg("gate").env(CHILD, config).spawn().unwrap()
 }
 
-fn listen_at_a_free_address(config: &Path) -> SocketAddr {
+pub(crate) fn listen_at_a_free_address(config: &Path) -> SocketAddr {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (doors, admin) = (free(), free());
     let text = format!("site = \"dome\"\n[listen]\naddress = \"{doors}\"\n[admin]\naddress = \"{admin}\"\n");

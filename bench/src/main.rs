@@ -1,4 +1,5 @@
-//! Benchmarks against peers: `cargo xtask bench [NAME]` runs them and prints one `name value` a line.
+//! Benchmarks against peers: `cargo xtask bench [NAME]` runs them and prints one `name value` a line. `soak`
+//! is asked for by name alone: it takes as long as it is told to.
 
 mod audit;
 mod count;
@@ -13,6 +14,7 @@ mod realm;
 mod revocation;
 mod rotation;
 mod rounds;
+mod soak;
 #[allow(dead_code, reason = "tests of the audit use more of it")]
 #[path = "../../crates/audit/src/staged.rs"]
 mod staged;
@@ -37,6 +39,10 @@ const BENCHMARKS: &[(&str, fn())] = &[
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1);
+    if name.as_deref() == Some("soak") {
+        soak::run();
+        return ExitCode::SUCCESS;
+    }
     let chosen: Vec<_> = match &name {
         None => BENCHMARKS.to_vec(),
         Some(name) => BENCHMARKS.iter().filter(|(known, _)| known == name).copied().collect(),
@@ -45,7 +51,7 @@ fn main() -> ExitCode {
         let mut known: Vec<&str> = BENCHMARKS.iter().map(|(known, _)| *known).collect();
         known.dedup();
         let known = known.join(" | ");
-        eprintln!("usage: farside-bench [{known}]");
+        eprintln!("usage: farside-bench [{known} | soak [--minutes N]]");
         return ExitCode::from(2);
     }
     for (_, run) in chosen {

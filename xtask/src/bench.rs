@@ -1,9 +1,9 @@
-//! `cargo xtask bench [name]`: the figures of docs/benchmarks.md, from a release build.
+//! `cargo xtask bench [name [options]]`: the figures of docs/benchmarks.md, from a release build.
 
 use crate::run::{Outcome, cargo, must};
 
 /// Runs the benchmark program, which prints one line `name value` a figure.
-pub(crate) fn run(name: Option<&str>) -> Outcome {
+pub(crate) fn run(words: &[&str]) -> Outcome {
     // The gate's cold start is measured on the program itself, so it is built the same way first.
     must(cargo(&[
         "build",
@@ -15,6 +15,6 @@ pub(crate) fn run(name: Option<&str>) -> Outcome {
         "farside-mint",
     ]))?;
     let mut arguments = vec!["run", "--release", "--quiet", "--package", "farside-bench", "--"];
-    arguments.extend(name);
+    arguments.extend(words);
     must(cargo(&arguments))
 }

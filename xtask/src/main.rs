@@ -21,7 +21,8 @@ const USAGE: &str =
   check   formatting, lints, documentation, and the tests that need no peers
   peers   install the programs of others that tests run beside ours
   test    the same, then every test of the workspace, beside real peers (nginx, node) installed if missing
-  bench   the figures of docs/benchmarks.md, one line `name value` each; with a name, only those
+  bench   the figures of docs/benchmarks.md, one line `name value` each; with a name, only those;
+          `bench soak [--minutes N]`: full load, hostile requests and bundles, every answer checked
   fuzz    libFuzzer on every target for the given seconds each (default 60); needs a nightly toolchain
   torture the disks that power cuts leave, ten times as many as `test` tries (50,000), or N
   simulate  years of realms in seconds each: 10,000 site-years, or N, from seed 1, or S";
@@ -33,8 +34,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["peers"] => peers::install(),
         ["test"] => test::run(),
-        ["bench"] => bench::run(None),
-        ["bench", name] => bench::run(Some(name)),
+        ["bench", words @ ..] => bench::run(words),
         ["fuzz"] => fuzz::run(None),
         ["fuzz", seconds] => fuzz::run(Some(seconds)),
         ["torture"] => torture::run(None),

@@ -6,11 +6,15 @@
 //!   accept (at most connections_max) ─ TLS or clear ─ HTTP/1.1 or 2 by ALPN or preface ─ router │ function
 //!      bounded in time: handshake, preface, header, idle          bounded in bytes: header, body
 //! ```
+//!
+//! When all places are taken, a connection that waits for its client gives way to the next (`places`).
 
 mod admin;
 pub mod client;
 mod connection;
+mod handles;
 mod listen;
+mod places;
 mod shutdown;
 mod tls;
 mod unix;
@@ -21,23 +25,23 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 pub use admin::admin_router;
-use connection::{Carrier, Fresh};
+use connection::{Carrier, Fresh, Stream};
 pub use listen::{ClearBeyondLoopback, Limits, Listen, Tls};
+pub use places::Arriving;
+use places::{Peer, Places};
 pub use shutdown::Shutdown;
 pub use tls::TlsFault;
 
@@ -46,8 +50,10 @@ use crate::durable::{Failed, failed};
 
 /// How long connections may take to end once the end was asked for.
 const FAREWELL_SECONDS: u64 = 10;
-/// Pause after a failed accept (no file descriptors left), so that the loop does not spin.
+/// Pause after a failed accept, so that the loop does not spin.
 const ACCEPT_PAUSE_MILLISECONDS: u64 = 50;
+/// The same after somebody was asked to leave, who gives a file handle back.
+const LEAVE_PAUSE_MILLISECONDS: u64 = 5;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +167,7 @@ impl Server {
     pub async fn serve_router(self, router: Router, shutdown: Shutdown) -> Result<(), WebFault> {
         let router = router.layer(DefaultBodyLimit::max(self.limits.body_bytes_max));
         let patience = Duration::from_secs(self.limits.request_seconds_max);
-        let answer = service_fn(move |request: Request<Incoming>| {
+        let answer = service_fn(move |request: Request<Arriving>| {
             let router = router.clone();
             async move { Ok::<_, Infallible>(connection::answer_within(patience, router, request).await) }
         });
@@ -175,7 +181,7 @@ impl Server {
     /// As [`Server::serve_router`].
     pub async fn serve_fn<F, Fut, B>(self, answer: F, shutdown: Shutdown) -> Result<(), WebFault>
     where
-        F: Fn(Request<Incoming>) -> Fut + Clone + Send + 'static,
+        F: Fn(Request<Arriving>) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Response<B>> + Send + 'static,
         B: Body + Send + 'static,
         B::Data: Send,
@@ -190,26 +196,38 @@ impl Server {
 
     async fn serve<S, B>(self, service: S, shutdown: Shutdown) -> Result<(), WebFault>
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let places = Places::new(handles::places(self.limits.connections_max));
         let graceful = GracefulShutdown::new();
         let carrier = Carrier::new(&self.limits);
         let mut running = JoinSet::new();
+        // Accepted, and without a place yet.
+        let mut came: Option<(Stream, Peer)> = None;
         loop {
-            let fresh = tokio::select! {
+            let taking = async {
+                match &came {
+                    Some((_, peer)) => places.take(*peer).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let place = tokio::select! {
                 () = shutdown.wait() => break,
                 Some(_ended) = running.join_next() => continue,
-                accepted = self.accept(&places) => match accepted {
-                    Some(fresh) => fresh,
-                    None => continue,
-                },
+                accepted = self.accept(&places), if came.is_none() => {
+                    came = accepted;
+                    continue;
+                }
+                place = taking => place,
             };
-            running.spawn(carrier.clone().carry(fresh, service.clone(), graceful.watcher()));
+            if let Some((stream, _)) = came.take() {
+                let fresh = Fresh::new(stream, place);
+                running.spawn(carrier.clone().carry(fresh, service.clone(), graceful.watcher()));
+            }
         }
         drop(self.listener);
         let farewell = async {
@@ -222,23 +240,25 @@ impl Server {
         Ok(())
     }
 
-    /// The next connection with its place among `connections_max`; `None` after a failure worth a pause.
-    async fn accept(&self, places: &Arc<Semaphore>) -> Option<Fresh> {
-        let place = Arc::clone(places).acquire_owned().await.ok()?;
+    /// The next connection and whose it is; `None` after a failure worth a pause.
+    async fn accept(&self, places: &Places) -> Option<(Stream, Peer)> {
         let accepted = match &self.listener {
             Listener::Tcp { listener, tls, .. } => {
-                let tls = tls.clone();
-                listener.accept().await.map(|(stream, _)| Fresh::tcp(stream, tls, place))
+                let accepted = listener.accept().await;
+                accepted.map(|(stream, from)| (Stream::Tcp(stream, tls.clone()), from.ip().into()))
             }
             Listener::Unix { listener, .. } => {
-                listener.accept().await.map(|(stream, _)| Fresh::unix(stream, place))
+                listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Peer::Local))
             }
         };
         match accepted {
-            Ok(fresh) => Some(fresh),
+            Ok(came) => Some(came),
             Err(fault) => {
-                tracing::warn!(error = %fault, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MILLISECONDS)).await;
+                let pause = match places.not_accepted(&fault) {
+                    true => LEAVE_PAUSE_MILLISECONDS,
+                    false => ACCEPT_PAUSE_MILLISECONDS,
+                };
+                tokio::time::sleep(Duration::from_millis(pause)).await;
                 None
             }
         }

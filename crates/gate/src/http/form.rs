@@ -3,6 +3,8 @@
 //!
 //! Each name may stand once: where two readers could disagree on which value counts, there is no value.
 
+use std::collections::HashMap;
+
 /// A query or form longer than this is refused before it is read.
 pub const FORM_BYTES_MAX: usize = 64 * 1024;
 
@@ -49,6 +51,18 @@ impl Form {
             members.push((name, decode(value)?));
         }
         Ok(Self(members))
+    }
+
+    /// What was taken apart already, each name once.
+    ///
+    /// # Errors
+    /// Too large.
+    pub fn of(members: &HashMap<String, String>) -> Result<Self, FormFault> {
+        let bytes: usize = members.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if members.len() > FORM_MEMBERS_MAX || bytes > FORM_BYTES_MAX {
+            return Err(FormFault::TooLarge);
+        }
+        Ok(Self(members.iter().map(|(name, value)| (name.clone(), value.clone())).collect()))
     }
 
     /// The value of one member.

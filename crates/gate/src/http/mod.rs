@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   /verify      ─┐                                           ┌─ 200 and who it is
+//!   ext_authz    ─┤   over gRPC
 //!   /introspect  ─┼─▶ credential ─▶ judge ─▶ journal, durable ─┤
 //!   /pickup      ─┤                                           └─ 400 401 403 404 429 503, with code and cure
 //!   /kubernetes  ─┤
@@ -19,6 +20,7 @@ mod clients;
 pub mod credential;
 mod decide;
 mod discovery;
+mod ext_authz;
 pub mod form;
 mod health;
 mod introspect;
@@ -33,6 +35,7 @@ mod wanted;
 
 pub use body::RequestBody;
 pub use decide::JOURNAL_WAIT_SECONDS_MAX;
+pub use ext_authz::AnyAnswer;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -65,6 +68,8 @@ pub struct Doors {
 pub(crate) enum Door {
     /// Forward-auth.
     Verify,
+    /// Envoy's ext_authz over gRPC.
+    ExtAuthz,
     /// RFC 7662.
     Introspect,
     /// Kubernetes' webhook.
@@ -77,6 +82,7 @@ impl Door {
     fn name(self) -> &'static str {
         match self {
             Self::Verify => "verify",
+            Self::ExtAuthz => "ext_authz",
             Self::Introspect => "introspect",
             Self::TokenReview => "tokenreview",
             Self::Ssh => "ssh",
@@ -121,7 +127,12 @@ impl Doors {
 
     /// Answers one request. No path is free of its door's rules; what is no door is 404.
     pub async fn answer(&self, request: Request<impl RequestBody>) -> Answer {
-        let mut answer = self.route(request).await;
+        let answer = self.route(request).await;
+        self.finished(answer)
+    }
+
+    /// What every answer says, whichever door it comes from.
+    fn finished(&self, mut answer: Answer) -> Answer {
         answer::say_freshness(&mut answer, self.gate.last().freshness(self.now()));
         answer
     }

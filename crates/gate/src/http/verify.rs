@@ -6,10 +6,10 @@
 //! request that brings an identity header of ours is refused whole.
 
 use farside_verify::{Code, Refusal};
-use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, StatusCode};
 
 use super::answer::{self, Answer, RequestFault, Spaces};
 use super::credential::{self, CredentialFault};
@@ -25,7 +25,7 @@ const TOKEN_ID: HeaderName = HeaderName::from_static("x-farside-token-id");
 const BREAKGLASS: HeaderName = HeaderName::from_static("x-farside-breakglass");
 
 /// What the proxy's configuration may set, beside the action.
-const AUDIENCE: &str = "aud";
+pub(super) const AUDIENCE: &str = "aud";
 
 /// Why nobody is let through.
 enum Closed {
@@ -37,28 +37,47 @@ enum Closed {
 
 /// Answers one forward-auth question.
 pub(crate) async fn answer(doors: &Doors, request: &Parts) -> Answer {
-    match decide(doors, request).await {
+    ask(doors, Door::Verify, &request.headers, read_query(request)).await
+}
+
+/// Answers the question, whichever way a proxy asks it: with the client's headers, and with what its own
+/// configuration says.
+pub(super) async fn ask(
+    doors: &Doors,
+    door: Door,
+    headers: &HeaderMap,
+    said: Result<Form, RequestFault>,
+) -> Answer {
+    match decide(doors, door, headers, said).await {
         Ok(grant) => admitted(&grant),
         Err(Closed::Refused(refusal)) => answer::refused(&refusal),
-        Err(Closed::Wrong(fault)) => {
-            tracing::warn!(code = fault.as_str(), "a request at /verify is wrong");
-            super::count_wrong("verify", fault.as_str());
-            answer::wrong(&fault)
-        }
+        Err(Closed::Wrong(fault)) => wrong(door, &fault),
     }
 }
 
-async fn decide(doors: &Doors, request: &Parts) -> Result<Grant, Closed> {
-    if let Some(name) = credential::forged_identity(&request.headers) {
+/// The request itself is wrong: counted and told.
+pub(super) fn wrong(door: Door, fault: &RequestFault) -> Answer {
+    tracing::warn!(door = door.name(), code = fault.as_str(), "a proxy's request is wrong");
+    super::count_wrong(door.name(), fault.as_str());
+    answer::wrong(fault)
+}
+
+async fn decide(
+    doors: &Doors,
+    door: Door,
+    headers: &HeaderMap,
+    said: Result<Form, RequestFault>,
+) -> Result<Grant, Closed> {
+    if let Some(name) = credential::forged_identity(headers) {
         return Err(Closed::Wrong(RequestFault::IdentityHeaderForged(shown(name))));
     }
-    let query = read_query(request).map_err(Closed::Wrong)?;
-    let token = token_of(request)?;
+    let said = said.map_err(Closed::Wrong)?;
+    let token = token_of(headers)?;
     let trust = doors.gate.trust().map_err(Closed::Refused)?;
-    let audience = Some(audience_of(&trust, &query).map_err(Closed::Wrong)?);
-    let action = wanted::action_of(&query).map_err(Closed::Wrong)?;
+    let audience = Some(audience_of(&trust, &said).map_err(Closed::Wrong)?);
+    let action = wanted::action_of(&said).map_err(Closed::Wrong)?;
     let wanted = Wanted { audience, action };
-    doors.admit(Door::Verify, &trust, token, wanted).await.map_err(Closed::Refused)
+    doors.admit(door, &trust, token, wanted).await.map_err(Closed::Refused)
 }
 
 fn read_query(request: &Parts) -> Result<Form, RequestFault> {
@@ -71,8 +90,8 @@ fn read_query(request: &Parts) -> Result<Form, RequestFault> {
     }
 }
 
-fn token_of(request: &Parts) -> Result<&str, Closed> {
-    credential::bearer(&request.headers).map_err(|fault| match fault {
+fn token_of(headers: &HeaderMap) -> Result<&str, Closed> {
+    credential::bearer(headers).map_err(|fault| match fault {
         CredentialFault::Absent | CredentialFault::OtherScheme => {
             Closed::Refused(Refusal::new(Code::MissingToken, fault.to_string(), ""))
         }

@@ -1,4 +1,4 @@
-//! A gate, an application, and one of five real proxies between them and the world, each with the very file
+//! A gate, an application, and one of the real proxies between them and the world, each with the very file
 //! in `deploy/` that operators are given. All end with the test.
 //!
 //! The application answers with what it was sent and keeps it, so that what reached it can be seen, and not
@@ -20,12 +20,13 @@ pub(crate) enum Proxy {
     Caddy,
     Haproxy,
     Envoy,
+    EnvoyGrpc,
     Traefik,
 }
 
 impl Proxy {
-    pub(crate) const ALL: [Proxy; 5] =
-        [Proxy::Nginx, Proxy::Caddy, Proxy::Haproxy, Proxy::Envoy, Proxy::Traefik];
+    pub(crate) const ALL: [Proxy; 6] =
+        [Proxy::Nginx, Proxy::Caddy, Proxy::Haproxy, Proxy::Envoy, Proxy::EnvoyGrpc, Proxy::Traefik];
 
     /// Its file in `deploy/`, and what an operator changes there: how often it stands, and what it becomes.
     fn text(self, at: &Addresses) -> String {
@@ -41,8 +42,8 @@ impl Proxy {
             Proxy::Nginx => ("nginx/farside.conf", plain.to_vec()),
             Proxy::Caddy => ("caddy/Caddyfile", plain.to_vec()),
             Proxy::Haproxy => ("haproxy/haproxy.cfg", plain.to_vec()),
-            Proxy::Envoy => (
-                "envoy/ext-authz-http.yaml",
+            Proxy::Envoy | Proxy::EnvoyGrpc => (
+                if self == Proxy::Envoy { "envoy/ext-authz-http.yaml" } else { "envoy/ext-authz-grpc.yaml" },
                 vec![
                     ("port_value: 8710", 1, port(gate)),
                     ("port_value: 8080", 1, port(application)),
@@ -68,6 +69,7 @@ impl Proxy {
                 changes.push(("/etc/haproxy/farside.lua", 1, script));
                 changes.push(("lua.farside wiki", 2, "lua.farside db".to_owned()));
             }
+            Proxy::EnvoyGrpc => changes.push(("aud: wiki", 1, "aud: db".to_owned())),
             Proxy::Envoy | Proxy::Traefik => changes.push(("aud=wiki", 2, "aud=db".to_owned())),
         }
         let mut text = std::fs::read_to_string(deploy(file)).unwrap();
@@ -100,7 +102,7 @@ impl Proxy {
                 haproxy.args(["-db", "-f"]).arg(file);
                 haproxy
             }
-            Proxy::Envoy => {
+            Proxy::Envoy | Proxy::EnvoyGrpc => {
                 let mut envoy = Command::new(python("envoy"));
                 envoy.arg("-c").arg(file).args([
                     "--concurrency",

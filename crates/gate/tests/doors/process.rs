@@ -88,6 +88,11 @@ impl Running {
         self.process.wait().unwrap().code()
     }
 
+    /// Sends the gate a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.gate(), signal).unwrap();
+    }
+
     /// The gate itself: the process that was started, or the one that it started in turn (strace).
     fn gate(&self) -> Pid {
         let started = self.process.id();

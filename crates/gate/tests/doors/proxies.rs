@@ -4,6 +4,7 @@ use farside_crossing::StaleMax;
 use farside_gate::breakglass::Desk;
 use farside_gate::judge::Clocks;
 use farside_service::time::{now_unix, read_clocks};
+use rustix::process::Signal;
 
 use super::breakglass::{naming, signed_by, wish};
 use super::fronts::{Front, Proxy, identity};
@@ -153,4 +154,25 @@ fn a_gate_that_is_gone_lets_nobody_in() {
         }
         assert_eq!(front.application.seen().len(), 1, "{proxy:?}");
     }
+}
+
+#[test]
+fn a_gate_that_hangs_lets_nobody_in_and_is_given_up() {
+    std::thread::scope(|scope| {
+        for proxy in Proxy::ALL {
+            scope.spawn(move || {
+                let front = Front::open(proxy);
+                let good = bearer(&front.gate.token("anna", 1));
+                assert!(front.ask("/page", &good).starts_with("HTTP/1.1 200"), "{proxy:?}");
+                front.gate.signal(Signal::STOP);
+                for method in ["GET", "POST"] {
+                    let answer = front.send(method, "/page", &good, "");
+                    assert!(answer.starts_with("HTTP/1.1 50"), "{proxy:?} {method} {answer}");
+                }
+                assert_eq!(front.application.seen().len(), 1, "{proxy:?}");
+                front.gate.signal(Signal::CONT);
+                front.gate.wait_until("back", || front.ask("/page", &good).starts_with("HTTP/1.1 200"));
+            });
+        }
+    });
 }

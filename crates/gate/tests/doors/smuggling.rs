@@ -360,6 +360,11 @@ fn nothing_is_smuggled_past_envoy() {
 }
 
 #[test]
+fn nothing_is_smuggled_past_envoy_over_grpc() {
+    attacked(Proxy::EnvoyGrpc);
+}
+
+#[test]
 fn nothing_is_smuggled_past_traefik() {
     attacked(Proxy::Traefik);
 }

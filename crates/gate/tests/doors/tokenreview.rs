@@ -29,7 +29,7 @@ fn review(token: &str, audiences: &[&str]) -> Value {
 }
 
 impl Site {
-    async fn review(&self, token: &str, audiences: &[&str]) -> Said {
+    pub(crate) async fn review(&self, token: &str, audiences: &[&str]) -> Said {
         self.post(&review(token, audiences).to_string(), SECRET).await
     }
 

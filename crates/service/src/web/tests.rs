@@ -1,6 +1,7 @@
 //! A server on loopback, spoken to byte by byte: what it answers, bears, refuses, and how it ends.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::{get, post};
@@ -103,14 +104,48 @@ async fn whoever_never_ends_its_header_is_cut_off() {
 }
 
 #[tokio::test]
-async fn more_connections_than_allowed_wait_their_turn() {
+async fn who_has_something_to_say_gets_the_place_of_one_that_only_waits() {
+    // Nobody is cut off for being slow here: only for being in the way.
+    let limits = Limits { connections_max: 2, header_seconds_max: 3_600, ..Limits::default() };
+    let router = Router::new().route("/", post(|body: String| async move { body }).get(|| async { "turn" }));
+    let (address, shutdown, running) = start(limits, router).await;
+    let mut waiting = Vec::new();
+    let body = "POST / HTTP/1.1\r\nhost: gate\r\ncontent-length: 5\r\n\r\nhal";
+    for begun in ["", "GET / HTTP/1.1\r\nhost:", "PRI * HT", body, "GET / HTTP/1.1\r\nhost: gate\r\n\r\n"] {
+        for _ in 0..10 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(begun.as_bytes()).await.unwrap();
+            waiting.push(stream);
+        }
+        for _ in 0..10 {
+            assert!(exchange(address, &request("/", "")).await.ends_with("turn"), "behind {begun:?}");
+        }
+    }
+    shutdown.trigger();
+    drop(waiting);
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_under_way_keeps_its_place() {
     let limits = Limits { connections_max: 1, ..Limits::default() };
-    let (address, shutdown, running) =
-        start(limits, Router::new().route("/", get(|| async { "turn" }))).await;
-    let first = TcpStream::connect(address).await.unwrap();
+    let (entered, mut inside) = tokio::sync::mpsc::channel(1);
+    let release = Arc::new(tokio::sync::Notify::new());
+    let held = Arc::clone(&release);
+    let slow = get(move || async move {
+        entered.send(()).await.unwrap();
+        held.notified().await;
+        "whole"
+    });
+    let router = Router::new().route("/slow", slow).route("/", get(|| async { "turn" }));
+    let (address, shutdown, running) = start(limits, router).await;
+    let first = tokio::spawn(async move { exchange(address, &request("/slow", "")).await });
+    inside.recv().await.unwrap();
     let second = tokio::spawn(async move { exchange(address, &request("/", "")).await });
-    tokio::task::yield_now().await;
-    drop(first);
+    // However long the second one waits, the first is not cut off for it.
+    while TcpStream::connect(address).await.is_err() {}
+    release.notify_one();
+    assert!(first.await.unwrap().ends_with("whole"));
     assert!(second.await.unwrap().ends_with("turn"));
     shutdown.trigger();
     running.await.unwrap().unwrap();
@@ -131,7 +166,7 @@ async fn a_function_is_served_and_http2_is_told_by_its_preface() {
     let server = Server::bind(&loopback(), &Limits::default()).await.unwrap();
     let address = server.local_addr().unwrap();
     let shutdown = Shutdown::manual();
-    let answer = |request: Request<Incoming>| async move { Response::new(request.uri().path().to_owned()) };
+    let answer = |request: Request<Arriving>| async move { Response::new(request.uri().path().to_owned()) };
     let running = tokio::spawn(server.serve_fn(answer, shutdown.clone()));
     assert!(exchange(address, &request("/verify", "")).await.ends_with("/verify"));
     let mut stream = TcpStream::connect(address).await.unwrap();
