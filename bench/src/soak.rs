@@ -2,8 +2,8 @@
 //! compared with the one that is right.
 //!
 //! ```text
-//!   clients ── good and hostile in turn ──▶ a gate of its own ◀── inbox ◀── a bundle: one more has left
-//!      └─ status, and whom it names ─▶ right or wrong, counted           └─ until the one who left is refused
+//!   clients ─ good and hostile in turn ─▶ a gate of its own ◀─ inbox ◀─ a bundle: one more has left
+//!      └─ status, and whom it names ─▶ right or wrong              └─ until who left is refused
 //! ```
 //!
 //! Ends with an error where an answer was wrong. What a bundle revokes is not asked about while it is on its
@@ -11,7 +11,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};

@@ -1,14 +1,15 @@
-//! Envoy's `ext_authz` over gRPC (`envoy.service.auth.v3.Authorization/Check`): the question of `/verify`, asked
-//! in another form and answered the same.
+//! Envoy's `ext_authz` over gRPC (`envoy.service.auth.v3.Authorization/Check`): the question of `/verify`,
+//! asked in another form and answered the same.
 //!
 //! ```text
-//!   CheckRequest ── client's headers ───────────┐                    ┌─ ok: identity set over whatever came in
-//!                └─ context_extensions ─▶ said ─┴─▶ verify::ask ─────┤
-//!                   of Envoy's own configuration                     └─ denied: status, headers and body of /verify
+//!   CheckRequest ── client's headers ─────────┐                   ┌─ ok: identity set over whatever came in
+//!                └─ context_extensions ─ said ┴─▶ verify::ask ────┤
+//!                   of Envoy's configuration                      └─ denied: as /verify says it
 //! ```
 //!
-//! Every refusal is a *denied* answer, never an error of gRPC and never Envoy's `error_response`: a filter that
-//! lets requests through where the gate fails would let those through too. Bounded in bytes and in time.
+//! Every refusal is a *denied* answer, never an error of gRPC and never Envoy's `error_response`: a filter
+//! that lets requests through where the gate fails would let those through too. Bounded in bytes and in
+//! time.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -116,8 +117,8 @@ fn said(attributes: &AttributeContext) -> Result<Form, RequestFault> {
     }
 }
 
-/// The client's headers, each line by itself where Envoy sends them raw; otherwise joined by Envoy, so that two
-/// credentials are no one token.
+/// The client's headers, each line by itself where Envoy sends them raw; otherwise joined by Envoy, so that
+/// two credentials are no one token.
 fn headers(http: HttpRequest) -> Result<HeaderMap, RequestFault> {
     let mut headers = HeaderMap::new();
     let raw = http.header_map.map(|map| map.headers).unwrap_or_default();
@@ -148,8 +149,8 @@ fn unreadable(what: &str) -> RequestFault {
     RequestFault::BodyInvalid(what.to_owned())
 }
 
-/// The answer of `/verify` in Envoy's words. An admission sets every identity header over whatever came in, and
-/// takes the credential away unless Envoy's configuration keeps it.
+/// The answer of `/verify` in Envoy's words. An admission sets every identity header over whatever came in,
+/// and takes the credential away unless Envoy's configuration keeps it.
 async fn told(answer: Answer, keeps: bool) -> CheckResponse {
     let (head, body) = answer.into_parts();
     let verdict = |code: Code| Some(Verdict { code: code.into(), ..Verdict::default() });

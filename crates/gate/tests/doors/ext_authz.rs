@@ -1,5 +1,5 @@
-//! Envoy's question over gRPC, without an Envoy: what is asked, what is answered, and that it is what `/verify`
-//! would have said. What a real Envoy makes of it stands in `proxies` and `smuggling`.
+//! Envoy's question over gRPC, without an Envoy: what is asked, what is answered, and that it is what
+//! `/verify` would have said. What a real Envoy makes of it stands in `proxies` and `smuggling`.
 
 use std::collections::HashMap;
 

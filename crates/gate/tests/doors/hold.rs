@@ -1,5 +1,5 @@
-//! Doors hold: whatever a stranger does with connections, headers, bodies and frames, another caller is answered
-//! meanwhile; and what the gate needs is taken away from it, and given back.
+//! Doors hold: whatever a stranger does with connections, headers, bodies and frames, another caller is
+//! answered meanwhile; and what the gate needs is taken away from it, and given back.
 //!
 //! Nobody is cut off for being slow here (patience is an hour), so that what lets the other caller in is that
 //! whoever only waits gives way.
@@ -356,12 +356,12 @@ fn a_gate_that_was_stopped_and_goes_on_answers_whoever_waited() {
     let gate = Running::start("", &[]);
     let token = gate.token("anna", 1);
     gate.signal(Signal::STOP);
-    let waiting = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| gate.show(&token));
-        gate.signal(Signal::CONT);
-        asking.join().unwrap()
-    });
-    assert!(waiting.starts_with("HTTP/1.1 200"), "{waiting}");
+    let mut waiting = TcpStream::connect(gate.doors).unwrap();
+    let head = "GET /verify HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    waiting.write_all(format!("{head}Authorization: Bearer {token}\r\n\r\n").as_bytes()).unwrap();
+    gate.signal(Signal::CONT);
+    let answer = answer_to_the_end(&mut waiting);
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use farside_gate::http::Doors;
 
 use super::realm::{NOW, TokenKey, keys_of, policy, revoked_name, status};
-use super::{CLIENT_SECRET, Site, ask, ext_authz, introspect, tokenreview};
+use super::{CLIENT_SECRET, Site, ask, ext_authz, introspect};
 
 const CLIENTS: usize = 4;
 const IMPORTS: u64 = 6;
@@ -91,7 +91,7 @@ async fn no_request_is_judged_half_by_old_and_half_by_new_trust() {
     let [first, second] = asking;
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     // The first key's token entered by the first bundle alone, which bound nobody.
-    assert!(!first.windows(2).any(|pair| pair[0] != "" && pair[1] == ""), "{first:?}");
+    assert!(!first.windows(2).any(|pair| !pair[0].is_empty() && pair[1].is_empty()), "{first:?}");
     assert!(second.iter().all(|code| code != "holder_proof_required"), "{second:?}");
 }
 

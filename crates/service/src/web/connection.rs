@@ -30,14 +30,14 @@ use super::places::{Arriving, Place, Seat};
 const PREFACE_START: &[u8] = b"PRI * HTTP/2.0";
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
-/// What one HTTP/2 stream may send ahead of being read, and one connection: the largest body of a door fits, and
-/// all places together stay within a quarter of a gigabyte.
+/// What one HTTP/2 stream may send ahead of being read, and one connection: the largest body of a door
+/// fits, and all places together stay within a quarter of a gigabyte.
 const STREAM_WINDOW_BYTES: u32 = 128 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
 /// What one HTTP/2 stream is sent ahead of its client's reading.
 const SEND_BYTES_MAX: usize = 64 << 10;
-/// Streams that a client has opened and reset before they were looked at ("rapid reset"), and streams that were
-/// reset for its own mistakes: beyond these its connection ends.
+/// Streams that a client has opened and reset before they were looked at ("rapid reset"), and streams that
+/// were reset for its own mistakes: beyond these its connection ends.
 const RESET_STREAMS_MAX: usize = 20;
 const MISTAKEN_STREAMS_MAX: usize = 128;
 /// Pause between the first two looks at a preface that arrives in pieces; each further one is twice as long.

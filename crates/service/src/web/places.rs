@@ -6,9 +6,10 @@
 //!                        keeps its place             gives it up when all are taken and another one comes
 //! ```
 //!
-//! Who gives way first: of the peer with the most connections the one that never brought a whole request, and
-//! of those the one that has waited longest. So a flood drives out itself, from one address or from many, and a
-//! proxy in use keeps its connections. A request under way is never given up; its own deadlines end it.
+//! Who gives way first: of the peer with the most connections the one that never brought a whole request,
+//! and of those the one that has waited longest. So a flood drives out itself, from one address or from
+//! many, and a proxy in use keeps its connections. A request under way is never given up; its own deadlines
+//! end it.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -25,8 +26,8 @@ use tokio::sync::Notify;
 /// A connection that has been told to go: no request begins on it any more.
 const DISMISSED: isize = isize::MIN / 2;
 
-/// From where a connection comes: an address of IPv4, a network of IPv6 (whoever has one address there has the
-/// whole /64), or this machine by a Unix socket.
+/// From where a connection comes: an address of IPv4, a network of IPv6 (whoever has one address there has
+/// the whole /64), or this machine by a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Peer {
     V4(u32),
@@ -123,8 +124,8 @@ impl Places {
         }
     }
 
-    /// A connection could not be accepted, most likely because no file handle is left: then the one that waits
-    /// longest gives its own back. True where there was one.
+    /// A connection could not be accepted, most likely because no file handle is left: then the one that
+    /// waits longest gives its own back. True where there was one.
     pub(super) fn not_accepted(&self, fault: &io::Error) -> bool {
         if let Some(so_far) = self.unaccepted.again() {
             tracing::warn!(error = %fault, so_far, "a connection could not be accepted");
