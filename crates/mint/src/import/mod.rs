@@ -196,10 +196,7 @@ pub fn import(
         if run == Run::Dry { Err(Stopped::Dry(plan)) } else { Ok((plan, losses)) }
     });
     match outcome {
-        Ok((plan, losses)) => {
-            losses.committed(store, by, &clock)?;
-            Ok(plan)
-        }
+        Ok((plan, losses)) => Ok(losses.committed(store, by, &clock).map(|()| plan)?),
         Err(Stopped::Dry(plan)) => Ok(plan),
         Err(Stopped::Fault(fault)) => Err(fault),
     }
