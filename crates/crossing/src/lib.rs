@@ -67,7 +67,7 @@ pub use note::{Note, NoteFault};
 pub use pack::{Draft, PackFault, Packed, Writer};
 pub use parcels::{Claim, Parcel};
 pub use pardon::PardonDocument;
-pub use policy::{Action, AudiencePolicy, Breakglass, Logged, PolicyDocument, StaleMax};
+pub use policy::{Action, AudiencePolicy, Breakglass, LEEWAY_SECONDS_MAX, Logged, PolicyDocument, StaleMax};
 pub use receipt::ReceiptCode;
 pub use refusal::{Code, Refusal};
 pub use role::{Believed, Role, RoleName};

@@ -69,6 +69,9 @@ pub struct AudiencePolicy {
     /// Whether only tokens bound to a holder's key are accepted.
     #[serde(default)]
     pub holder_bound: bool,
+    /// Whether each token is admitted once.
+    #[serde(default)]
+    pub single_use: bool,
     /// Whether cards may open it in an emergency, where the charter names any.
     #[serde(default)]
     pub breakglass: Breakglass,

@@ -4,17 +4,19 @@
 //! ```text
 //!   can this gate judge? ─▶ token holds ─▶ audience ─▶ fresh ─▶ floor ─▶ revoked? ─▶ logged ─▶ Inspection
 //!   trust, clock, expiry    verify                                                                 │
-//!                                                  bound to a key? refused as bearer ◀─────────────┴─▶ Grant
-//!   a pass instead ─▶ its order ─▶ counts still ─▶ audience ─▶ policy ─▶ revoked? ───────────────────▶ Grant
+//!                                                bound to a key? refused as bearer ◀─────────────┴─▶ Pending
+//!   a pass instead ─▶ its order ─▶ counts still ─▶ audience ─▶ policy ─▶ revoked? ─────────────────▶ Pending
+//!                                                     what counts once is remembered (replay) ─▶ Grant
 //! ```
 //!
 //! No clock; no I/O but for proof of logging, where the policy demands it: a leaf that is not in memory yet
 //! is looked up, and a head that a token brought along is kept before anybody enters by it.
 
+mod grant;
+mod once;
 mod pass;
 
 use std::borrow::Cow;
-use std::ops::Deref;
 
 use farside_crossing::{Action, AudiencePolicy, Logged, Staple, staple};
 use farside_verify::leaf::{self, TokenPosition};
@@ -22,14 +24,9 @@ use farside_verify::{Claims, Code, Confirmation, Refusal, Verified};
 
 use crate::trust::{Believed, TrustState};
 
+pub use grant::{Grant, Pending};
+pub use once::{Kind, Once};
 pub use pass::{ByGlass, Clocks, inspect_pass, judge_pass};
-
-/// Leave to enter: a token that every check has passed, shown as a bearer token, or a pass. Only [`judge`]
-/// and [`judge_pass`] make one.
-#[derive(Debug)]
-pub struct Grant {
-    inspection: Inspection,
-}
 
 /// What holds, for whoever asks about it (RFC 7662). It opens no door: a token bound to a key may stand here
 /// without its proof.
@@ -37,6 +34,8 @@ pub struct Grant {
 pub struct Inspection {
     shown: Shown,
     audience: Option<String>,
+    /// What of it counts once.
+    once: Option<Once>,
 }
 
 /// What was shown and holds.
@@ -48,30 +47,9 @@ pub enum Shown {
     Pass(Box<ByGlass>),
 }
 
-impl Deref for Grant {
-    type Target = Inspection;
-
-    fn deref(&self) -> &Inspection {
-        &self.inspection
-    }
-}
-
-impl AsRef<Inspection> for Grant {
-    fn as_ref(&self) -> &Inspection {
-        &self.inspection
-    }
-}
-
 impl AsRef<Inspection> for Inspection {
     fn as_ref(&self) -> &Inspection {
         self
-    }
-}
-
-impl Grant {
-    /// The audience it was judged for.
-    pub fn audience(&self) -> &str {
-        self.inspection.audience.as_deref().unwrap_or_default()
     }
 }
 
@@ -139,6 +117,11 @@ impl Inspection {
         }
     }
 
+    /// What of it is admitted once, where its audience admits each token once.
+    pub fn once(&self) -> Option<&Once> {
+        self.once.as_ref()
+    }
+
     /// Whether it counts for nothing without the proof of a key.
     pub fn is_bound(&self) -> bool {
         self.token().is_some_and(|claims| claims.confirmation().is_some())
@@ -167,7 +150,8 @@ impl<'a> From<Option<&'a str>> for Wanted<'a> {
     }
 }
 
-/// Judges a bearer credential for one audience: a token, or one with its proof of logging stapled on.
+/// Judges a bearer credential for one audience: a token, or one with its proof of logging stapled on. Nobody
+/// enters by it before what counts once has been remembered.
 ///
 /// # Errors
 /// Every reason of `spec/token.md` §9. Those of [`cannot_judge`] say nothing about the token.
@@ -176,7 +160,7 @@ pub fn judge<'a>(
     credential: &str,
     wanted: impl Into<Wanted<'a>>,
     now: u64,
-) -> Result<Grant, Refusal> {
+) -> Result<Pending, Refusal> {
     let wanted = wanted.into();
     let Some(audience) = wanted.audience else {
         return Err(Refusal::new(Code::AudienceMismatch, "nobody said for which audience", ""));
@@ -194,7 +178,7 @@ pub fn judge<'a>(
             "Ask for a token that is bound to your key.",
         ));
     }
-    Ok(Grant { inspection })
+    Ok(Pending::new(inspection, Vec::new()))
 }
 
 /// Judges a token that was carried for whoever logs in with an SSH key. The key is proven afterwards: sshd
@@ -210,7 +194,7 @@ pub(crate) fn judge_for_ssh(
     audience: &str,
     fingerprint: &[u8; 32],
     now: u64,
-) -> Result<Grant, Refusal> {
+) -> Result<Pending, Refusal> {
     let inspection = inspect(trust, token, audience, now)?;
     let bound = Confirmation { ssh: Some(*fingerprint), ..Confirmation::default() };
     if inspection.token().and_then(|claims| claims.confirmation()) != Some(&bound) {
@@ -219,7 +203,10 @@ pub(crate) fn judge_for_ssh(
     if inspection.expires_at().is_none_or(|until| now >= until) {
         return Err(Refusal::new(Code::Expired, "no login after the token's end", ""));
     }
-    Ok(Grant { inspection })
+    let pending = Pending::new(inspection, Vec::new());
+    // sshd asks twice before a key is proven, and whoever knows the public key makes it ask.
+    pending.of_many_uses("sshd asks more than once for each login")?;
+    Ok(pending)
 }
 
 /// Judges a credential without admitting anyone: for introspection.
@@ -236,7 +223,9 @@ pub fn inspect<'a>(
     let wanted = wanted.into();
     let (claims, position) = examine(trust, token, wanted, now)?;
     logged(trust, (&claims, wanted.audience), &position, staple.as_ref(), now)?;
-    Ok(Inspection { shown: Shown::Token(Box::new(claims)), audience: wanted.audience.map(str::to_owned) })
+    let once = once::of_token(trust, &claims, wanted.audience)?;
+    let audience = wanted.audience.map(str::to_owned);
+    Ok(Inspection { shown: Shown::Token(Box::new(claims)), audience, once })
 }
 
 /// Whether a token that lies here for its holder is still good, if only for reading. Whether it is in the
@@ -292,7 +281,9 @@ fn holds(
 
 /// Whether a refusal means that this gate cannot judge at all, whatever the token (an HTTP door answers 503).
 pub fn cannot_judge(code: Code) -> bool {
-    matches!(code, Code::ClockFault | Code::Stale | Code::JournalUnavailable)
+    let of_the_gate =
+        [Code::ClockFault, Code::Stale, Code::JournalUnavailable, Code::ReplayFull, Code::ReplayUnavailable];
+    of_the_gate.contains(&code)
 }
 
 /// A key this gate does not hold: say which it holds, and since which bundle.

@@ -26,6 +26,7 @@ pub mod pickup;
 pub mod published;
 pub mod quarantine;
 pub mod recipient;
+pub mod replay;
 pub mod revocations;
 pub mod serve;
 mod shown_lists;

@@ -101,6 +101,10 @@ codes! {
         "Have another order drafted, signed and opened at this gate.";
     RequestInvalid "request_invalid", "The request itself is not understood.",
         "Ask in the form that is documented: nothing in a request is ignored.";
+    ReplayFull "replay_full", "This gate cannot remember that one more token or proof has been used.",
+        "Wait until some have expired, or raise `entries_max` in [replay] of gate.toml.";
+    ReplayUnavailable "replay_unavailable", "What has been used before could not be looked up or written down.",
+        "Mend the disk under the gate's replay folder, or the Redis that [replay] names.";
     JournalUnavailable "journal_unavailable", "The decision could not be written to the journal.",
         "Free space on the journal's disk or mend it, then restart the gate.";
 }

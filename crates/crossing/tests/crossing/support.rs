@@ -130,6 +130,7 @@ impl Realm {
                 stale_seconds_max: Default::default(),
                 logged: Logged::No,
                 holder_bound: false,
+                single_use: false,
                 breakglass: Breakglass::Allowed,
             }],
             lifetime_seconds_max: 86_400,

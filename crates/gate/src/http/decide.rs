@@ -1,5 +1,5 @@
-//! The one function behind every door: judge the token, write the decision down, and only then let it be
-//! answered.
+//! The one function behind every door: judge the token, remember what counts once, write the decision down,
+//! and only then let it be answered.
 //!
 //! The journal's line is durable before the answer leaves. A decision that cannot be written down is no
 //! decision: it is answered with `journal_unavailable`, never with a grant, and a disk that hangs is given up
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Door, Doors};
 use crate::breakglass;
-use crate::judge::{self, Clocks, Grant, Inspection, Shown, Wanted};
+use crate::judge::{self, Clocks, Grant, Inspection, Pending, Shown, Wanted};
 use crate::trust::TrustState;
 
 /// A journal that takes longer than this to write one line counts as gone.
@@ -50,7 +50,7 @@ impl Doors {
                 judged(trust, credential, judge).await
             }
         };
-        self.conclude(Asked { door, credential, wanted, account: None, started, now }, judged).await
+        self.enter(Asked { door, credential, wanted, account: None, started, now }, judged).await
     }
 
     /// Decides whether the bearer enters for one of these audiences, the first that will do, and meets what
@@ -64,7 +64,7 @@ impl Doors {
         trust: &Arc<TrustState>,
         credential: &str,
         audiences: &[String],
-        demand: impl Fn(&Grant) -> Result<(), Refusal> + Send + 'static,
+        demand: impl Fn(&Pending) -> Result<(), Refusal> + Send + 'static,
     ) -> Result<Grant, Refusal> {
         let (started, now) = (Instant::now(), self.now());
         let known = |name: &&String| trust.audiences().any(|audience| audience == name.as_str());
@@ -75,8 +75,8 @@ impl Doors {
         let named = (tried.len() == 1).then(|| tried[0].clone());
         let judged = judged(trust, credential, move |trust, shown| {
             let judge = |audience: &String| {
-                let grant = judge::judge(trust, shown, audience.as_str(), now)?;
-                demand(&grant).map(|()| grant)
+                let pending = judge::judge(trust, shown, audience.as_str(), now)?;
+                demand(&pending).map(|()| pending)
             };
             let mut verdict = Err(Refusal::new(Code::AudienceMismatch, "no audience was named", ""));
             for audience in &tried {
@@ -89,10 +89,10 @@ impl Doors {
             verdict
         })
         .await;
-        let admitted = judged.as_ref().ok().map(|grant| grant.audience().to_owned());
+        let admitted = judged.as_ref().ok().and_then(|pending| pending.audience().map(str::to_owned));
         let audience = admitted.or(named);
         let wanted = audience.as_deref().into();
-        self.conclude(Asked { door, credential, wanted, account: None, started, now }, judged).await
+        self.enter(Asked { door, credential, wanted, account: None, started, now }, judged).await
     }
 
     /// Tells a resource server what a token says, if it is good; whoever bears it enters nothing by this.
@@ -119,11 +119,24 @@ impl Doors {
                 judged(trust, credential, judge).await
             }
         };
+        let unused = match judged {
+            Ok(holds) => self.unused(holds).await,
+            refused => refused,
+        };
         self.conclude(
             Asked { door: Door::Introspect, credential, wanted, account: None, started, now },
-            judged,
+            unused,
         )
         .await
+    }
+
+    /// A token that counts once and was used holds no more; being asked about is no use of it.
+    // replay.md §4.1
+    async fn unused(&self, holds: Inspection) -> Result<Inspection, Refusal> {
+        if let Some(once) = holds.once() {
+            self.replay.look(&[*once]).await?;
+        }
+        Ok(holds)
     }
 
     /// Writes one line into the journal and waits until it is durable.
@@ -165,11 +178,28 @@ impl Doors {
         !self.disk_hangs.load(Ordering::Relaxed) && self.journal.healthy().is_ok()
     }
 
+    /// Remembers what counts once, and writes the decision down. Whoever then cannot be told of it has used
+    /// the token up all the same.
+    ///
+    /// # Errors
+    /// The refusal that was judged; `replayed`, or that it could not be remembered; or `journal_unavailable`.
+    pub(crate) async fn enter(
+        &self,
+        asked: Asked<'_>,
+        judged: Result<Pending, Refusal>,
+    ) -> Result<Grant, Refusal> {
+        let entered = match judged {
+            Ok(pending) => pending.remember(&self.replay, asked.now).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.conclude(asked, entered).await
+    }
+
     /// Writes the decision down; what could not be written is no decision.
     ///
     /// # Errors
     /// The refusal that was judged; or `journal_unavailable`.
-    pub(crate) async fn conclude<T>(&self, asked: Asked<'_>, judged: Result<T, Refusal>) -> Result<T, Refusal>
+    async fn conclude<T>(&self, asked: Asked<'_>, judged: Result<T, Refusal>) -> Result<T, Refusal>
     where
         T: AsRef<Inspection>,
     {

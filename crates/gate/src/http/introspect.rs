@@ -89,6 +89,10 @@ fn active(inspection: &Inspection, issuer: Option<&str>) -> Value {
         Shown::Token(claims) => claims,
         Shown::Pass(through) => return by_glass(through, issuer),
     };
+    // replay.md §4.1
+    if inspection.once().is_some() {
+        answer["single_use"] = json!(true);
+    }
     for name in SHOWN_CLAIMS {
         let value = claims.get(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
         if let Some(value) = value {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   /verify      ─┐                                           ┌─ 200 and who it is
-//!   ext_authz    ─┤   over gRPC
-//!   /introspect  ─┼─▶ credential ─▶ judge ─▶ journal, durable ─┤
+//!   ext_authz    ─┤   over gRPC                               │
+//!   /introspect  ─┼─▶ credential ─▶ judge ─▶ once ─▶ journal ─┤
 //!   /pickup      ─┤                                           └─ 400 401 403 404 429 503, with code and cure
 //!   /kubernetes  ─┤
 //!   /ssh         ─┘   there the token is one that was carried
@@ -44,6 +44,7 @@ use farside_service::journal::Journal;
 use hyper::{Method, Request};
 
 use crate::config::{IntrospectionClient, Kubernetes, Ssh};
+use crate::replay::{self, Replay};
 use crate::trust::Gate;
 use answer::Answer;
 use attempts::Attempts;
@@ -56,6 +57,7 @@ pub struct Doors {
     clients: Clients,
     kubernetes: Option<Kubernetes>,
     ssh: Option<Ssh>,
+    replay: Replay,
     /// Owns the counts of failed pick-ups.
     attempts: Mutex<Attempts>,
     /// A line of the journal waits for a disk that does not answer.
@@ -105,6 +107,7 @@ impl Doors {
             clients,
             kubernetes: None,
             ssh: None,
+            replay: Replay::of(replay::ENTRIES_MAX_DEFAULT),
             attempts: Mutex::default(),
             disk_hangs: Arc::default(),
             clock: Box::new(clock),

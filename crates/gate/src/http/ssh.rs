@@ -25,7 +25,7 @@ use super::body::{self, RequestBody};
 use super::decide::Asked;
 use super::{Door, Doors};
 use crate::config::Ssh;
-use crate::judge::{self, Grant};
+use crate::judge::{self, Grant, Inspection, Pending};
 use crate::store;
 use crate::trust::TrustState;
 
@@ -94,7 +94,7 @@ async fn decide(doors: &Doors, ssh: &Ssh, login: &Login) -> Answer {
     let (audience, account) = (Some(ssh.audience.as_str()), Some(login.user.as_str()));
     let wanted = audience.into();
     let asked = Asked { door: Door::Ssh, credential: &token, wanted, account, started, now };
-    match doors.conclude(asked, judged).await {
+    match doors.enter(asked, judged).await {
         Ok(grant) => allowed(&[line(&key, &grant)]),
         Err(refusal) if judge::cannot_judge(refusal.code()) => answer::refused(&refusal),
         Err(_) => allowed(&[]),
@@ -109,11 +109,11 @@ fn first_good(
     tokens: Vec<Zeroizing<String>>,
     fingerprint: &[u8; 32],
     now: u64,
-) -> Option<(Zeroizing<String>, Result<Grant, Refusal>)> {
+) -> Option<(Zeroizing<String>, Result<Pending, Refusal>)> {
     let mut newest = None;
     for token in tokens {
         let judged = judge::judge_for_ssh(trust, &token, &ssh.audience, fingerprint, now)
-            .and_then(|grant| theirs(ssh, account, &grant).map(|()| grant));
+            .and_then(|pending| theirs(ssh, account, &pending).map(|()| pending));
         if judged.is_ok() {
             return Some((token, judged));
         }
@@ -123,10 +123,10 @@ fn first_good(
 }
 
 /// An account that is configured belongs to whoever holds its role; any other to the subject of its name.
-fn theirs(ssh: &Ssh, account: &str, grant: &Grant) -> Result<(), Refusal> {
+fn theirs(ssh: &Ssh, account: &str, holder: &Inspection) -> Result<(), Refusal> {
     let fine = match ssh.accounts.get(account) {
-        Some(role) => grant.roles().any(|held| held == role.as_str()),
-        None => account != ROOT && grant.subject() == Some(account),
+        Some(role) => holder.roles().any(|held| held == role.as_str()),
+        None => account != ROOT && holder.subject() == Some(account),
     };
     if fine {
         return Ok(());

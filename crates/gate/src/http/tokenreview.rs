@@ -18,7 +18,7 @@ use super::answer::{self, Answer, RequestFault};
 use super::body::{self, RequestBody};
 use super::{Door, Doors, credential};
 use crate::config::Kubernetes;
-use crate::judge::{self, Grant};
+use crate::judge::{self, Inspection};
 
 const API_VERSION: &str = "authentication.k8s.io/v1";
 const KIND: &str = "TokenReview";
@@ -75,8 +75,10 @@ async fn review(doors: &Doors, kubernetes: &Kubernetes, spec: &Spec) -> Answer {
         Err(refusal) => return answer::refused(&refusal),
     };
     let audiences = if asked.is_empty() { std::slice::from_ref(&kubernetes.audience) } else { asked };
-    let admitted = doors.admit_to_one(Door::TokenReview, &trust, &spec.token, audiences, move |grant| {
-        user(&names, grant).map(drop)
+    let admitted = doors.admit_to_one(Door::TokenReview, &trust, &spec.token, audiences, move |pending| {
+        // replay.md §4.2
+        pending.of_many_uses("an API server asks once for many requests")?;
+        user(&names, pending).map(drop)
     });
     let status = match admitted.await {
         Ok(grant) => match user(&kubernetes.names, &grant) {
@@ -98,31 +100,31 @@ fn told(refusal: &Refusal) -> Value {
 }
 
 /// The token's holder as Kubernetes knows people: a name and groups.
-fn user(names: &crate::config::KubernetesNames, grant: &Grant) -> Result<Value, Refusal> {
-    let Some(subject) = grant.subject() else {
+fn user(names: &crate::config::KubernetesNames, holder: &Inspection) -> Result<Value, Refusal> {
+    let Some(subject) = holder.subject() else {
         return Err(Refusal::new(Code::ClaimMissing, "sub", ""));
     };
     let username = unreserved(format!("{}{subject}", names.username_prefix))?;
     let prefixed = |prefix: &str, name: &str| unreserved(format!("{prefix}{name}"));
     let mut groups = Vec::new();
-    for group in grant.groups() {
+    for group in holder.groups() {
         groups.push(prefixed(&names.groups_prefix, &group)?);
     }
     if let Some(prefix) = &names.roles_prefix {
-        for role in grant.roles() {
+        for role in holder.roles() {
             groups.push(prefixed(prefix, &role)?);
         }
     }
-    let roles: Vec<_> = grant.roles().collect();
+    let roles: Vec<_> = holder.roles().collect();
     let mut extra = json!({});
     let mut keep = |name: &str, values: Vec<&str>| {
         if !values.is_empty() {
             extra[name] = json!(values);
         }
     };
-    keep("farside/token-id", grant.token_id().into_iter().collect());
+    keep("farside/token-id", holder.token_id().into_iter().collect());
     keep("farside/roles", roles.iter().map(AsRef::as_ref).collect());
-    keep("farside/scope", grant.scope().into_iter().collect());
+    keep("farside/scope", holder.scope().into_iter().collect());
     Ok(json!({"username": username, "uid": subject, "groups": groups, "extra": extra}))
 }
 

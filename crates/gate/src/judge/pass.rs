@@ -5,7 +5,7 @@ use farside_crossing::GlassOrder;
 use farside_service::time::Reading;
 use farside_verify::{Code, Refusal};
 
-use super::{Grant, Inspection, Shown};
+use super::{Inspection, Pending, Shown};
 use crate::breakglass::Over;
 use crate::trust::{Believed, TrustState};
 
@@ -47,8 +47,8 @@ pub fn judge_pass(
     sha256: &[u8; 32],
     audience: &str,
     clocks: Clocks<'_>,
-) -> Result<Grant, Refusal> {
-    Ok(Grant { inspection: inspect_pass(trust, sha256, Some(audience), clocks)? })
+) -> Result<Pending, Refusal> {
+    Ok(Pending::new(inspect_pass(trust, sha256, Some(audience), clocks)?, Vec::new()))
 }
 
 /// Judges a pass without admitting anyone.
@@ -78,7 +78,9 @@ pub fn inspect_pass(
     }
     still_allowed(held, order)?;
     let through = ByGlass { order: order.clone(), expires_at: clocks.now.saturating_add(left) };
-    Ok(Inspection { shown: Shown::Pass(Box::new(through)), audience: audience.map(str::to_owned) })
+    let audience = audience.map(str::to_owned);
+    // breakglass.md §5.7: it counts each time, until it ends.
+    Ok(Inspection { shown: Shown::Pass(Box::new(through)), audience, once: None })
 }
 
 // breakglass.md §5.5

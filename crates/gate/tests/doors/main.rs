@@ -19,6 +19,7 @@ mod pickup;
 mod process;
 mod program;
 mod proxies;
+mod single_use;
 mod smuggling;
 mod ssh;
 mod tokenreview;

@@ -20,7 +20,7 @@ pub(crate) fn configured() -> Ssh {
 }
 
 /// An Ed25519 public key, told from others by one byte.
-fn key(byte: u8) -> String {
+pub(crate) fn key(byte: u8) -> String {
     let parts = [&b"ssh-ed25519"[..], &[byte; 32]];
     let string = |part: &[u8]| [&(part.len() as u32).to_be_bytes()[..], part].concat();
     format!("ssh-ed25519 {}", STANDARD.encode(parts.map(string).concat()))
@@ -41,13 +41,25 @@ fn site(clock: fn() -> u64, parcels: impl FnOnce(&Realm) -> Vec<Parcel>) -> Site
     Site::at(clock, |realm| vec![Plan { parcels: Some(parcels(realm)), ..realm.plan() }])
 }
 
+/// A gate that holds one for ada, for an audience that admits each token once.
+pub(crate) fn single_use() -> Site {
+    Site::at(
+        || NOW,
+        |realm| {
+            let mut once = policy(1);
+            once.audiences[0].single_use = true;
+            vec![Plan { policy: Some(once), parcels: Some(adas(realm)), ..realm.plan() }]
+        },
+    )
+}
+
 /// One for ada with her key, and the role of the shared account.
 fn adas(realm: &Realm) -> Vec<Parcel> {
     vec![parcel(realm, "ada", 1, &format!(r#","roles":["operator"]{}"#, bound_to(&key(1))))]
 }
 
 impl Site {
-    async fn log_in(&self, user: &str, key: &str) -> Vec<String> {
+    pub(crate) async fn log_in(&self, user: &str, key: &str) -> Vec<String> {
         let said = self.knock(&json!({"user": user, "key": key}).to_string()).await;
         assert_eq!(said.status, 200, "{said:?}");
         serde_json::from_value(said.json()["keys"].clone()).unwrap()

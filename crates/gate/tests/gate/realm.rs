@@ -306,7 +306,14 @@ pub(crate) fn policy(version: u64) -> PolicyDocument {
 pub(crate) fn audience(name: &str) -> AudiencePolicy {
     let (name, stale_seconds_max) = (name.to_owned(), StaleMax::default());
     let breakglass = Breakglass::Allowed;
-    AudiencePolicy { name, stale_seconds_max, logged: Logged::No, holder_bound: false, breakglass }
+    AudiencePolicy {
+        name,
+        stale_seconds_max,
+        logged: Logged::No,
+        holder_bound: false,
+        single_use: false,
+        breakglass,
+    }
 }
 
 pub(crate) fn status(version: u64) -> StatusDocument {

@@ -9,7 +9,10 @@
 //! ```
 //!
 //! A file is begun only when all before it is durable. So a torn end anywhere but in the newest file is
-//! damage, and so is a file that is gone: both are refused. Nothing is ever removed.
+//! damage, and so is a file that is gone: both are refused. Nothing is ever removed, but from the front of a
+//! log that forgets.
+
+mod shorten;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -38,6 +41,8 @@ pub struct Segments {
     folder: PathBuf,
     name: &'static str,
     bytes_max: u64,
+    /// The oldest files may be gone.
+    forgets: bool,
 }
 
 /// Where a record lies: in which file, named by its first record, and where in it.
@@ -67,7 +72,7 @@ impl Segments {
     /// The log in `folder` whose files' names begin with `name`.
     #[must_use]
     pub fn new(folder: &Path, name: &'static str) -> Self {
-        Self { folder: folder.to_owned(), name, bytes_max: SEGMENT_BYTES_MAX }
+        Self { folder: folder.to_owned(), name, bytes_max: SEGMENT_BYTES_MAX, forgets: false }
     }
 
     /// The same log with files closed after fewer bytes.
@@ -222,7 +227,7 @@ impl Segments {
         each: &mut impl FnMut(Record<'_>),
     ) -> Result<Recovery, LogFault> {
         let mut recovery = Recovery::default();
-        if firsts.first().is_some_and(|first| *first != 0) {
+        if !self.forgets && firsts.first().is_some_and(|first| *first != 0) {
             return Err(LogFault::Missing { path: self.path(0) });
         }
         for (first, until) in firsts.iter().zip(firsts.iter().skip(1)) {

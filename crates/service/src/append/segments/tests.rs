@@ -144,3 +144,23 @@ fn what_an_interrupted_rewriting_or_a_torn_write_left_is_removed() {
     log.remove_torn().unwrap();
     assert_eq!(log.names().unwrap().len(), 2);
 }
+
+#[test]
+fn a_log_that_forgets_lets_whole_files_go_from_the_front_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = log_of(dir.path(), 7);
+    kept.let_go(6).unwrap();
+    assert_eq!(kept.firsts().unwrap(), [0, 2, 4, 6], "another log forgets nothing");
+    let log = kept.clone().that_forgets();
+    log.let_go(5).unwrap();
+    assert_eq!(log.firsts().unwrap(), [4, 6], "records 4 and 5 lie in one file");
+    let mut found = Vec::new();
+    let (group, recovery) = log.open(0, |record| found.push(record.number)).unwrap();
+    assert_eq!((recovery.records, found), (7, vec![4, 5, 6]));
+    assert_eq!(group.append(record(7)).unwrap().number(), 7);
+    drop(group);
+    log.let_go(u64::MAX).unwrap();
+    assert_eq!(log.firsts().unwrap(), [6], "the newest file is written to");
+    assert_eq!(read(&log, 0), expected(6..8));
+    assert!(matches!(kept.read(0, |_| {}), Err(LogFault::Missing { .. })));
+}
