@@ -49,6 +49,13 @@ pub enum Command {
         /// Its id.
         token_id: String,
     },
+    /// Believe this machine's clock, and destroy the keys that have ended by it.
+    DestroyDue {
+        /// Why it is right.
+        reason: String,
+        /// Who gives the order, for the journal.
+        operator: String,
+    },
     /// Redact records of the log.
     RedactLog {
         /// Which.
@@ -95,6 +102,15 @@ pub enum Reply {
     Logged(Logged),
     /// What was redacted.
     Redacted(Redacted),
+    /// What was destroyed.
+    Destroyed {
+        /// Whether the clock was doubted until then.
+        doubted: bool,
+        /// Ids of token keys.
+        token_kids: Vec<String>,
+        /// Whether a key of the mint's own is among it.
+        role_keys: bool,
+    },
     /// Nothing was done.
     Failed {
         /// Whether it was refused (exit 1) rather than impossible (exit 2).

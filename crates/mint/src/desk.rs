@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use farside_crossing::Signer;
 use farside_crossing::manifest::Kind;
 use farside_service::cli::Failure;
 use farside_service::journal::Journal;
-use farside_service::time::{now_unix, now_unix_micros, rfc3339};
+use farside_service::time::{Reading, now_unix, now_unix_micros, read_clocks, rfc3339};
 use farside_service::web::{Shutdown, WebFault};
 use farside_verify::leaf::TokenPosition;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ use crate::keys::Passphrase;
 use crate::log::index::{Index, IndexFault};
 use crate::log::{Clock, Logged, Recovered};
 use crate::rotation::outlook::Outlook;
-use crate::rotation::{Rotation, Scene};
+use crate::rotation::{Gone, Rotation, Scene, belief};
 use crate::store::Site;
 use crate::token_signer::SignFault;
 
@@ -47,12 +47,6 @@ const ISSUING_SECONDS: u64 = 60;
 /// How long after a bundle could not be made it is tried again.
 const RETRY_SECONDS: u64 = 60;
 
-/// How far the clock may leap between two rounds before it is not believed at once.
-const LEAP_SECONDS_MAX: u64 = 300;
-
-/// How long after such a leap no key is destroyed: time to put a wrong clock right.
-const LEAP_PATIENCE_SECONDS: u64 = 3_600;
-
 /// Where commands are carried out.
 #[derive(Debug)]
 pub struct Desk {
@@ -62,6 +56,8 @@ pub struct Desk {
     opened_at: u64,
     /// By which acts are written down.
     clock: Clock,
+    /// By which keys are destroyed.
+    clocks: Clocks,
     /// What this mint does, for auditors; commands keep their own beside it.
     journal: Journal,
     /// Owns since when the tally's sums have gathered.
@@ -75,6 +71,9 @@ pub struct Desk {
     /// What people will have to do.
     outlook: Outlook,
 }
+
+/// Reads the clock that people set beside the one that nobody sets.
+pub type Clocks = fn() -> Reading;
 
 /// The newest attempt at a site's bundle by the cadence.
 #[derive(Debug, Default)]
@@ -101,12 +100,12 @@ pub fn carry_out(mint: &Mint, command: &Command, now: u64) -> Result<Reply, Fail
 impl Desk {
     /// Takes the log of this mint and makes ready to issue and to pack.
     pub fn open(mint: &Mint, now: u64) -> Result<(Desk, Recovered), Failure> {
-        Self::open_by(now_unix_micros, mint, mint.passphrase()?, now)
+        Self::open_by((now_unix_micros, read_clocks), mint, mint.passphrase()?, now)
     }
 
-    /// As [`Desk::open`], by another clock and with the passphrase in hand.
+    /// As [`Desk::open`], by other clocks and with the passphrase in hand.
     pub fn open_by(
-        clock: Clock,
+        (clock, clocks): (Clock, Clocks),
         mint: &Mint,
         passphrase: Passphrase,
         now: u64,
@@ -120,6 +119,7 @@ impl Desk {
             issuer,
             opened_at: now,
             clock,
+            clocks,
             journal,
             told_at: Mutex::new(now),
             tried: Mutex::default(),
@@ -176,6 +176,7 @@ impl Desk {
                     .map_err(|fault| Failure::refused(format!("this is no token id: {fault}")))?;
                 Ok(Reply::Logged(self.prove(&position)?))
             }
+            Command::DestroyDue { reason, operator } => self.destroy_due(reason, operator, now),
             Command::RedactLog { query } => {
                 let index = Index::open(&self.mint.home.log())?;
                 Ok(Reply::Redacted(self.issuer.log().redact(&index, query, now)?))
@@ -185,20 +186,13 @@ impl Desk {
 
     /// Keeps the site's keys open and, on each site's cadence, its bundles made; until shut down.
     pub async fn keep_cadence(self: Arc<Self>, shutdown: Shutdown) -> Result<(), WebFault> {
-        let mut before = (now_unix(), Instant::now());
         loop {
             tokio::select! {
                 () = shutdown.wait() => return Ok(()),
                 () = tokio::time::sleep(CADENCE_TICK) => {}
             }
-            let (now, passed) = (now_unix(), before.1.elapsed().as_secs());
-            if now > before.0.saturating_add(passed).saturating_add(LEAP_SECONDS_MAX) {
-                tracing::warn!(from = before.0, to = now, "the clock leapt: no key is destroyed for an hour");
-                self.rotation.wait_until(now.saturating_add(LEAP_PATIENCE_SECONDS));
-            }
-            before = (now, Instant::now());
             let desk = Arc::clone(&self);
-            if tokio::task::spawn_blocking(move || desk.round(now)).await.is_err() {
+            if tokio::task::spawn_blocking(move || desk.round(now_unix())).await.is_err() {
                 tracing::error!("a round of the cadence failed");
             }
         }
@@ -230,7 +224,7 @@ impl Desk {
         if let Err(fault) = self.rotate(now) {
             tracing::error!(%fault, "keys cannot come and go");
         }
-        if let Err(fault) = self.outlook.look(&self.mint, self.issuer.store(), now) {
+        if let Err(fault) = self.outlook.look(&self.mint, self.issuer.store(), now, self.clocks) {
             tracing::error!(%fault, "what is to be done cannot be told");
         }
         if let Err(fault) = self.issuer.warm_up(now) {
@@ -253,12 +247,27 @@ impl Desk {
     }
 
     /// Writes down which keys took over, and destroys what has ended.
-    fn rotate(&self, now: u64) -> Result<(), Failure> {
+    fn rotate(&self, now: u64) -> Result<Gone, Failure> {
         let books = Books { journal: &self.journal, by: CADENCE };
         let (home, store, passphrase) = (&self.mint.home, self.issuer.store(), self.issuer.passphrase());
-        let scene = Scene { home, store, passphrase, books, now };
-        self.issuer.forget(&self.rotation.round(&scene)?);
-        Ok(())
+        let doubt = belief::look(store, books, &(self.clocks)())?;
+        let scene = Scene { home, store, passphrase, books, now, doubt };
+        let gone = self.rotation.round(&scene)?;
+        self.issuer.forget(&gone);
+        Ok(gone)
+    }
+
+    /// Believes the clock on people's word, and destroys what has ended by it.
+    // keys.md §5.4
+    fn destroy_due(&self, reason: &str, operator: &str, now: u64) -> Result<Reply, Failure> {
+        let (books, store) = (Books { journal: &self.journal, by: operator }, self.issuer.store());
+        let reading = (self.clocks)();
+        let doubted = belief::doubt(store, &reading)?.is_some();
+        if doubted {
+            belief::accept(store, books, &reading, reason)?;
+        }
+        let Gone { token_kids, role_keys } = self.rotate(now)?;
+        Ok(Reply::Destroyed { doubted, token_kids, role_keys })
     }
 
     // Opened afresh each time: whoever removes the index may do so at any time.

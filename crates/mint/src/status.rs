@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::ceremony;
 use crate::config::Mint;
 use crate::release::{self, Kind};
+use crate::rotation::Doubt;
 use crate::store::{Purpose, Site, Store, StoreFault, unsigned};
 
 pub use roles::RoleKeyShown;
@@ -138,11 +139,11 @@ pub struct DraftShown {
     pub threshold: usize,
 }
 
-/// Looks at everything.
+/// Looks at everything; `doubt` is what is doubted of this machine's clock.
 ///
 /// # Errors
 /// The database, the charters or the key files cannot be read.
-pub fn look(mint: &Mint, store: &Store, now: u64) -> Result<Status, Failure> {
+pub fn look(mint: &Mint, store: &Store, now: u64, doubt: Option<Doubt>) -> Result<Status, Failure> {
     let directory = store.directory()?;
     let chain = ceremony::chain(store)?;
     let newest = chain.last();
@@ -156,7 +157,8 @@ pub fn look(mint: &Mint, store: &Store, now: u64) -> Result<Status, Failure> {
         waiting: newest.map_or_else(|| Ok(Vec::new()), |newest| waiting(mint, store, newest))?,
         warnings: Vec::new(),
     };
-    status.warnings = warnings::of(&status, mint, store, (&directory, newest))?;
+    status.warnings = doubt.map(warnings::doubted).into_iter().collect();
+    status.warnings.extend(warnings::of(&status, mint, store, (&directory, newest))?);
     Ok(status)
 }
 

@@ -11,8 +11,8 @@ use farside_mint::calendar::profile::PROFILES;
 use farside_mint::calendar::{self, Wish};
 use farside_mint::release::Document;
 use farside_mint::revocation::{self, What};
-use farside_mint::rotation::destroy::{self, Ending, Whose};
-use farside_mint::rotation::{Rotation, Scene};
+use farside_mint::rotation::destroy::{self, Ending, Rests, Whose};
+use farside_mint::rotation::{Doubt, Rotation, Scene};
 use farside_mint::store::{Purpose, Site};
 use farside_service::journal::Journal;
 use ground::{Desk, NOW, Realm, SITE, passphrase, realm};
@@ -23,7 +23,7 @@ const DAY: u64 = 86_400;
 fn in_scene<T>(realm: &Realm, now: u64, act: impl FnOnce(&Scene<'_>) -> T) -> T {
     let (journal, _) = Journal::open(&realm.home.journal(), "mint").unwrap();
     let books = Books { journal: &journal, by: "cadence" };
-    act(&Scene { home: &realm.home, store: &realm.store, passphrase: &passphrase(), books, now })
+    act(&Scene { home: &realm.home, store: &realm.store, passphrase: &passphrase(), books, now, doubt: None })
 }
 
 fn round(realm: &Realm, now: u64) -> Vec<String> {
@@ -137,6 +137,22 @@ fn a_key_that_has_ended_is_destroyed_with_a_record() {
 }
 
 #[test]
+fn by_a_clock_that_is_doubted_only_what_people_ended_is_destroyed() {
+    let (realm, first, second) = two_keys();
+    let doubted = |now| {
+        let doubt = Some(Doubt { clock: now, at_most: NOW, until: now + DAY });
+        in_scene(&realm, now, |scene| Rotation::default().round(&Scene { doubt, ..*scene }))
+            .unwrap()
+            .token_kids
+    };
+    assert_eq!(doubted(NOW + 90 * DAY), [""; 0]);
+    assert_eq!(site(&realm).keys[0].destroyed_at, None);
+    revocation::revoke(&realm.store, &ground::revocation(What::Key(second.clone())), NOW).unwrap();
+    assert_eq!(doubted(NOW + 90 * DAY), [second]);
+    assert_eq!(round(&realm, NOW + 90 * DAY), [first]);
+}
+
+#[test]
 fn the_record_claims_no_destruction_that_nobody_began() {
     let (realm, first, _) = two_keys();
     std::fs::remove_file(realm.home.0.join(site(&realm).keys[0].place.to_string())).unwrap();
@@ -194,6 +210,7 @@ fn a_key_that_cannot_be_destroyed_stays_begun_and_is_never_called_destroyed() {
         place: key.place.clone(),
         whose: Whose::Token { kid: key.kid, site: SITE.to_owned() },
         why: "ended",
+        rests: Rests::OnTheClock,
     };
     let ended = in_scene(&realm, NOW, |scene| destroy::carry_out(scene, &[ending])).unwrap();
     assert_eq!((ended.gone.token_kids.len(), ended.failed.len()), (0, 1));

@@ -21,7 +21,7 @@ fn look(realm: &Realm, now: u64) -> Status {
     if !config.exists() {
         std::fs::write(&config, "realm = \"acme\"\n[rotation]\nrelease_time = \"10d\"\n").unwrap();
     }
-    status::look(&Mint::open(&config).unwrap(), &realm.store, now).unwrap()
+    status::look(&Mint::open(&config).unwrap(), &realm.store, now, None).unwrap()
 }
 
 /// Codes and cures of what is to be done, but for the bundles that this test makes when it likes.

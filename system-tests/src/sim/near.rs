@@ -102,7 +102,7 @@ impl Near {
     /// Starts the mint.
     pub(super) fn start(&mut self, now: u64) -> Result<(), Failure> {
         clock::set(now);
-        let (desk, _) = Desk::open_by(clock::micros, &self.mint, passphrase(), now)?;
+        let (desk, _) = Desk::open_by((clock::micros, clock::reading), &self.mint, passphrase(), now)?;
         self.desk = Some(desk);
         Ok(())
     }

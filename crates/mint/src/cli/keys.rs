@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use farside_service::cli::{Failure, table};
+use farside_service::cli::{Failure, operator, table};
 use farside_service::duration::Seconds;
 use farside_service::secret_file::{Source, new_passphrase};
 use farside_service::time;
 use farside_verify::Algorithm;
 use serde_json::{Value, json};
 
-use super::Program;
 use super::key::passphrase_for;
 use super::release::{AtHand, Outcome, release_at_once};
+use super::{Program, joined};
 use crate::calendar::profile::{CryptoProfile, PROFILES};
 use crate::calendar::{self, Plan, Wish};
 use crate::config::Mint;
+use crate::control::{Command as Order, Reply};
+use crate::desk;
 use crate::keys::{self, KeyFault, KeyPlace, Passphrase, Period, Token};
 use crate::release::Document;
 use crate::store::{Purpose, Site, Store, TokenKeyRecord};
@@ -60,6 +62,15 @@ pub enum Keys {
         /// File with the passphrase that they get; left out: you are asked.
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,
+    },
+    /// Destroy the keys that have ended by this machine's clock, although the mint doubts it.
+    ///
+    /// A clock that is ahead of all that can have passed destroys no key before it has gone on steadily for a
+    /// day. This order is for a clock that is right: the mint was off for long.
+    DestroyDue {
+        /// Why the clock is right, for the journal.
+        #[arg(long)]
+        reason: String,
     },
     /// Every key with its period.
     List {
@@ -174,8 +185,29 @@ pub(super) fn run(command: &Keys, program: &Program) -> Result<(), Failure> {
             let source = new_passphrase_file.clone().map_or(Source::Prompt, Source::File);
             change_passphrase(files, &old, &Passphrase::new(new_passphrase(&source)?), program)
         }
+        Keys::DestroyDue { reason } => destroy_due(reason, program),
         Keys::List { site } => list(site.as_deref(), program),
     }
+}
+
+fn destroy_due(reason: &str, program: &Program) -> Result<(), Failure> {
+    let order = Order::DestroyDue { reason: reason.to_owned(), operator: operator() };
+    let reply = desk::carry_out(&program.mint()?, &order, time::now_unix())?;
+    let Reply::Destroyed { doubted, token_kids, role_keys } = reply else {
+        return Err(Failure::could_not("the mint answered another question"));
+    };
+    let human = || {
+        let clock = if doubted { "The clock is believed from now on." } else { "The clock was not doubted." };
+        let gone = token_kids.len() + usize::from(role_keys);
+        match (gone, token_kids.is_empty()) {
+            (0, _) => format!("{clock} No key had to be destroyed."),
+            (_, true) => format!("{clock} Keys of the mint's own are destroyed."),
+            _ => format!("{clock} Destroyed: {}.", joined(&token_kids)),
+        }
+    };
+    program
+        .output
+        .say(human, &json!({"clock_was_doubted": doubted, "token_keys": token_kids, "role_keys": role_keys}))
 }
 
 /// Keys that were made, and what became of their calendar.

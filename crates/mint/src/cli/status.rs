@@ -5,6 +5,7 @@ use farside_service::cli::{Failure, Style};
 use farside_service::time;
 
 use super::Program;
+use crate::rotation::belief;
 use crate::status;
 
 /// Nothing is asked but the mint itself.
@@ -13,6 +14,8 @@ pub struct Command {}
 
 pub(super) fn run(_: &Command, program: &Program) -> Result<(), Failure> {
     let mint = program.mint()?;
-    let seen = status::look(&mint, &mint.store()?, time::now_unix())?;
+    let store = mint.store()?;
+    let doubt = belief::doubt(&store, &time::read_clocks())?;
+    let seen = status::look(&mint, &store, time::now_unix(), doubt)?;
     program.output.say(|| seen.human(Style::stdout()), &seen)
 }

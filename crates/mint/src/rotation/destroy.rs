@@ -35,6 +35,15 @@ pub enum Whose {
     },
 }
 
+/// What says that a key has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rests {
+    /// This machine's clock.
+    OnTheClock,
+    /// People, who revoked or replaced it; or a record that it was destroyed before.
+    OnPeople,
+}
+
 /// A private key that is to be destroyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
@@ -44,6 +53,8 @@ pub struct Ending {
     pub whose: Whose,
     /// Why: `ended`, `revoked`, `replaced` or `returned`.
     pub why: &'static str,
+    /// What says so.
+    pub rests: Rests,
 }
 
 /// What is gone.
@@ -116,6 +127,7 @@ pub fn due(scene: &Scene<'_>) -> Result<Vec<Ending>, StoreFault> {
         place: key.place.clone(),
         whose: Whose::Token { kid: key.kid.clone(), site: site.name.clone() },
         why: if key.revoked { "revoked" } else { "ended" },
+        rests: if key.revoked { Rests::OnPeople } else { Rests::OnTheClock },
     });
     Ok(ending.collect())
 }
@@ -131,6 +143,7 @@ pub fn returned(scene: &Scene<'_>) -> Result<Vec<Ending>, StoreFault> {
         place: key.place.clone(),
         whose: Whose::Token { kid: key.kid.clone(), site: site.name.clone() },
         why: "returned",
+        rests: Rests::OnPeople,
     });
     Ok(ending.collect())
 }

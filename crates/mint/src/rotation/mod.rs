@@ -3,10 +3,12 @@
 //!
 //! ```text
 //!   calendar ─▶ takeover: journal, metrics      ended or revoked ─▶ destroy: intent, removal, record
+//!                                       by a clock that is believed ┘
 //! ```
 //!
 //! For [`serve`](crate::serve), at each round of its cadence, and for commands that hold the log themselves.
 
+pub mod belief;
 pub mod destroy;
 pub mod outlook;
 mod roles;
@@ -22,8 +24,9 @@ use crate::bundler::Books;
 use crate::config::Home;
 use crate::keys::{KeyFault, Passphrase};
 use crate::store::{Store, StoreFault};
+pub use belief::Doubt;
 use destroy::Ending;
-pub use destroy::Gone;
+pub use destroy::{Gone, Rests};
 
 /// How long after a key could not be destroyed it is tried again.
 const RETRY_SECONDS: u64 = 60;
@@ -41,6 +44,8 @@ pub struct Scene<'a> {
     pub books: Books<'a>,
     /// Now, in Unix seconds.
     pub now: u64,
+    /// Why no key is destroyed by that time, where its clock is doubted.
+    pub doubt: Option<Doubt>,
 }
 
 /// What one process remembers from round to round.
@@ -56,7 +61,7 @@ struct Memory {
     looked_back: bool,
     /// The charter by which the mint's own keys were looked at last, and when.
     roles_looked_at: Option<(u64, u64)>,
-    /// No key is destroyed before this instant.
+    /// What could not be destroyed is not tried before this instant.
     not_before: u64,
     /// Keys that could not be destroyed when it was last tried.
     failed: BTreeSet<String>,
@@ -122,17 +127,14 @@ impl Rotation {
         if !memory.looked_back {
             due.extend(destroy::returned(scene)?);
         }
+        // keys.md §5.4
+        if scene.doubt.is_some() {
+            due.retain(|ending| ending.rests == Rests::OnPeople);
+        }
         let ended = destroy::carry_out(scene, &due)?;
         memory.looked_back = true;
         memory.tell(ended.failed, scene.now);
         Ok(ended.gone)
-    }
-
-    /// Destroys nothing before `instant`: the clock leapt, and whoever set it wrongly shall have time to put
-    /// it right before keys are gone for good.
-    pub fn wait_until(&self, instant: u64) {
-        let mut memory = self.memory();
-        memory.not_before = memory.not_before.max(instant);
     }
 
     // Who panicked while holding it has left it whole: each step is one assignment.

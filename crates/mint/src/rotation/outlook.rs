@@ -6,7 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use farside_service::cli::Failure;
 
+use super::belief;
 use crate::config::Mint;
+use crate::desk::Clocks;
 use crate::status::{self, Warning};
 use crate::store::Store;
 
@@ -33,11 +35,13 @@ impl Outlook {
     ///
     /// # Errors
     /// What there is cannot be read.
-    pub fn look(&self, mint: &Mint, store: &Store, now: u64) -> Result<(), Failure> {
+    pub fn look(&self, mint: &Mint, store: &Store, now: u64, clocks: Clocks) -> Result<(), Failure> {
         if self.seen().at.is_some_and(|at| now < at.saturating_add(EVERY_SECONDS)) {
             return Ok(());
         }
-        let warnings: BTreeSet<Warning> = status::look(mint, store, now)?.warnings.into_iter().collect();
+        let doubt = belief::doubt(store, &clocks())?;
+        let warnings = status::look(mint, store, now, doubt)?.warnings;
+        let warnings: BTreeSet<Warning> = warnings.into_iter().collect();
         let mut seen = self.seen();
         for Warning { code, site, detail, cure } in warnings.difference(&seen.warnings) {
             tracing::warn!(code, site, detail, cure, "something is to be done");

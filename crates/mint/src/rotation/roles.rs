@@ -2,7 +2,7 @@
 
 use farside_crossing::Charter;
 
-use super::destroy::{Ending, Whose};
+use super::destroy::{Ending, Rests, Whose};
 use super::{RotationFault, Scene};
 use crate::ceremony;
 use crate::keys::KeyPlace;
@@ -16,7 +16,7 @@ pub(super) fn due(scene: &Scene<'_>) -> Result<Vec<Ending>, RotationFault> {
     let mut endings = Vec::new();
     for file in role_keys::online_files(scene.home).map_err(RotationFault::Roles)? {
         if names_online(earlier, &file) && !names_online(std::slice::from_ref(newest), &file) {
-            endings.push(ending("online", &file));
+            endings.push(ending("online", &file, Rests::OnPeople));
         }
     }
     let in_use = role_keys::named_logs(scene.home, newest.log()).map_err(RotationFault::Roles)?;
@@ -25,7 +25,8 @@ pub(super) fn due(scene: &Scene<'_>) -> Result<Vec<Ending>, RotationFault> {
         let was = earlier.iter().flat_map(Charter::log).any(|key| key.to_string() == file.public);
         let followed = named && in_use.first().is_some_and(|first| *first != file);
         if was && (!named || (followed && every_site_knows(scene, newest.version())?)) {
-            endings.push(ending("log", &file));
+            // That every site knows the newest may rest on the courier interval.
+            endings.push(ending("log", &file, if named { Rests::OnTheClock } else { Rests::OnPeople }));
         }
     }
     Ok(endings)
@@ -47,7 +48,7 @@ fn every_site_knows(scene: &Scene<'_>, version: u64) -> Result<bool, RotationFau
     Ok(true)
 }
 
-fn ending(role: &'static str, file: &KeyFile) -> Ending {
+fn ending(role: &'static str, file: &KeyFile, rests: Rests) -> Ending {
     let whose = Whose::Role { role, public: file.public.clone() };
-    Ending { place: KeyPlace::File(file.relative().into()), whose, why: "replaced" }
+    Ending { place: KeyPlace::File(file.relative().into()), whose, why: "replaced", rests }
 }

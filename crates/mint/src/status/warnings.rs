@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{DraftShown, NextShown, SiteShown, Status, UseShown};
 use crate::config::Mint;
 use crate::release::{self, ReleaseFault};
+use crate::rotation::Doubt;
 use crate::store::{Ahead, Directory, Purpose, Site, Store, StoreFault, unsigned};
 
 /// Courier rounds that people are given to notice and to act.
@@ -71,6 +72,25 @@ pub(super) fn of(
     warnings.extend(role_keys(status, release_seconds));
     warnings.extend(store.read(|transaction| undestroyed(transaction, now))?);
     Ok(warnings)
+}
+
+/// No key is destroyed by the clock as it is.
+// keys.md §5.4
+pub(super) fn doubted(Doubt { clock, at_most, until }: Doubt) -> Warning {
+    Warning {
+        code: "clock_doubted",
+        site: None,
+        detail: format!(
+            "this machine's clock says {}, and it can be {} at most; no key is destroyed by it before {}",
+            rfc3339(clock),
+            rfc3339(at_most),
+            rfc3339(until)
+        ),
+        cure:
+            "set the clock right; if it is, and this mint was off for long: mint keys destroy-due --reason \
+               REASON"
+                .to_owned(),
+    }
 }
 
 fn calendar(
