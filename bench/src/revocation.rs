@@ -9,7 +9,6 @@ use farside_crossing::status::{Lists, TokenList};
 use farside_gate::judge::judge;
 use farside_gate::trust::Gate;
 
-use crate::import::memory_mib;
 use crate::realm::{AUDIENCE, Far, HOUR, NOW, Plan, Realm, SITE, revoked_name, status};
 
 /// Revocations of tokens and of subjects: as many of the latter as a status holds with ease.
@@ -39,11 +38,9 @@ fn checked() {
     let tokens: Vec<String> =
         (0..TOKENS).map(|nth| realm.token("ada", nth * (LOG / TOKENS) + 1, "")).collect();
     let far = [holding(&mut realm, FEW), holding(&mut realm, MANY)];
-    let before = memory_mib("self", "VmRSS");
     let started = Instant::now();
     let gates = far.map(|far| (far.gate(), far));
     println!("gate_10m_revocations_into_memory_ms {:.0}", started.elapsed().as_secs_f64() * 1e3);
-    println!("gate_10m_revocations_mib {:.1}", memory_mib("self", "VmRSS") - before);
     let mut best = vec![[f64::MAX; 2]; tokens.len()];
     for round in 0..ROUNDS {
         for (token, best) in tokens.iter().zip(&mut best) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use farside_crossing::{Logged, Signer, note};
 use farside_mint::bundler::Books;
 use farside_mint::calendar::profile::PROFILES;
-use farside_mint::calendar::{self, Wish};
+use farside_mint::calendar::{self, Plan, Smithy, Wish};
 use farside_mint::ceremony::{self, Roles};
 use farside_mint::config::{Home, Mint};
 use farside_mint::desk::Desk;
@@ -18,6 +18,7 @@ use farside_mint::site;
 use farside_mint::store::{Audience, SiteTerms, Store};
 use farside_service::journal::Journal;
 use farside_service::secret_file::Secret;
+use farside_service::time::Reading;
 use farside_verify::Algorithm;
 
 const SITES: usize = 1_000;
@@ -30,6 +31,12 @@ static CLOCK: AtomicU64 = AtomicU64::new(START * 1_000_000);
 
 fn clock() -> u64 {
     CLOCK.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Both clocks of a machine that never starts anew.
+fn reading() -> Reading {
+    let ms = CLOCK.load(Ordering::Relaxed) / 1_000;
+    Reading { wall_ms: ms, boot_ms: ms, boot: "the only one".to_owned() }
 }
 
 fn passphrase() -> Passphrase {
@@ -46,22 +53,26 @@ pub(crate) fn run() {
     }
     let secret = passphrase();
     timed("plan_1000_sites_4_keys_s", || {
-        for name in &names {
-            let wish = Wish { periods: PERIODS, ..Wish::new(&PROFILES[0]) };
-            let plan = calendar::draft(&store, name, &wish, START).expect("a calendar that works");
-            calendar::make(&mint.home, &store, name, &plan, &secret, START).expect("keys");
-        }
+        let wish = Wish { periods: PERIODS, ..Wish::new(&PROFILES[0]) };
+        let draft =
+            |name: &String| calendar::draft(&store, name, &wish, START).expect("a calendar that works");
+        let plans: Vec<Plan> = names.iter().map(draft).collect();
+        let plans: Vec<(&str, &Plan)> = names.iter().map(String::as_str).zip(&plans).collect();
+        let smithy = Smithy { token: None, home: &mint.home, store: &store, passphrase: &secret };
+        smithy.make(&plans, START).expect("keys");
     });
     timed("release_1000_sites_s", || {
-        for name in &names {
-            for document in [Document::Keys, Document::Policy] {
-                let draft = release::draft(&store, name, &document, START).expect("a draft");
-                release::sign_and_adopt(&store, &draft, &[&release], START).expect("it is in force");
-            }
-        }
+        let sign = |name: &String, document: &Document| {
+            let draft = release::draft(&store, name, document, START).expect("a draft");
+            note::sign(&draft.text, &[&release]).expect("a signature")
+        };
+        let both = |name: &String| [sign(name, &Document::Keys), sign(name, &Document::Policy)];
+        let notes: Vec<Vec<u8>> = names.iter().flat_map(both).collect();
+        let notes: Vec<&[u8]> = notes.iter().map(Vec::as_slice).collect();
+        release::adopt_all(&store, &notes, START).expect("they are in force");
     });
     let desk = timed("open_1000_sites_s", || {
-        let desk = Desk::open_by(clock, &mint, passphrase(), START).expect("a log").0;
+        let desk = Desk::open_by((clock, reading), &mint, passphrase(), START).expect("a log").0;
         desk.issuer().warm_up(START).expect("keys that open");
         desk
     });
@@ -71,7 +82,7 @@ pub(crate) fn run() {
     CLOCK.store(end * 1_000_000, Ordering::Relaxed);
     let (journal, _) = Journal::open(&mint.home.journal(), "bench").expect("a journal");
     let books = Books { journal: &journal, by: "bench" };
-    let scene = Scene { home: &mint.home, store: &store, passphrase: &secret, books, now: end };
+    let scene = Scene { home: &mint.home, store: &store, passphrase: &secret, books, now: end, doubt: None };
     let rotation = Rotation::default();
     let gone = timed("take_over_and_destroy_1000_sites_s", || rotation.round(&scene).expect("a round"));
     assert_eq!(gone.token_kids.len(), SITES, "every site's first key has ended");

@@ -192,6 +192,17 @@ impl Sides {
         server
     }
 
+    /// A token is issued, a bundle crosses, and a gate that is started lets its holder in.
+    #[track_caller]
+    pub fn lets_in(&self, subject: &str, audience: &str) {
+        let token = self.token(subject, audience);
+        self.bundle("full");
+        self.cross();
+        let gate = self.serve_gate();
+        assert_eq!(self.knock(&token, audience).status, 200);
+        assert!(gate.stop().success());
+    }
+
     /// What the gate's metrics say.
     pub fn gate_metrics(&self) -> String {
         http::get(self.gate_admin, "/metrics", &[]).body

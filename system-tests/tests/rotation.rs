@@ -104,6 +104,48 @@ fn people_on_machines_of_their_own_sign_a_calendar_for_months_and_the_mint_follo
 }
 
 #[test]
+fn calendars_of_many_sites_are_one_draft_that_people_sign_and_adopt_as_one() {
+    let sides = opened();
+    for name in ["apollo", "crater"] {
+        let url = format!("https://{name}.example");
+        sides.mint(&format!("site add {name} --issuer {url} --audience {url} --unsealed"));
+    }
+    std::fs::rename(sides.path("near/offline/release-1.key"), sides.path("release.key"))
+        .expect("carried away");
+    let foreseen = sides.mint("keys plan --all --periods 3 --dry-run --json").json();
+    assert_eq!(foreseen.as_array().map(Vec::len), Some(9), "{foreseen}");
+    let refused = sides.attempt("mint keys plan --all --cryptoperiod 3650d --config near/mint.toml");
+    assert!(refused.expect_code(1).stderr.contains("site apollo"));
+    let planned = sides.mint("keys plan --all --periods 3 --json").json();
+    let waiting = &planned["release"]["waiting"];
+    assert_eq!((&waiting["documents"], planned["keys"].as_array().map(Vec::len)), (&3.into(), Some(9)));
+    let file = waiting["file"].as_str().expect("one file");
+    let told = sides.mint("status").stdout;
+    assert!(told.contains("the keys documents of 3 sites have 0 of 1 release signatures"), "{told}");
+
+    // Nothing of it is in force before people have signed, and a sheaf that was changed is nobody's.
+    sides.attempt(&format!("mint release adopt {file} --config near/mint.toml")).expect_code(1);
+    let sign = format!(
+        "mint release sign --key release.key --passphrase-file near.passphrase {file} --config no-mint.toml"
+    );
+    let shown = sides.farside(&sign).stdout;
+    for key in planned["keys"].as_array().expect("keys") {
+        assert!(shown.contains(key["kid"].as_str().expect("a key id")), "whoever signs sees every key");
+    }
+    let signed = std::fs::read(file).expect("a sheaf");
+    let text = String::from_utf8(signed.clone()).expect("text");
+    std::fs::write(file, text.replace("\"crater\"", "\"apollo\"")).expect("changed");
+    sides.attempt(&format!("mint release adopt {file} --config near/mint.toml")).expect_code(1);
+    std::fs::write(file, signed).expect("as it was");
+    let adopted = sides.mint(&format!("release adopt {file} --json")).json();
+    assert_eq!(adopted.as_array().map(Vec::len), Some(3), "{adopted}");
+    assert!(!sides.mint("status").stdout.contains("documents of 3 sites"));
+    sides.bundle("full");
+    sides.cross();
+    assert_eq!(sides.gate("status --json").json()["keys"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
 fn online_and_log_key_are_replaced_under_a_running_mint_without_a_gap() {
     let sides = opened();
     sides.mint("site set dome --logged staple");

@@ -33,6 +33,7 @@ use crate::enrol::refused;
 use crate::import::JOURNAL_NAME;
 use crate::judge::Clocks;
 use crate::store::{self, GlassRow, Store, StoreFault};
+use crate::trouble::Trouble;
 use crate::trust::{self, BUILT_AT};
 
 pub use glass::{Glass, Glasses, Life, Over};
@@ -335,28 +336,4 @@ fn told(signed: &SignedOrder) -> Value {
     let mut members = json!(signed.order());
     members["signers"] = json!(signed.signers());
     members
-}
-
-/// Why nothing is opened.
-enum Trouble {
-    Refused(Refusal),
-    Broken(Failure),
-}
-
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Trouble {
-        Trouble::Refused(refusal)
-    }
-}
-
-impl From<StoreFault> for Trouble {
-    fn from(fault: StoreFault) -> Trouble {
-        Trouble::Broken(fault.into())
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Trouble {
-        Trouble::Broken(failure)
-    }
 }

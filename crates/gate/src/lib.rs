@@ -32,5 +32,6 @@ pub mod serve;
 mod shown_lists;
 pub mod status;
 pub mod store;
+mod trouble;
 pub mod trust;
 pub mod trust_folder;

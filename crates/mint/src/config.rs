@@ -209,6 +209,16 @@ impl Diary {
         ticket.wait()?;
         Ok(())
     }
+
+    /// Records many acts of one kind, and waits once until all records are on disk.
+    pub fn record_all(&self, event: &str, acts: impl IntoIterator<Item = Value>) -> Result<(), Failure> {
+        let (by, mut last) = (operator(), None);
+        for mut members in acts {
+            members["by"] = by.as_str().into();
+            last = Some(self.journal.record(event, members)?);
+        }
+        Ok(last.map_or(Ok(()), |ticket| ticket.wait())?)
+    }
 }
 
 /// The mint's folder.

@@ -4,6 +4,7 @@
 
 mod leave;
 mod renew;
+mod sheaf;
 mod shown;
 
 use std::ops::RangeInclusive;
@@ -19,6 +20,7 @@ use crate::store::{Site, Store, StoreFault, TokenKeyRecord, signed, unsigned};
 
 pub use leave::{Pardoned, fence_numbers};
 pub use renew::{Renewal, in_force_unsigned, outdated};
+pub use sheaf::{SHEAF_BYTES_MAX, tie, untie};
 pub use shown::shown;
 
 /// Which document of a site.
@@ -252,31 +254,52 @@ pub fn sign_and_adopt(
 /// Adopts a signed document: the release threshold of the charter in force must hold, the version must be the
 /// next, and a calendar may hold only keys that this mint has made for that site.
 pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFault> {
+    adopt_all(store, &[bytes], now)?.pop().ok_or(ReleaseFault::Foreign)
+}
+
+/// Adopts signed documents, all or none: each as [`adopt`] does.
+pub fn adopt_all(store: &Store, notes: &[&[u8]], now: u64) -> Result<Vec<Adopted>, ReleaseFault> {
     let realm = store.realm()?;
     store.write(|transaction| {
         let charter =
             ceremony::read_chain(transaction)?.pop().ok_or(ReleaseFault::Charter(CharterFault::None))?;
+        let adoption = Adoption { transaction, realm: &realm, release: charter.release(), now };
+        notes.iter().map(|bytes| adoption.adopt(bytes)).collect()
+    })
+}
+
+/// What documents are adopted by.
+struct Adoption<'a> {
+    transaction: &'a Connection,
+    realm: &'a str,
+    release: &'a Role,
+    now: u64,
+}
+
+impl Adoption<'_> {
+    fn adopt(&self, bytes: &[u8]) -> Result<Adopted, ReleaseFault> {
+        let Adoption { transaction, realm, release, now } = *self;
         let note = Note::parse(bytes)?;
-        let signed_by = charter.release().verify(&note)?;
+        let signed_by = release.verify(&note)?;
         let signers = signed_by.signers().to_vec();
         let (mut keys, mut pardon) = (Vec::new(), None);
-        let (kind, site, version) = match addressed_to(note.text(), &realm) {
+        let (kind, site, version) = match addressed_to(note.text(), realm) {
             Some((Kind::Keys, site)) => {
-                let document = KeysDocument::read(&signed_by, &realm, site)?;
+                let document = KeysDocument::read(&signed_by, realm, site)?;
                 keys = key_ids(document.jwks.as_str())?;
                 (Kind::Keys, document.site, document.version)
             }
             Some((Kind::Policy, site)) => {
-                let document = PolicyDocument::read(&signed_by, &realm, site)?;
+                let document = PolicyDocument::read(&signed_by, realm, site)?;
                 note_lifetime(transaction, &document)?;
                 (Kind::Policy, document.site, document.version)
             }
             Some((Kind::Fence, site)) => {
-                let document = FenceDocument::read(&signed_by, &realm, site)?;
+                let document = FenceDocument::read(&signed_by, realm, site)?;
                 (Kind::Fence, document.site, document.version)
             }
             Some((Kind::Pardon, site)) => {
-                let document = PardonDocument::read(&signed_by, &realm, site)?;
+                let document = PardonDocument::read(&signed_by, realm, site)?;
                 let place = (Kind::Pardon, document.site.clone(), document.version);
                 pardon = Some(document);
                 place
@@ -295,7 +318,7 @@ pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFa
         }
         insert(transaction, &Row { site: &site, kind, version, note: bytes, keys: &keys, now })?;
         Ok(Adopted { site, kind, version, signers, renewed: false })
-    })
+    }
 }
 
 struct Row<'a> {
@@ -408,9 +431,30 @@ pub fn newest(connection: &Connection, site: &str, kind: Kind) -> Result<Option<
         .optional()?)
 }
 
-/// Who of the release signers has signed a draft so far, and how many it takes.
+/// Who of the release signers has signed a draft so far, and how many it takes; of a sheaf, who has signed
+/// all of it.
 pub fn progress(release: &Role, bytes: &[u8]) -> Result<(Vec<String>, usize), Refusal> {
-    let note = Note::parse(bytes)?;
-    let signed = release.signed_by(&note)?.into_iter().map(str::to_owned).collect();
+    let signed =
+        under_all(bytes, |note| Ok(release.signed_by(note)?.into_iter().map(str::to_owned).collect()))?;
     Ok((signed, release.threshold()))
+}
+
+/// Whose names stand under a draft, or under all of a sheaf; nobody has checked them.
+pub fn names(bytes: &[u8]) -> Result<Vec<String>, Refusal> {
+    under_all(bytes, |note| Ok(note.signer_names().into_iter().map(str::to_owned).collect()))
+}
+
+fn under_all(
+    bytes: &[u8],
+    names: impl Fn(&Note<'_>) -> Result<Vec<String>, Refusal>,
+) -> Result<Vec<String>, Refusal> {
+    let mut all: Option<Vec<String>> = None;
+    for bytes in untie(bytes)? {
+        let under = names(&Note::parse(bytes)?)?;
+        match &mut all {
+            Some(all) => all.retain(|name| under.contains(name)),
+            None => all = Some(under),
+        }
+    }
+    Ok(all.unwrap_or_default())
 }

@@ -24,9 +24,6 @@ use crate::store::{Purpose, Site, Store, StoreFault, unsigned};
 pub use roles::RoleKeyShown;
 pub use warnings::Warning;
 
-/// Longest draft that is looked at, in bytes.
-const DRAFT_BYTES_MAX: u64 = 2 << 20;
-
 /// The whole picture, as `status --json` prints it. Times are Unix seconds.
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -127,11 +124,11 @@ pub struct ReceiptShown {
 pub struct DraftShown {
     /// Its file.
     pub file: String,
-    /// Its site.
-    pub site: String,
+    /// Its sites.
+    pub sites: Vec<String>,
     /// Which document.
     pub kind: Kind,
-    /// Its number.
+    /// Its number; of many, the first one's.
     pub version: u64,
     /// Who has signed.
     pub signed: Vec<String>,
@@ -217,19 +214,33 @@ fn waiting(mint: &Mint, store: &Store, charter: &Charter) -> Result<Vec<DraftSho
     let Ok(listing) = std::fs::read_dir(mint.home.drafts()) else { return Ok(Vec::new()) };
     let mut waiting = Vec::new();
     for entry in listing.flatten() {
-        let Ok(bytes) = farside_service::durable::read_limited(&entry.path(), DRAFT_BYTES_MAX) else {
+        let Ok(bytes) = farside_service::durable::read_limited(&entry.path(), release::SHEAF_BYTES_MAX)
+        else {
             continue;
         };
-        let Some((kind, site, version)) = release::place(&bytes, charter.realm()) else { continue };
-        let adopted = store.read(|transaction| release::adopted_version(transaction, &site, kind))?;
-        let again = version == adopted && release::in_force_unsigned(store, &site, kind, charter.release())?;
-        if version <= adopted && !again {
-            continue;
+        let (mut sites, mut first) = (Vec::new(), None);
+        for note in release::untie(&bytes).unwrap_or_default() {
+            let Some((kind, site, version)) = release::place(note, charter.realm()) else { continue };
+            if waits(store, charter, (kind, &site, version))? {
+                first = first.or(Some((kind, version)));
+                sites.push(site);
+            }
         }
+        let Some((kind, version)) = first else { continue };
         let Ok((signed, threshold)) = release::progress(charter.release(), &bytes) else { continue };
         let file = entry.path().display().to_string();
-        waiting.push(DraftShown { file, site, kind, version, signed, threshold });
+        waiting.push(DraftShown { file, sites, kind, version, signed, threshold });
     }
     waiting.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(waiting)
+}
+
+fn waits(
+    store: &Store,
+    charter: &Charter,
+    (kind, site, version): (Kind, &str, u64),
+) -> Result<bool, Failure> {
+    let adopted = store.read(|transaction| release::adopted_version(transaction, site, kind))?;
+    let again = version == adopted && release::in_force_unsigned(store, site, kind, charter.release())?;
+    Ok(version > adopted || again)
 }

@@ -53,8 +53,7 @@ fn two_keys() -> (Realm, String, String) {
     let first = signs(&realm, NOW).unwrap();
     let wish = Wish { sign_from: Some(NOW + 80 * DAY), ..Wish::new(&PROFILES[0]) };
     let plan = calendar::draft(&realm.store, SITE, &wish, NOW).unwrap();
-    let second =
-        calendar::make(&realm.home, &realm.store, SITE, &plan, &passphrase(), NOW).unwrap().remove(0);
+    let second = realm.smithy(&passphrase()).make(&[(SITE, &plan)], NOW).unwrap().remove(0);
     realm.release_document(Document::Keys, NOW);
     (realm, first, second)
 }
@@ -83,7 +82,7 @@ fn a_beacon_carries_no_key() {
     realm.make(Kind::Full, NOW, &Desk::default()).unwrap();
     let wish = Wish { sign_from: Some(NOW + DAY), ..Wish::new(&PROFILES[0]) };
     let plan = calendar::draft(&realm.store, SITE, &wish, NOW).unwrap();
-    let third = calendar::make(&realm.home, &realm.store, SITE, &plan, &passphrase(), NOW).unwrap().remove(0);
+    let third = realm.smithy(&passphrase()).make(&[(SITE, &plan)], NOW).unwrap().remove(0);
     realm.release_document(Document::Keys, NOW + 1);
     realm.make(Kind::Beacon, NOW + 2, &Desk::default()).unwrap();
     assert_eq!(signs(&realm, NOW + 5 * DAY), Some(first));

@@ -43,7 +43,7 @@ fn each_step_of_a_calendars_life_is_said_in_time_with_its_command() {
 
     let now = NOW + 87 * DAY;
     let periods = calendar::draft(&realm.store, SITE, &Wish::new(&PROFILES[0]), now).unwrap();
-    calendar::make(&realm.home, &realm.store, SITE, &periods, &passphrase(), now).unwrap();
+    realm.smithy(&passphrase()).make(&[(SITE, &periods)], now).unwrap();
     let draft = release::draft(&realm.store, SITE, &Document::Keys, now).unwrap();
     let file = realm.home.drafts().join("plant-7-keys-2.note");
     std::fs::create_dir(realm.home.drafts()).unwrap();

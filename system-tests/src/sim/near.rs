@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use farside_crossing::{Breakglass, Charter, ReceiptCode, RecipientPublic, Signer as _, StaleMax, note};
 use farside_mint::bundler::{self, ReceiptFault};
 use farside_mint::calendar::profile::PROFILES;
-use farside_mint::calendar::{self, Wish};
+use farside_mint::calendar::{self, Smithy, Wish};
 use farside_mint::ceremony::own::{self, Changes, LogChange, OnlineChange};
 use farside_mint::ceremony::{self, Roles};
 use farside_mint::claims::Profile;
@@ -169,8 +169,9 @@ impl Near {
             ..Wish::new(&PROFILES[0])
         };
         let plan = could("a calendar is drafted", calendar::draft(self.store(), &site.name, &wish, now))?;
-        let made = calendar::make(&self.mint.home, self.store(), &site.name, &plan, &passphrase(), now);
-        let made = could("keys are made", made)?;
+        let (home, store, passphrase) = (&self.mint.home, self.store(), &passphrase());
+        let smithy = Smithy { token: None, home, store, passphrase };
+        let made = could("keys are made", smithy.make(&[(&site.name, &plan)], now))?;
         let key = |(kid, period): (String, &keys::Period)| Key {
             kid,
             sign_from: period.sign_from,

@@ -24,12 +24,9 @@ impl Import {
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Apply };
         let gate = Gate::open(config)?;
         let reports = import::path(config, &self.path, mode, gate.moment().now)?;
-        if mode == Mode::Apply {
-            // By what it brought the clock may be believed.
-            gate.moment();
-            gate.keep_clock()?;
-        }
+        // What was applied is shown and told, whatever else fails.
         let shown = self.shown(config, &gate);
+        let kept = self.kept(&gate);
         if reports.is_empty() {
             return Err(Failure::refused(format!("no bundle lies in {}", self.path.display())));
         }
@@ -37,6 +34,7 @@ impl Import {
             output.say(|| line(report, mode), report)?;
         }
         shown?;
+        kept?;
         // Whoever names one old bundle wanted it applied; in a folder of old ones it is only passed over.
         let old = !self.path.is_dir() && matches!(reports[0].outcome, Outcome::Superseded { .. });
         // Each refusal has been told in its line.
@@ -45,6 +43,15 @@ impl Import {
 }
 
 impl Import {
+    /// By what it brought the clock may be believed.
+    fn kept(&self, gate: &Gate) -> Result<(), Failure> {
+        if self.dry_run {
+            return Ok(());
+        }
+        gate.moment();
+        Ok(gate.keep_clock()?)
+    }
+
     /// What an import has revoked is gone from the trust folder before this command ends.
     fn shown(&self, config: &Config, gate: &Gate) -> Result<(), Failure> {
         if self.dry_run || config.trust_folder.is_none() {

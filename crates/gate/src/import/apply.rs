@@ -46,36 +46,14 @@ pub(super) enum Considered {
 }
 
 /// Why nothing is committed.
-pub(super) enum Trouble {
-    Refused(Refusal),
+pub(super) type Trouble = crate::trouble::Trouble<Instead>;
+
+/// What there is instead.
+pub(super) enum Instead {
     /// Refused, since by its signed time it was made later than it is here.
     FromLater(Refusal, MintAhead),
+    /// Nothing was to be changed.
     DryRun(Box<Outcome>),
-    Broken(Failure),
-}
-
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Trouble {
-        Trouble::Refused(refusal)
-    }
-}
-
-impl From<StoreFault> for Trouble {
-    fn from(fault: StoreFault) -> Trouble {
-        Trouble::Broken(fault.into())
-    }
-}
-
-impl From<TrustFault> for Trouble {
-    fn from(fault: TrustFault) -> Trouble {
-        Trouble::Broken(fault.into())
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Trouble {
-        Trouble::Broken(failure)
-    }
 }
 
 impl Considered {
@@ -111,7 +89,7 @@ pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) ->
     let acceptance = judged.map_err(|refusal| match refusal.code() {
         Code::NotYetIssued => {
             let (seq, issued_at) = (opened.manifest().seq, opened.manifest().issued_at);
-            Trouble::FromLater(refusal, MintAhead { seq, issued_at, seen_at: now })
+            Trouble::Otherwise(Instead::FromLater(refusal, MintAhead { seq, issued_at, seen_at: now }))
         }
         _ => Trouble::Refused(refusal),
     })?;
@@ -146,7 +124,7 @@ pub(super) fn consider(tx: &Transaction<'_>, scene: &Scene<'_>, bytes: &[u8]) ->
 }
 
 /// The newest charter this gate trusts.
-pub(crate) fn newest_charter(tx: &Transaction<'_>) -> Result<Charter, Trouble> {
+pub(super) fn newest_charter(tx: &Transaction<'_>) -> Result<Charter, Trouble> {
     let chain = store::charters(tx)?;
     let Some(bytes) = chain.last() else {
         return Err(Trouble::Broken(

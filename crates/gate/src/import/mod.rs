@@ -37,7 +37,7 @@ use crate::store::{self, Store};
 pub use intake::{BUNDLE_BYTES_MAX, FILES_MAX};
 pub use report::{Applied, Chartered, Outcome, ParcelsIn, Report};
 
-use apply::{Considered, Trouble};
+use apply::{Considered, Instead, Trouble};
 use intake::Taken;
 
 /// How long an import waits for another to end.
@@ -207,7 +207,7 @@ impl<'a> Importer<'a> {
         let done = self.store.write(|tx| {
             let considered = apply::consider(tx, &scene, bytes)?;
             if self.mode == Mode::DryRun {
-                return Err(Trouble::DryRun(Box::new(considered.into_outcome())));
+                return Err(Trouble::Otherwise(Instead::DryRun(Box::new(considered.into_outcome()))));
             }
             // Whatever is about to be believed stands in the journal before it is.
             let (event, mut members) = match &considered {
@@ -228,9 +228,9 @@ impl<'a> Importer<'a> {
                 }
                 Ok(outcome)
             }
-            Err(Trouble::DryRun(outcome)) => Ok(*outcome),
+            Err(Trouble::Otherwise(Instead::DryRun(outcome))) => Ok(*outcome),
             Err(Trouble::Refused(refusal)) => Ok(refused(refusal)),
-            Err(Trouble::FromLater(refusal, ahead)) => {
+            Err(Trouble::Otherwise(Instead::FromLater(refusal, ahead))) => {
                 if self.mode == Mode::Apply {
                     self.store.write(|tx| store::set_mint_ahead(tx, Some(ahead)))?;
                 }

@@ -59,43 +59,55 @@ pub fn draft(store: &Store, site: &str, wish: &Wish, now: u64) -> Result<Plan, C
     Ok(plan::plan(site, wish, now)?)
 }
 
-/// Makes the planned keys, keeps their files and enters them into the calendar; answers their ids. They sign
-/// nothing before they stand in an adopted keys document and that document has had time to cross.
-pub fn make(
-    home: &Home,
-    store: &Store,
-    site: &str,
-    plan: &Plan,
-    passphrase: &Passphrase,
-    now: u64,
-) -> Result<Vec<String>, CalendarFault> {
-    make_in(None, home, store, site, plan, passphrase, now)
+/// Where keys are made and kept.
+#[derive(Clone, Copy)]
+pub struct Smithy<'a> {
+    /// The PKCS#11 token that keeps them; none: encrypted files do.
+    pub token: Option<&'a Token>,
+    /// The mint's folder.
+    pub home: &'a Home,
+    /// Its database.
+    pub store: &'a Store,
+    /// What the files are encrypted under.
+    pub passphrase: &'a Passphrase,
 }
 
-/// As [`make`], inside a PKCS#11 token where one is given.
-pub fn make_in(
-    token: Option<&Token>,
-    home: &Home,
-    store: &Store,
-    site: &str,
-    plan: &Plan,
-    passphrase: &Passphrase,
-    now: u64,
-) -> Result<Vec<String>, CalendarFault> {
-    // A wrong passphrase is told before any key is made under it; and all of the mint's keys share what
-    // Argon2id makes of it.
-    if let Err(fault @ KeyFault::Locked { .. }) = keys::opens(&home.online_key(), passphrase) {
-        return Err(fault.into());
+impl Smithy<'_> {
+    /// Makes the planned keys of each site, keeps them and enters them into the calendars, all or none; answers
+    /// their ids in that order. They sign nothing before they stand in an adopted keys document and that
+    /// document has had time to cross.
+    ///
+    /// # Errors
+    /// A key cannot be made or kept: none is in a calendar then.
+    pub fn make(&self, plans: &[(&str, &Plan)], now: u64) -> Result<Vec<String>, CalendarFault> {
+        // A wrong passphrase is told before any key is made under it; and all of the mint's keys share what
+        // Argon2id makes of it.
+        if let Err(fault @ KeyFault::Locked { .. }) = keys::opens(&self.home.online_key(), self.passphrase) {
+            return Err(fault.into());
+        }
+        let mut made: Vec<(Workshop<'_>, Made)> = Vec::new();
+        for (site, plan) in plans {
+            let Smithy { token, home, store, passphrase } = *self;
+            let workshop = Workshop { token, home, store, site, plan, passphrase };
+            for period in plan.periods() {
+                let key = workshop.make(*period)?;
+                // token.md §4: nor is one that stands in no calendar yet made twice.
+                if made.iter().any(|(_, other)| other.key.kid == key.key.kid) {
+                    return Err(CalendarFault::Collision);
+                }
+                made.push((workshop, key));
+            }
+        }
+        self.store.write(|transaction| {
+            let mut keys = made.iter();
+            keys.try_for_each(|(shop, made)| made.enter(transaction, shop.site, shop.plan, now))
+                .map_err(StoreFault::from)
+        })?;
+        Ok(made.into_iter().map(|(_, made)| made.key.kid).collect())
     }
-    let workshop = Workshop { token, home, store, site, plan, passphrase };
-    let made = plan.periods().iter().map(|period| workshop.make(*period));
-    let made = made.collect::<Result<Vec<_>, _>>()?;
-    store.write(|transaction| {
-        made.iter().try_for_each(|made| made.enter(transaction, site, plan, now)).map_err(StoreFault::from)
-    })?;
-    Ok(made.into_iter().map(|made| made.key.kid).collect())
 }
 
+#[derive(Clone, Copy)]
 struct Workshop<'a> {
     token: Option<&'a Token>,
     home: &'a Home,

@@ -8,7 +8,7 @@ use farside_service::duration::Seconds;
 use serde_json::json;
 use std::path::Path;
 
-use super::release::AtHand;
+use super::at_hand::AtHand;
 use super::site::{New, another_key, enrol, listed};
 use super::{Program, read_text, terms};
 use crate::ceremony;

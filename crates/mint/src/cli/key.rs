@@ -13,9 +13,10 @@ use farside_service::secret_file::{Source, new_passphrase, read_passphrase};
 use farside_service::time::rfc3339;
 use serde_json::json;
 
-use super::{Program, read_text};
+use super::{Program, read_sheaf, read_text};
 use crate::keys::{self, KeyKind, Passphrase, Token, Tokens};
 use crate::names;
+use crate::release::{self, ReleaseFault};
 
 /// Keys of root and release signers, and break-glass cards.
 #[derive(Debug, Subcommand)]
@@ -186,8 +187,11 @@ impl AddSignature {
         let tokens = Arc::new(Tokens::of_key_files(self.pin_file.as_deref()));
         let signer = keys::open_signer(&self.key, &passphrase.with_tokens(tokens))?;
         let add = |file: &'_ PathBuf| {
-            note::add_signature(read_text(file)?.as_bytes(), &signer)
-                .map_err(|fault| Failure::could_not(fault.to_string()))
+            let sheaf = read_sheaf(file)?;
+            let notes = release::untie(&sheaf).map_err(ReleaseFault::from)?;
+            let signed = notes.into_iter().map(|note| note::add_signature(note, &signer));
+            let signed = signed.collect::<Result<Vec<_>, _>>();
+            signed.map(|signed| release::tie(&signed)).map_err(|fault| Failure::could_not(fault.to_string()))
         };
         // All of them read before any is written.
         let signed = self.files.iter().map(add).collect::<Result<Vec<_>, Failure>>()?;

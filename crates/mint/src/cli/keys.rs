@@ -1,5 +1,6 @@
 //! `mint keys`: the token keys of sites and when they sign; and the passphrase of any key file.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -10,11 +11,11 @@ use farside_service::time;
 use farside_verify::Algorithm;
 use serde_json::{Value, json};
 
+use super::at_hand::{AtHand, Outcome, release_all_at_once};
 use super::key::passphrase_for;
-use super::release::{AtHand, Outcome, release_at_once};
 use super::{Program, joined};
 use crate::calendar::profile::{CryptoProfile, PROFILES};
-use crate::calendar::{self, Plan, Wish};
+use crate::calendar::{self, CalendarFault, Plan, Smithy, Wish};
 use crate::config::Mint;
 use crate::control::{Command as Order, Reply};
 use crate::desk;
@@ -27,6 +28,9 @@ use crate::store::{Purpose, Site, Store, TokenKeyRecord};
 pub enum Keys {
     /// Make the next key of a site's calendar and release the calendar, where the release keys are at hand.
     New {
+        /// The site.
+        #[arg(long)]
+        site: String,
         #[command(flatten)]
         figures: Figures,
         #[command(flatten)]
@@ -36,8 +40,11 @@ pub enum Keys {
     },
     /// Write the calendar of the coming keys after a regulator's profile, released once for months ahead.
     ///
-    /// Figures that cannot work together are refused, and the one to change is named.
+    /// Figures that cannot work together are refused, and the one to change is named. For many sites at once
+    /// one draft is left, which release people sign as one.
     Plan {
+        #[command(flatten)]
+        sites: Sites,
         #[command(flatten)]
         figures: Figures,
         /// How many keys, one after the other.
@@ -80,12 +87,34 @@ pub enum Keys {
     },
 }
 
+/// Whose calendars are written.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Sites {
+    /// The site; several are planned alike, all or none.
+    #[arg(long = "site", value_name = "SITE")]
+    sites: Vec<String>,
+    /// Every site that is enabled.
+    #[arg(long)]
+    all: bool,
+}
+
+impl Sites {
+    fn names(&self, store: &Store) -> Result<Vec<String>, Failure> {
+        let mut names = self.sites.clone();
+        if self.all {
+            let directory = store.directory()?;
+            names.extend(directory.sites().iter().filter(|site| site.enabled).map(|site| site.name.clone()));
+        }
+        names.sort();
+        names.dedup();
+        if names.is_empty() { Err(Failure::refused("no site is enabled")) } else { Ok(names) }
+    }
+}
+
 /// What keys shall be like.
 #[derive(Debug, Args)]
 pub struct Figures {
-    /// The site.
-    #[arg(long)]
-    site: String,
     /// Whose rules hold: `default`, `sp800-57`, `cnsa-2.0` or `nerc-cip`.
     #[arg(long, default_value = "default", value_parser = profile)]
     profile: &'static CryptoProfile,
@@ -158,26 +187,31 @@ fn profile(name: &str) -> Result<&'static CryptoProfile, String> {
 
 pub(super) fn run(command: &Keys, program: &Program) -> Result<(), Failure> {
     match command {
-        Keys::New { figures, kept, at_hand } => {
-            let made = Made::make(figures, 1, (kept, at_hand), program)?;
+        Keys::New { site, figures, kept, at_hand } => {
+            let made = Made::make(vec![site.clone()], &figures.wish(1), (kept, at_hand), program)?;
             let kid = made.kids.first().map(String::as_str).unwrap_or_default();
             let sentence =
-                || format!("Site {} has the new token key {kid}.\n{}", made.site, made.outcome.sentence());
+                || format!("Site {site} has the new token key {kid}.\n{}", made.outcome.sentence());
             let value = json!({
-                "kid": kid, "site": made.site, "key": made.as_json()?.first(), "release": made.outcome.value()
+                "kid": kid, "site": site, "key": made.as_json()?.first(), "release": made.outcome.value()
             });
             program.output.say(sentence, &value)
         }
-        Keys::Plan { figures, periods, dry_run: true, .. } => {
+        Keys::Plan { sites, figures, periods, dry_run: true, .. } => {
             let store = program.mint()?.store()?;
-            let plan = calendar::draft(&store, &figures.site, &figures.wish(*periods), time::now_unix())?;
-            program.output.say(|| drawn(&plan), &plan.periods().iter().map(spelled).collect::<Vec<_>>())
+            let plans = planned(&store, sites.names(&store)?, &figures.wish(*periods))?;
+            let value: Vec<Value> = plans.iter().flat_map(spelled).collect();
+            program.output.say(|| drawn(&plans), &value)
         }
-        Keys::Plan { figures, periods, kept, at_hand, .. } => {
-            let made = Made::make(figures, *periods, (kept, at_hand), program)?;
-            let sentence = || format!("{}\n\n{}", drawn(&made.plan), made.outcome.sentence());
-            let value =
-                json!({ "site": made.site, "keys": made.as_json()?, "release": made.outcome.value() });
+        Keys::Plan { sites, figures, periods, kept, at_hand, .. } => {
+            let names = sites.names(&program.mint()?.store()?)?;
+            let made = Made::make(names, &figures.wish(*periods), (kept, at_hand), program)?;
+            let sentence = || format!("{}\n\n{}", drawn(&made.plans), made.outcome.sentence());
+            let mut value = json!({ "keys": made.as_json()?, "release": made.outcome.value() });
+            match &made.plans[..] {
+                [(site, _)] => value["site"] = json!(site),
+                many => value["sites"] = many.iter().map(|(site, _)| site.as_str()).collect(),
+            }
             program.output.say(sentence, &value)
         }
         Keys::Passphrase { files, passphrase_file, new_passphrase_file } => {
@@ -210,57 +244,102 @@ fn destroy_due(reason: &str, program: &Program) -> Result<(), Failure> {
         .say(human, &json!({"clock_was_doubted": doubted, "token_keys": token_kids, "role_keys": role_keys}))
 }
 
-/// Keys that were made, and what became of their calendar.
-struct Made<'a> {
-    site: &'a str,
-    plan: Plan,
+/// What is planned for each of these sites.
+fn planned(store: &Store, sites: Vec<String>, wish: &Wish) -> Result<Vec<(String, Plan)>, Failure> {
+    let (now, many) = (time::now_unix(), sites.len() > 1);
+    let plan = |site: String| {
+        let plan = calendar::draft(store, &site, wish, now);
+        // Which of many it is, the figures do not say.
+        let named = |fault| {
+            let failure = Failure::from(fault);
+            let hint = failure.hint_text().map(str::to_owned);
+            let named = Failure::refused(format!("site {site}: {failure}"));
+            hint.map_or_else(|| Failure::refused(format!("site {site}: {failure}")), |hint| named.hint(hint))
+        };
+        match plan {
+            Err(CalendarFault::Plan(fault)) if many => Err(named(CalendarFault::Plan(fault))),
+            plan => Ok((site, plan?)),
+        }
+    };
+    sites.into_iter().map(plan).collect()
+}
+
+/// Keys that were made, and what became of their calendars.
+struct Made {
+    plans: Vec<(String, Plan)>,
     kids: Vec<String>,
     store: Store,
     outcome: Outcome,
 }
 
-impl<'a> Made<'a> {
+impl Made {
     fn make(
-        figures: &'a Figures,
-        periods: usize,
+        sites: Vec<String>,
+        wish: &Wish,
         (kept, at_hand): (&Kept, &AtHand),
         program: &Program,
-    ) -> Result<Made<'a>, Failure> {
-        let (mint, now, site) = (program.mint()?, time::now_unix(), figures.site.as_str());
+    ) -> Result<Made, Failure> {
+        let mint = program.mint()?;
         let store = mint.store()?;
-        let plan = calendar::draft(&store, site, &figures.wish(periods), now)?;
+        let plans = planned(&store, sites, wish)?;
         let passphrase = mint.passphrase()?;
         let (diary, token) = (mint.diary()?, kept.token(&mint)?);
-        let kids = calendar::make_in(token, &mint.home, &store, site, &plan, &passphrase, now)?;
-        for kid in &kids {
-            let (profile, token) = (figures.profile.name, token.map(|token| token.name().as_str()));
-            let members = json!({ "site": site, "kid": kid, "profile": profile, "token": token });
-            diary.record("token_key_made", members)?;
-        }
-        let outcome = release_at_once(&mint, &store, &diary, (site, &Document::Keys), at_hand)?;
-        Ok(Made { site, plan, kids, store, outcome })
+        let smithy = Smithy { token, home: &mint.home, store: &store, passphrase: &passphrase };
+        let wanted: Vec<(&str, &Plan)> = plans.iter().map(|(site, plan)| (site.as_str(), plan)).collect();
+        let kids = smithy.make(&wanted, time::now_unix())?;
+        let owners = plans.iter().flat_map(|(site, plan)| plan.periods().iter().map(move |_| site));
+        let told = owners.zip(&kids).map(|(site, kid)| {
+            let (profile, token) = (wish.profile.name, token.map(|token| token.name().as_str()));
+            json!({ "site": site, "kid": kid, "profile": profile, "token": token })
+        });
+        diary.record_all("token_key_made", told)?;
+        let sites: Vec<&str> = plans.iter().map(|(site, _)| site.as_str()).collect();
+        let outcome = release_all_at_once(&mint, (&store, &diary), &sites, &Document::Keys, at_hand)?;
+        Ok(Made { plans, kids, store, outcome })
     }
 
     fn as_json(&self) -> Result<Vec<Value>, Failure> {
         let directory = self.store.directory()?;
-        let keys = directory.site(self.site).map(|site| site.keys.as_slice()).unwrap_or_default();
-        Ok(keys.iter().filter(|key| self.kids.contains(&key.kid)).map(as_json).collect())
+        let kids: HashSet<&str> = self.kids.iter().map(String::as_str).collect();
+        let sites = self.plans.iter().filter_map(|(site, _)| directory.site(site));
+        let keys = sites.flat_map(|site| site.keys.iter().map(move |key| (site, key)));
+        let made = keys.filter(|(_, key)| kids.contains(key.kid.as_str()));
+        Ok(made
+            .map(|(site, key)| {
+                let mut value = as_json(key);
+                value["site"] = json!(site.name);
+                value
+            })
+            .collect())
     }
 }
 
-fn drawn(plan: &Plan) -> String {
-    let row = |period: &Period| {
+/// The calendars as a table; of many sites, each line begins with its site.
+fn drawn(plans: &[(String, Plan)]) -> String {
+    let row = |site: &str, plan: &Plan, period: &Period| {
         let Period { sign_from, sign_until, accept_until } = *period;
-        let algorithm = plan.algorithm().name().to_owned();
-        [algorithm].into_iter().chain([sign_from, sign_until, accept_until].map(time::rfc3339)).collect()
+        let words = [site.to_owned(), plan.algorithm().name().to_owned()];
+        words.into_iter().chain([sign_from, sign_until, accept_until].map(time::rfc3339)).collect()
     };
-    let rows: Vec<Vec<String>> = plan.periods().iter().map(row).collect();
-    table(&["algorithm", "signs from", "until", "accepted until"], &rows)
+    let rows: Vec<Vec<String>> = plans
+        .iter()
+        .flat_map(|(site, plan)| plan.periods().iter().map(move |period| row(site, plan, period)))
+        .collect();
+    let heads = ["site", "algorithm", "signs from", "until", "accepted until"];
+    match plans.len() {
+        1 => table(&heads[1..], &rows.into_iter().map(|row| row[1..].to_vec()).collect::<Vec<_>>()),
+        _ => table(&heads, &rows),
+    }
 }
 
-fn spelled(period: &Period) -> Value {
-    let Period { sign_from, sign_until, accept_until } = period;
-    json!({ "sign_from": sign_from, "sign_until": sign_until, "accept_until": accept_until })
+fn spelled((site, plan): &(String, Plan)) -> Vec<Value> {
+    let spell = |period: &Period| {
+        let Period { sign_from, sign_until, accept_until } = period;
+        json!({
+            "site": site, "sign_from": sign_from, "sign_until": sign_until, "accept_until": accept_until
+        })
+    };
+    plan.periods().iter().map(spell).collect()
 }
 
 /// All of them or none, as far as passphrases go; after a crash the same command finishes what it began.

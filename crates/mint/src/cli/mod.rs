@@ -1,6 +1,7 @@
 //! The mint's command line: one file for each noun. Results go to stdout as short sentences and tables, or as
 //! one JSON object with `--json`; everything else goes to stderr.
 
+mod at_hand;
 mod audit;
 mod bundle;
 mod charter;
@@ -31,6 +32,7 @@ use farside_service::cli::{self, Failure, Output};
 
 use crate::config::Mint;
 use crate::keys::Tokens;
+use crate::release::SHEAF_BYTES_MAX;
 use crate::store::Kind;
 
 /// The signing service on the connected side.
@@ -198,6 +200,19 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
         farside_service::durable::read_limited(path, TEXT_BYTES_MAX)?
     };
     String::from_utf8(bytes).map_err(|_| Failure::refused(format!("{} is not text", path.display())))
+}
+
+/// Reads a draft, or a sheaf of them.
+pub(crate) fn read_sheaf(path: &Path) -> Result<Vec<u8>, Failure> {
+    if path == Path::new("-") {
+        return read_text(path).map(String::into_bytes);
+    }
+    Ok(farside_service::durable::read_limited(path, SHEAF_BYTES_MAX)?)
+}
+
+/// `1 signature`, `2 signatures`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// `a, b and c`; `-` for nothing.

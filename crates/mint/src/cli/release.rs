@@ -3,23 +3,21 @@
 //! signed in turn.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
-use farside_crossing::{Note, Role, Signer, charter, note};
+use farside_crossing::{Note, Role, charter, note};
 use farside_service::cli::Failure;
 use farside_service::durable::{self, Mode};
 use farside_service::time;
 use farside_verify::leaf::TokenPosition;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::key::{AddSignature, passphrase_for};
-use super::{Program, joined, read_text};
+use super::at_hand::{AtHand, add_signatures, in_force, open_at_hand, record, release_at_once};
+use super::key::AddSignature;
+use super::{Program, counted, joined, read_sheaf, read_text};
 use crate::ceremony;
-use crate::config::{Diary, Mint};
-use crate::keys::{self, KeyKind, PairSigner, Tokens};
-use crate::release::{self, Adopted, Document, Draft, Kind, Pardoned, ReleaseFault, Renewal};
-use crate::store::{Site, Store};
+use crate::release::{self, Document, Pardoned, ReleaseFault, Renewal};
+use crate::store::Site;
 
 /// Documents that release people sign.
 #[derive(Debug, Subcommand)]
@@ -147,20 +145,6 @@ fn release_of(charter: &Path) -> Result<Role, Failure> {
     Ok(review.draft.release)
 }
 
-/// Where release keys are, for commands that release at once.
-#[derive(Debug, Clone, Args)]
-pub struct AtHand {
-    /// A release signer's key file; those in the mint's own `offline/` are found by themselves.
-    #[arg(long = "release-key", value_name = "FILE")]
-    keys: Vec<PathBuf>,
-    /// File with the passphrase of those keys; left out: the mint's own.
-    #[arg(long = "release-passphrase-file", value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
-    /// File with the PIN of the PKCS#11 token that holds half of those keys; left out: you are asked.
-    #[arg(long = "release-pin-file", value_name = "FILE")]
-    pin_file: Option<PathBuf>,
-}
-
 pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
     match command {
         Release::Draft { site, kind, out } => {
@@ -198,7 +182,7 @@ pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
             let role = by.release(program)?;
             // Nobody signs what cannot be read.
             for file in &signature.files {
-                release::shown(read_text(file)?.as_bytes()).map_err(ReleaseFault::from)?;
+                release::shown(&read_sheaf(file)?).map_err(ReleaseFault::from)?;
             }
             signature.add()?;
             signature.files.iter().try_for_each(|file| say_progress(role.as_ref(), file, program))
@@ -207,9 +191,14 @@ pub(super) fn run(command: &Release, program: &Program) -> Result<(), Failure> {
             let mint = program.mint()?;
             let (diary, store) = (mint.diary()?, mint.store()?);
             for file in files {
-                let adopted = release::adopt(&store, read_text(file)?.as_bytes(), time::now_unix())?;
+                let sheaf = read_sheaf(file)?;
+                let notes = release::untie(&sheaf).map_err(ReleaseFault::from)?;
+                let adopted = release::adopt_all(&store, &notes, time::now_unix())?;
                 record(&diary, &adopted)?;
-                program.output.say(|| in_force(&adopted), &adopted)?;
+                match &adopted[..] {
+                    [only] => program.output.say(|| in_force(&adopted), only)?,
+                    _ => program.output.say(|| in_force(&adopted), &adopted)?,
+                }
             }
             Ok(())
         }
@@ -231,11 +220,10 @@ fn give_leave(
 }
 
 fn say_progress(release: Option<&Role>, file: &Path, program: &Program) -> Result<(), Failure> {
-    let text = read_text(file)?;
-    let shown = release::shown(text.as_bytes()).map_err(ReleaseFault::from)?;
+    let bytes = read_sheaf(file)?;
+    let shown = release::shown(&bytes).map_err(ReleaseFault::from)?;
     let Some(release) = release else {
-        let note = Note::parse(text.as_bytes()).map_err(ReleaseFault::from)?;
-        let names: Vec<String> = note.signer_names().into_iter().map(str::to_owned).collect();
+        let names = release::names(&bytes).map_err(ReleaseFault::from)?;
         let value = json!({ "file": file, "names": names });
         let say = || {
             let (file, names) = (file.display(), joined(&names));
@@ -243,7 +231,7 @@ fn say_progress(release: Option<&Role>, file: &Path, program: &Program) -> Resul
         };
         return program.output.say(say, &value);
     };
-    let (signed, threshold) = release::progress(release, text.as_bytes()).map_err(ReleaseFault::from)?;
+    let (signed, threshold) = release::progress(release, &bytes).map_err(ReleaseFault::from)?;
     let missing = threshold.saturating_sub(signed.len());
     let value =
         json!({ "file": file, "signed": signed, "threshold": threshold, "signatures_missing": missing });
@@ -251,143 +239,12 @@ fn say_progress(release: Option<&Role>, file: &Path, program: &Program) -> Resul
         || {
             let next = match missing {
                 0 => format!("enough: `mint release adopt {}`", file.display()),
-                _ => format!("{missing} more release signers must sign"),
+                _ => format!("{} must sign", counted(missing, "more release signer")),
             };
             format!("{shown}\n\n{} is signed by {}; {next}.", file.display(), joined(&signed))
         },
         &value,
     )
-}
-
-/// What became of a document that was to be released at once.
-pub(super) enum Outcome {
-    Adopted(Adopted),
-    /// Too few keys were at hand; the draft waits here with the signatures it has.
-    Waiting {
-        kind: Kind,
-        path: PathBuf,
-        missing: usize,
-    },
-}
-
-impl Outcome {
-    pub(super) fn sentence(&self) -> String {
-        match self {
-            Self::Adopted(adopted) => in_force(adopted),
-            Self::Waiting { kind, path, missing } => {
-                let (kind, path) = (kind.as_str(), path.display());
-                format!(
-                    "The {kind} document waits for {missing} more release signatures in {path}:\n  \
-                     mint release sign --key KEY {path}\n  mint release adopt {path}"
-                )
-            }
-        }
-    }
-
-    pub(super) fn value(&self) -> Value {
-        match self {
-            Self::Adopted(adopted) => json!({ "adopted": adopted }),
-            Self::Waiting { kind, path, missing } => {
-                json!({ "waiting": { "kind": kind, "file": path, "signatures_missing": missing } })
-            }
-        }
-    }
-}
-
-fn in_force(adopted: &Adopted) -> String {
-    let state = if adopted.renewed { "stays in force" } else { "is in force" };
-    format!(
-        "The {} document {} of site {} {state}, signed by {}; it crosses with the next bundle.",
-        adopted.kind.as_str(),
-        adopted.version,
-        adopted.site,
-        joined(&adopted.signers)
-    )
-}
-
-fn record(diary: &Diary, adopted: &Adopted) -> Result<(), Failure> {
-    diary.record(
-        "release_adopted",
-        json!({
-            "site": adopted.site, "kind": adopted.kind, "version": adopted.version,
-            "signers": adopted.signers, "renewed": adopted.renewed,
-        }),
-    )
-}
-
-/// Drafts a document and releases it with the keys at hand.
-pub(super) fn release_at_once(
-    mint: &Mint,
-    store: &Store,
-    diary: &Diary,
-    (site, document): (&str, &Document),
-    at_hand: &AtHand,
-) -> Result<Outcome, Failure> {
-    let now = time::now_unix();
-    let draft = release::draft(store, site, document, now)?;
-    let charter = ceremony::newest(store)?;
-    let signers = open_at_hand(mint, charter.release(), at_hand)?;
-    let missing = charter.release().threshold().saturating_sub(signers.len());
-    if missing > 0 {
-        let path = leave(mint, site, &draft, &signers)?;
-        return Ok(Outcome::Waiting { kind: draft.kind, path, missing });
-    }
-    let signers: Vec<&dyn Signer> = signers.iter().map(|signer| signer as &dyn Signer).collect();
-    let adopted = release::sign_and_adopt(store, &draft, &signers, now)?;
-    record(diary, &adopted)?;
-    Ok(Outcome::Adopted(adopted))
-}
-
-/// Opens those keys named or lying in `offline/` that the charter's release role knows.
-fn open_at_hand(mint: &Mint, release: &Role, at_hand: &AtHand) -> Result<Vec<PairSigner>, Failure> {
-    let mut files = at_hand.keys.clone();
-    if let Ok(folder) = std::fs::read_dir(mint.home.offline()) {
-        files.extend(folder.filter_map(|entry| Some(entry.ok()?.path())));
-    }
-    let mut opened: Vec<PairSigner> = Vec::new();
-    for file in files {
-        let named = at_hand.keys.contains(&file);
-        let Some(header) = keys::inspect(&file).ok().filter(|header| header.kind == KeyKind::Signer) else {
-            if named {
-                return Err(Failure::refused(format!("{} is no signer's key file", file.display())));
-            }
-            continue;
-        };
-        let known = release.signers().iter().any(|signer| signer.to_string() == header.public);
-        if !known && named {
-            return Err(Failure::refused(format!("{} is no release signer of the charter", header.name)));
-        }
-        if known && !opened.iter().any(|signer| signer.public().to_string() == header.public) {
-            let passphrase = match (&at_hand.passphrase_file, named) {
-                (Some(path), true) => passphrase_for(Some(path))?,
-                _ => mint.passphrase()?,
-            };
-            let tokens = match &at_hand.pin_file {
-                Some(path) if named => Arc::new(Tokens::of_key_files(Some(path))),
-                _ => Arc::clone(mint.tokens()),
-            };
-            let passphrase = passphrase.with_tokens(tokens);
-            opened.push(keys::open_signer(&file, &passphrase)?);
-        }
-    }
-    Ok(opened)
-}
-
-/// Leaves a draft, with whatever signatures it has, where people find it.
-fn leave(mint: &Mint, site: &str, draft: &Draft, signers: &[PairSigner]) -> Result<PathBuf, Failure> {
-    let mut bytes = note::unsigned(&draft.text);
-    add_signatures(&mut bytes, signers)?;
-    durable::create_dir_all(&mint.home.drafts(), Mode::Private)?;
-    let path = mint.home.drafts().join(format!("{site}-{}-{}.note", draft.kind.as_str(), draft.version));
-    durable::write(&path, &bytes, Mode::Shared)?;
-    Ok(path)
-}
-
-fn add_signatures(bytes: &mut Vec<u8>, signers: &[PairSigner]) -> Result<(), Failure> {
-    for signer in signers {
-        *bytes = note::add_signature(bytes, signer).map_err(|fault| Failure::could_not(fault.to_string()))?;
-    }
-    Ok(())
 }
 
 /// Has every document signed again that the release people of the charter in force, or of the next, have not
@@ -410,7 +267,7 @@ fn renew(
         let enough = |role: &Role| Note::parse(&renewal.note).is_ok_and(|note| role.verify(&note).is_ok());
         if enough(&next) && enough(&held) {
             let adopted = release::adopt(&store, &renewal.note, time::now_unix())?;
-            record(&diary, &adopted)?;
+            record(&diary, std::slice::from_ref(&adopted))?;
             renewed.push(adopted);
         } else {
             durable::create_dir_all(&mint.home.drafts(), Mode::Private)?;

@@ -10,8 +10,8 @@ use farside_service::duration::Seconds;
 use farside_service::time;
 use serde_json::{Value, json};
 
+use super::at_hand::{AtHand, Outcome, release_at_once};
 use super::enrol::Enrol;
-use super::release::{AtHand, Outcome, release_at_once};
 use super::terms::{self, Terms};
 use super::{Program, joined, read_text};
 use crate::config::{Diary, Mint};

@@ -6,11 +6,22 @@ use farside_service::cli::{printable, table};
 use farside_service::time::rfc3339;
 use serde_json::Value;
 
-/// Its first line, and what it says: a calendar as a table, everything else member by member.
+use super::untie;
+
+/// Its first line, and what it says: a calendar as a table, everything else member by member. Of a sheaf, all
+/// of that one after the other.
 ///
 /// # Errors
 /// It is no note.
 pub fn shown(bytes: &[u8]) -> Result<String, Refusal> {
+    let notes = untie(bytes)?.into_iter().map(shown_alone).collect::<Result<Vec<_>, _>>()?;
+    Ok(match notes.len() {
+        1 => notes.concat(),
+        many => format!("{many} documents.\n\n{}", notes.join("\n\n")),
+    })
+}
+
+fn shown_alone(bytes: &[u8]) -> Result<String, Refusal> {
     let note = Note::parse(bytes)?;
     let (first, json) = note.text().split_once('\n').unwrap_or((note.text(), ""));
     let document: Value = serde_json::from_str(json).unwrap_or(Value::Null);

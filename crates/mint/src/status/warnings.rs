@@ -177,7 +177,7 @@ fn outdated(store: &Store, newest: &Charter) -> Result<Vec<Warning>, Failure> {
 }
 
 fn waits(draft: &DraftShown) -> Warning {
-    let DraftShown { file, site, kind, version, signed, threshold } = draft;
+    let DraftShown { file, sites, kind, version, signed, threshold } = draft;
     let (have, kind) = (signed.len(), kind.as_str());
     let cure = match threshold.saturating_sub(have) {
         0 => format!("mint release adopt {file}"),
@@ -185,8 +185,13 @@ fn waits(draft: &DraftShown) -> Warning {
     };
     Warning {
         code: "document_waits",
-        site: Some(site.clone()),
-        detail: format!("its {kind} document {version} has {have} of {threshold} release signatures"),
+        site: sites.first().filter(|_| sites.len() == 1).cloned(),
+        detail: match sites.len() {
+            1 => format!("its {kind} document {version} has {have} of {threshold} release signatures"),
+            many => {
+                format!("the {kind} documents of {many} sites have {have} of {threshold} release signatures")
+            }
+        },
         cure,
     }
 }

@@ -12,7 +12,7 @@ use farside_crossing::{
 };
 use farside_mint::bundler::{self, Books, BundleFault, Issuance, IssuanceFault, Made, Order};
 use farside_mint::calendar::profile::PROFILES;
-use farside_mint::calendar::{self, Wish};
+use farside_mint::calendar::{self, Smithy, Wish};
 use farside_mint::ceremony::{self, Roles};
 use farside_mint::config::Home;
 use farside_mint::keys::{self, LogKeyFile, PairSigner, Passphrase};
@@ -130,10 +130,14 @@ pub(crate) fn plant() -> SiteTerms {
 }
 
 impl Realm {
+    pub(crate) fn smithy<'a>(&'a self, passphrase: &'a Passphrase) -> Smithy<'a> {
+        Smithy { token: None, home: &self.home, store: &self.store, passphrase }
+    }
+
     pub(crate) fn new_key(&self, now: u64) -> String {
         let wish = Wish::new(&PROFILES[0]);
         let plan = calendar::draft(&self.store, SITE, &wish, now).unwrap();
-        calendar::make(&self.home, &self.store, SITE, &plan, &passphrase(), now).unwrap().remove(0)
+        self.smithy(&passphrase()).make(&[(SITE, &plan)], now).unwrap().remove(0)
     }
 
     pub(crate) fn release_document(&self, document: release::Document, now: u64) {
