@@ -73,9 +73,9 @@ pub struct Smithy<'a> {
 }
 
 impl Smithy<'_> {
-    /// Makes the planned keys of each site, keeps them and enters them into the calendars, all or none; answers
-    /// their ids in that order. They sign nothing before they stand in an adopted keys document and that
-    /// document has had time to cross.
+    /// Makes the planned keys of each site, keeps them and enters them into the calendars, all or none;
+    /// answers their ids in that order. They sign nothing before they stand in an adopted keys document and
+    /// that document has had time to cross.
     ///
     /// # Errors
     /// A key cannot be made or kept: none is in a calendar then.
