@@ -1,7 +1,7 @@
 -- Asks Farside's gate about each request: `http-request lua.farside <audience> <read|write|safety>`.
 --
--- It passes on the credential and whatever looks like a header of the gate's own, sets `txn.farside_admitted` to "yes" where
--- the gate said 200, and otherwise answers with what the gate said. Where it fails the variable stays unset, and haproxy.cfg
+-- It passes on the credential and whatever looks like a header of the gate's own, says what was received, sets
+-- `txn.farside_admitted` to "yes" where the gate said 200, and otherwise answers with what the gate said. Where it fails the variable stays unset, and haproxy.cfg
 -- lets nobody in.
 
 local gate = os.getenv("FARSIDE_GATE")
@@ -27,13 +27,18 @@ local function values_of(header)
 end
 
 -- Both of two Authorization headers go along, so that the gate can refuse the two.
-local function question(headers)
-    local passed = {}
+local function question(txn)
+    local passed, headers = {}, txn.http:req_get_headers()
     for name, header in pairs(headers) do
         if name == "authorization" or name == "dpop" or is_the_gates(name) then
             passed[name] = values_of(header)
         end
     end
+    -- What this proxy received, whatever the client says of it: `[proxy] request = "x-forwarded"` in gate.toml.
+    passed["x-forwarded-method"] = { txn.f:method() }
+    passed["x-forwarded-proto"] = { txn.f:ssl_fc() == 1 and "https" or "http" }
+    passed["x-forwarded-host"] = values_of(headers["host"] or {})
+    passed["x-forwarded-uri"] = { txn.f:pathq() }
     return passed
 end
 
@@ -70,7 +75,7 @@ core.register_action("farside", { "http-req" }, function(txn, audience, action)
     txn:unset_var("txn.farside_admitted")
     local said = core.httpclient():get({
         url = gate .. "/verify?aud=" .. audience .. "&action=" .. action,
-        headers = question(txn.http:req_get_headers()),
+        headers = question(txn),
         timeout = answer_milliseconds_max,
     })
     if said.status == 200 then

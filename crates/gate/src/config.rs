@@ -48,6 +48,8 @@ pub struct Config {
     pub kubernetes: Option<Kubernetes>,
     /// The door for sshd; closed if absent.
     pub ssh: Option<Ssh>,
+    /// What the proxy in front is believed.
+    pub proxy: Proxy,
     home: PathBuf,
 }
 
@@ -108,6 +110,23 @@ pub struct Ssh {
     pub accounts: BTreeMap<String, String>,
 }
 
+/// `[proxy]`: what the proxy in front of `/verify` is believed; nothing if not said. Whoever else can reach the
+/// doors is believed it too, so they must be the proxy's alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// The headers in which it says what it received; it sets each of them itself, whatever its client sent.
+    pub request: Option<RequestHeaders>,
+}
+
+/// Headers that say what a proxy received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestHeaders {
+    /// `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri`, as all of `deploy/` sets them.
+    XForwarded,
+}
+
 /// `[trust_folder]`: what is believed, as files for programs that read files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +158,8 @@ struct File {
     trust_folder: Option<TrustFolder>,
     kubernetes: Option<KubernetesEntry>,
     ssh: Option<Ssh>,
+    #[serde(default)]
+    proxy: Proxy,
 }
 
 #[derive(Deserialize)]
@@ -169,6 +190,7 @@ impl Config {
             trust_folder: file.trust_folder,
             kubernetes: file.kubernetes.map(kubernetes).transpose()?,
             ssh: file.ssh,
+            proxy: file.proxy,
             home,
         })
     }

@@ -15,6 +15,8 @@
 mod grant;
 mod once;
 mod pass;
+mod requested;
+mod wanted;
 
 use std::borrow::Cow;
 
@@ -27,6 +29,9 @@ use crate::trust::{Believed, TrustState};
 pub use grant::{Grant, Pending};
 pub use once::{Kind, Once};
 pub use pass::{ByGlass, Clocks, inspect_pass, judge_pass};
+pub use requested::{METHOD_BYTES_MAX, Requested, RequestedFault, TARGET_BYTES_MAX};
+pub(crate) use wanted::Kept;
+pub use wanted::{Holder, ShownAs, Wanted};
 
 /// What holds, for whoever asks about it (RFC 7662). It opens no door: a token bound to a key may stand here
 /// without its proof.
@@ -128,28 +133,6 @@ impl Inspection {
     }
 }
 
-/// What a token is shown for: an audience, and there an action. Whoever leaves out the action is held to the
-/// strictest freshness that the audience knows.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted<'a> {
-    /// The audience.
-    pub audience: Option<&'a str>,
-    /// What is to be done there.
-    pub action: Option<Action>,
-}
-
-impl<'a> From<&'a str> for Wanted<'a> {
-    fn from(audience: &'a str) -> Self {
-        Some(audience).into()
-    }
-}
-
-impl<'a> From<Option<&'a str>> for Wanted<'a> {
-    fn from(audience: Option<&'a str>) -> Self {
-        Wanted { audience, action: None }
-    }
-}
-
 /// Judges a bearer credential for one audience: a token, or one with its proof of logging stapled on. Nobody
 /// enters by it before what counts once has been remembered.
 ///
@@ -237,7 +220,7 @@ pub(crate) fn still_good(trust: &TrustState, token: &str, now: u64) -> Result<()
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
     let claims = held.verify_carried(token, now)?;
-    let wanted = Wanted { audience: None, action: Some(Action::Read) };
+    let wanted = Wanted { action: Some(Action::Read), ..Wanted::default() };
     holds(trust, held, claims, wanted, now).map(drop)
 }
 
@@ -282,7 +265,7 @@ fn holds(
 /// Whether a refusal means that this gate cannot judge at all, whatever the token (an HTTP door answers 503).
 pub fn cannot_judge(code: Code) -> bool {
     let of_the_gate =
-        [Code::ClockFault, Code::Stale, Code::JournalUnavailable, Code::ReplayFull, Code::ReplayUnavailable];
+        [Code::ClockFault, Code::Stale, Code::RequestUnknown, Code::JournalUnavailable, Code::ReplayFull, Code::ReplayUnavailable];
     of_the_gate.contains(&code)
 }
 

@@ -55,7 +55,8 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let asked = gate.clone();
     let clock = move || asked.moment().now;
     let doors = Doors::new(gate.clone(), journal, &config.introspection_clients, clock);
-    let doors = Arc::new(doors.kubernetes(config.kubernetes.clone()).ssh(config.ssh.clone()));
+    let doors = doors.kubernetes(config.kubernetes.clone()).ssh(config.ssh.clone());
+    let doors = Arc::new(doors.proxy(config.proxy.clone()));
     doors
         .write_down("started", gate.moment().now, json!({"by": operator(), "site": config.site}))
         .await

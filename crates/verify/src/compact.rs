@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::algorithm::Algorithm;
 use crate::encode::{self, base64url_decode, base64url_decode_into, decoded_bytes_max};
-use crate::json::{self, Value};
+use crate::json::{self, Checked, Value};
 use crate::policy::{ACCESS_TOKEN_TYP, PLAIN_TYP};
 use crate::refusal::{Code, Refusal};
 use crate::strings::Str;
@@ -51,6 +51,9 @@ pub(crate) struct Header<'t> {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<Str<'t>>,
     pub(crate) typ: Option<Str<'t>>,
+    /// A key that the token brings along: read of DPoP proofs, and of nothing else.
+    // token.md §3.6
+    pub(crate) jwk: Option<Checked<'t>>,
 }
 
 /// The headers that a set's keys are foreseen to write, by their segments: what such a header says is known
@@ -79,7 +82,7 @@ impl KnownHeaders {
 
     fn find(&self, segment: &[u8]) -> Option<Header<'_>> {
         let KnownHeader { algorithm, kid, typ } = self.0.get(segment)?;
-        Some(Header { algorithm: *algorithm, key_id: Str::plain(kid), typ: Str::plain(typ) })
+        Some(Header { algorithm: *algorithm, key_id: Str::plain(kid), typ: Str::plain(typ), jwk: None })
     }
 }
 
@@ -157,6 +160,7 @@ struct Members<'t> {
     alg: Option<Value<'t>>,
     kid: Option<Value<'t>>,
     typ: Option<Value<'t>>,
+    jwk: Option<Checked<'t>>,
     crit: bool,
     fault: Option<&'static str>,
 }
@@ -178,6 +182,7 @@ impl<'t> Header<'t> {
             algorithm: algorithm(members.alg)?,
             key_id: optional_string(members.kid, "`kid` is not a string")?,
             typ: optional_string(members.typ, "`typ` is not a string")?,
+            jwk: members.jwk,
         })
     }
 }
@@ -193,7 +198,10 @@ impl<'t> Members<'t> {
             "jku" | "x5u" | "x5t" | "x5t#S256" | "cty" => {
                 self.demand(matches!(value, Value::String(_)), "a registered member is not a string");
             }
-            "jwk" => self.demand(matches!(value, Value::Object(_)), "`jwk` is not an object"),
+            "jwk" => match value {
+                Value::Object(jwk) => self.jwk = Some(jwk),
+                _ => self.demand(false, "`jwk` is not an object"),
+            },
             "x5c" => self.demand(matches!(value, Value::Array(_)), "`x5c` is not an array"),
             // RFC 7797 §6: `b64` may not be anything but true without `crit`, and no `crit` is understood.
             "b64" => self.demand(matches!(value, Value::True), "`b64` is not true"),

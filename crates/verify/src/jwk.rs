@@ -125,6 +125,8 @@ pub(crate) struct Jwk<'a> {
     sign_from: Option<Value<'a>>,
     sign_until: Option<Value<'a>>,
     accept_until: Option<Value<'a>>,
+    /// A member that only private and symmetric keys have.
+    private: bool,
 }
 
 impl<'a> Jwk<'a> {
@@ -150,6 +152,11 @@ impl<'a> Jwk<'a> {
             "sign_from" => &mut self.sign_from,
             "sign_until" => &mut self.sign_until,
             "accept_until" => &mut self.accept_until,
+            // RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2; RFC 9964 §3
+            "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" | "k" | "priv" => {
+                self.private = true;
+                return;
+            }
             _ => return,
         };
         *slot = Some(value);
@@ -168,14 +175,29 @@ impl<'a> Jwk<'a> {
         }
     }
 
+    /// Whether the key brings more along than its public half.
+    pub(crate) fn has_private_members(&self) -> bool {
+        self.private
+    }
+
     /// Checks everything about the key and parses it for its algorithm.
     pub(crate) fn material(&self) -> Result<Material, UnusableReason> {
+        self.material_or(None)
+    }
+
+    /// [`material`](Self::material), for `algorithm` where the key does not name its own.
+    pub(crate) fn material_for(&self, algorithm: Algorithm) -> Result<Material, UnusableReason> {
+        self.material_or(Some(algorithm))
+    }
+
+    fn material_or(&self, otherwise: Option<Algorithm>) -> Result<Material, UnusableReason> {
         let purpose = self.purpose()?;
+        let named = || Ok(self.named_algorithm()?.or(otherwise));
         let (algorithm, parsed) = match &*string(self.kty).map_err(|_| UnusableReason::KeyType)?.decoded() {
-            "EC" => self.elliptic(self.named_algorithm()?)?,
-            "OKP" => self.edwards(self.named_algorithm()?)?,
-            "RSA" => self.rsa(self.named_algorithm()?)?,
-            "AKP" => self.module_lattice(self.named_algorithm()?)?,
+            "EC" => self.elliptic(named()?)?,
+            "OKP" => self.edwards(named()?)?,
+            "RSA" => self.rsa(named()?)?,
+            "AKP" => self.module_lattice(named()?)?,
             _ => return Err(UnusableReason::KeyType),
         };
         Ok(Material { algorithm, parsed, purpose, calendar: self.calendar()? })

@@ -285,15 +285,25 @@ impl Key {
     /// What is known of `message` once `signature` proved to be this key's over it, by an algorithm that the
     /// key answers to; `None` where it did not.
     pub(crate) fn signed(&self, message: &[u8], algorithm: Algorithm, signature: &[u8]) -> Option<Signed> {
-        let Some(hash) = algorithm.ecdsa_hash() else {
-            self.parsed.verify_sig(message, signature).ok()?;
-            return Some(Signed { sha256: None });
-        };
-        let digest = digest::digest(hash, message);
-        self.parsed.verify_digest_sig(&digest, signature).ok()?;
-        // A digest of another hash has another length.
-        Some(Signed { sha256: digest.as_ref().try_into().ok() })
+        signed(&self.parsed, message, algorithm, signature)
     }
+}
+
+/// [`Key::signed`], of a key that belongs to no set.
+pub(crate) fn signed(
+    key: &ParsedPublicKey,
+    message: &[u8],
+    algorithm: Algorithm,
+    signature: &[u8],
+) -> Option<Signed> {
+    let Some(hash) = algorithm.ecdsa_hash() else {
+        key.verify_sig(message, signature).ok()?;
+        return Some(Signed { sha256: None });
+    };
+    let digest = digest::digest(hash, message);
+    key.verify_digest_sig(&digest, signature).ok()?;
+    // A digest of another hash has another length.
+    Some(Signed { sha256: digest.as_ref().try_into().ok() })
 }
 
 /// That a signature holds.

@@ -11,6 +11,7 @@ mod algorithm;
 mod binding;
 mod claims;
 mod compact;
+pub mod dpop;
 mod edwards;
 pub mod encode;
 mod json;
@@ -24,6 +25,7 @@ mod ssh;
 pub mod status_list;
 mod strings;
 mod time;
+pub mod uri;
 mod verifier;
 
 pub use algorithm::Algorithm;

@@ -91,6 +91,12 @@ codes! {
     HolderProofRequired "holder_proof_required",
         "The token is bound to a key, and no proof of that key came with it.",
         "Send the proof of possession that the token's `cnf` claim asks for.";
+    HolderProofInvalid "holder_proof_invalid",
+        "The proof that came with the token does not show that it is the sender's.",
+        "Make a new proof with the key that the token is bound to, for this very request and token.";
+    RequestUnknown "request_unknown",
+        "What was requested decides here, and this gate is not told what it was.",
+        "Name in `[proxy]` of gate.toml the headers in which the proxy says what it received.";
     NotLogged "not_logged", "The token is not proven to be in the issuance log.",
         "Import the bundle that carries the token's log leaf.";
     Replayed "replayed", "The token or its proof has been used before.",

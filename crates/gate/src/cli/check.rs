@@ -39,7 +39,8 @@ impl Check {
         let gate = Gate::open(config)?;
         let mut refused = false;
         let mut one = |token: &str| -> Result<(), Failure> {
-            let wanted = Wanted { audience: self.audience.as_deref(), action: self.action };
+            let audience = self.audience.as_deref();
+            let wanted = Wanted { audience, action: self.action, ..Wanted::default() };
             let verdict = gate.trust().and_then(|trust| {
                 let now = self.now.unwrap_or_else(|| gate.moment().now);
                 match breakglass::shown_pass(token) {

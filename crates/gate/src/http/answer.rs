@@ -42,6 +42,9 @@ pub enum RequestFault {
     /// What follows `Bearer` is not one token.
     #[error("the Authorization header does not hold exactly one token")]
     AuthorizationMalformed,
+    /// Two proofs, or one that is no text.
+    #[error("the request does not carry exactly one DPoP header of visible ASCII")]
+    ProofMalformed,
     /// A header that only the gate may set came in.
     #[error("the request already carries the header {0}, which only the gate may set")]
     IdentityHeaderForged(String),
@@ -51,6 +54,9 @@ pub enum RequestFault {
     /// The proxy asks for an audience that the site's policy does not have.
     #[error("the proxy asks for an audience that the site's policy does not have")]
     AudienceUnknown,
+    /// The proxy is configured to say what it received, and does not, or not so that it can be read.
+    #[error("the proxy does not say what it received: {0}")]
+    ForwardedInvalid(String),
     /// The query or the form cannot be read, or holds what this door has no use for.
     #[error("{0}")]
     ParametersInvalid(String),
@@ -65,9 +71,11 @@ impl RequestFault {
         match self {
             Self::AuthorizationDuplicate => "authorization_duplicate",
             Self::AuthorizationMalformed => "authorization_malformed",
+            Self::ProofMalformed => "dpop_malformed",
             Self::IdentityHeaderForged(_) => "identity_header_forged",
             Self::AudienceUnspecified => "audience_unspecified",
             Self::AudienceUnknown => "audience_unknown",
+            Self::ForwardedInvalid(_) => "forwarded_invalid",
             Self::ParametersInvalid(_) => "parameters_invalid",
             Self::BodyInvalid(_) => "body_invalid",
         }
@@ -80,10 +88,15 @@ impl RequestFault {
             Self::AuthorizationMalformed => {
                 "Send `Authorization: Bearer <token>`, and nothing else in that header."
             }
+            Self::ProofMalformed => "Send one DPoP header, with one proof in it.",
             Self::IdentityHeaderForged(_) => "Leave out every header that begins with X-Farside-.",
             Self::AudienceUnspecified => "Have the proxy ask /verify?aud=<audience>.",
             Self::AudienceUnknown => {
                 "Correct `aud` in the proxy's configuration, or import a policy that has it."
+            }
+            Self::ForwardedInvalid(_) => {
+                "Ask for a plain path, or have the proxy set each of X-Forwarded-Method, -Proto, -Host and -Uri \
+                 once, as deploy/ has it."
             }
             Self::ParametersInvalid(_) => "Send only the parameters that docs/doors.md names, each once.",
             Self::BodyInvalid(_) => "Send the body that docs/doors.md describes for this door.",
@@ -283,7 +296,7 @@ mod tests {
     fn every_code_has_a_status_and_none_is_a_success() {
         for code in Code::ALL {
             let expected = match code {
-                Code::ClockFault | Code::Stale | Code::JournalUnavailable => 503,
+                Code::ClockFault | Code::Stale | Code::RequestUnknown | Code::JournalUnavailable => 503,
                 Code::PolicyDenied => 403,
                 _ => 401,
             };

@@ -1,12 +1,14 @@
-//! What a request brings to a door: one bearer token, perhaps with its proof of logging stapled on, and
-//! nothing else that could decide anything.
+//! What a request brings to a door: one token, perhaps with its proof of logging stapled on, perhaps with the
+//! DPoP proof that it is its holder's, and nothing else that could decide anything.
 //!
-//! A credential is taken from exactly one `Authorization` header (RFC 6750 §2.1). A request that already
+//! A credential is taken from exactly one `Authorization` header (RFC 6750 §2.1, RFC 9449 §7.1). A request that already
 //! carries one of the gate's own identity headers, in any spelling a server behind the proxy might fold into
 //! ours, is refused whole.
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName};
+
+use crate::judge::ShownAs;
 
 /// A token longer than this is refused before anything reads it (token.md, size cap).
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -14,7 +16,9 @@ pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Every identity header of ours begins so; a client that sends one, however spelled, is refused.
 pub const IDENTITY_PREFIX: &str = "x-farside-";
 
-const SCHEME: &[u8] = b"bearer";
+const BEARER: &[u8] = b"bearer";
+/// RFC 9449 §7.1, and the header of the proof.
+const DPOP: &str = "dpop";
 
 /// Why a request brings no usable credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +27,7 @@ pub enum CredentialFault {
     #[error("the request carries no Authorization header")]
     Absent,
     /// There is an `Authorization` header of another scheme.
-    #[error("the Authorization header is not of the Bearer scheme")]
+    #[error("the Authorization header is of neither the Bearer nor the DPoP scheme")]
     OtherScheme,
     /// There are several `Authorization` headers, and none of them may be preferred.
     #[error("the request carries more than one Authorization header")]
@@ -34,6 +38,39 @@ pub enum CredentialFault {
     /// The token is longer than any token may be.
     #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
     TooLarge,
+    /// The scheme is DPoP, and no proof came with it.
+    #[error("the token was shown under the DPoP scheme without a DPoP header")]
+    ProofAbsent,
+    /// There are several proofs, or what stands in the header is no text.
+    #[error("the request does not carry exactly one DPoP header of visible ASCII")]
+    ProofMalformed,
+}
+
+/// One token, and how it was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credential<'a> {
+    /// The token, with what is stapled to it.
+    pub token: &'a str,
+    /// Its scheme, and what that brings along.
+    pub shown: ShownAs<'a>,
+}
+
+/// The one credential of a request.
+///
+/// # Errors
+/// A [`CredentialFault`] where there is none, or more than one, or something else in its place.
+pub fn shown(headers: &HeaderMap) -> Result<Credential<'_>, CredentialFault> {
+    let value = authorization(headers)?;
+    let proof = proof_of(headers)?;
+    match token_of(value, DPOP.as_bytes()) {
+        Err(CredentialFault::OtherScheme) => {
+            Ok(Credential { token: token_of(value, BEARER)?, shown: ShownAs::Bearer })
+        }
+        token => {
+            let (token, proof) = (token?, proof.ok_or(CredentialFault::ProofAbsent)?);
+            Ok(Credential { token, shown: ShownAs::Dpop(proof) })
+        }
+    }
 }
 
 /// The one bearer token of a request.
@@ -41,12 +78,21 @@ pub enum CredentialFault {
 /// # Errors
 /// A [`CredentialFault`] where there is none, or more than one, or something else in its place.
 pub fn bearer(headers: &HeaderMap) -> Result<&str, CredentialFault> {
+    token_of(authorization(headers)?, BEARER)
+}
+
+fn authorization(headers: &HeaderMap) -> Result<&[u8], CredentialFault> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(CredentialFault::Absent)?;
-    if values.next().is_some() {
-        return Err(CredentialFault::Duplicate);
-    }
-    token_of(value.as_bytes())
+    if values.next().is_some() { Err(CredentialFault::Duplicate) } else { Ok(value.as_bytes()) }
+}
+
+// RFC 9449 §4.3, item 1
+fn proof_of(headers: &HeaderMap) -> Result<Option<&str>, CredentialFault> {
+    let mut values = headers.get_all(DPOP).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let proof = value.to_str().map_err(|_| CredentialFault::ProofMalformed)?;
+    if values.next().is_some() { Err(CredentialFault::ProofMalformed) } else { Ok(Some(proof)) }
 }
 
 /// The name of an incoming header that could be taken for one of the gate's, if there is one.
@@ -63,11 +109,11 @@ fn is_ours_when_folded(name: &str) -> bool {
     folded.take(IDENTITY_PREFIX.len()).eq(IDENTITY_PREFIX.bytes())
 }
 
-// RFC 6750 §2.1: "Bearer" 1*SP b64token; RFC 9110 §11.1: the scheme is case-insensitive.
-fn token_of(value: &[u8]) -> Result<&str, CredentialFault> {
+// RFC 6750 §2.1: "Bearer" 1*SP b64token; RFC 9449 §7.1: "DPoP" 1*SP token68; RFC 9110 §11.1: the scheme is case-insensitive.
+fn token_of<'a>(value: &'a [u8], demanded: &[u8]) -> Result<&'a str, CredentialFault> {
     let scheme_end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at(scheme_end);
-    if !scheme.eq_ignore_ascii_case(SCHEME) {
+    if !scheme.eq_ignore_ascii_case(demanded) {
         return Err(CredentialFault::OtherScheme);
     }
     let token = rest.trim_ascii();

@@ -18,11 +18,14 @@ use serde_json::{Map, Value, json};
 
 use super::{Door, Doors};
 use crate::breakglass;
-use crate::judge::{self, Clocks, Grant, Inspection, Pending, Shown, Wanted};
+use crate::judge::{self, Clocks, Grant, Inspection, Kept, Pending, Requested, Shown, Wanted};
 use crate::trust::TrustState;
 
 /// A journal that takes longer than this to write one line counts as gone.
 pub const JOURNAL_WAIT_SECONDS_MAX: u64 = 2;
+
+/// More of a path is not written down: strangers must not fill the disk.
+const PATH_CHARACTERS_MAX: usize = 256;
 
 impl Doors {
     /// Decides whether the bearer of a token enters, for what is `wanted`.
@@ -43,11 +46,10 @@ impl Doors {
                 judge::judge_pass(trust, &sha256, wanted.audience.unwrap_or_default(), clocks)
             }
             None => {
-                let (named, action) = (wanted.audience.map(str::to_owned), wanted.action);
-                let judge = move |trust: &TrustState, shown: &str| {
-                    judge::judge(trust, shown, Wanted { audience: named.as_deref(), action }, now)
+                let judge = move |trust: &TrustState, shown: &str, wanted: Wanted<'_>| {
+                    judge::judge(trust, shown, wanted, now)
                 };
-                judged(trust, credential, judge).await
+                judged(trust, credential, wanted, judge).await
             }
         };
         self.enter(Asked { door, credential, wanted, account: None, started, now }, judged).await
@@ -73,7 +75,7 @@ impl Doors {
             tried.extend(audiences.first().cloned());
         }
         let named = (tried.len() == 1).then(|| tried[0].clone());
-        let judged = judged(trust, credential, move |trust, shown| {
+        let judged = judged(trust, credential, Wanted::default(), move |trust, shown, _| {
             let judge = |audience: &String| {
                 let pending = judge::judge(trust, shown, audience.as_str(), now)?;
                 demand(&pending).map(|()| pending)
@@ -112,11 +114,10 @@ impl Doors {
                 judge::inspect_pass(trust, &sha256, wanted.audience, clocks)
             }
             None => {
-                let (named, action) = (wanted.audience.map(str::to_owned), wanted.action);
-                let judge = move |trust: &TrustState, shown: &str| {
-                    judge::inspect(trust, shown, Wanted { audience: named.as_deref(), action }, now)
+                let judge = move |trust: &TrustState, shown: &str, wanted: Wanted<'_>| {
+                    judge::inspect(trust, shown, wanted, now)
                 };
-                judged(trust, credential, judge).await
+                judged(trust, credential, wanted, judge).await
             }
         };
         let unused = match judged {
@@ -224,13 +225,14 @@ impl Doors {
 async fn judged<T: Send + 'static>(
     trust: &Arc<TrustState>,
     credential: &str,
-    judge: impl FnOnce(&TrustState, &str) -> Result<T, Refusal> + Send + 'static,
+    wanted: Wanted<'_>,
+    judge: impl FnOnce(&TrustState, &str, Wanted<'_>) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     if !credential.contains(staple::DIVIDER) {
-        return judge(trust, credential);
+        return judge(trust, credential, wanted);
     }
-    let (trust, credential) = (Arc::clone(trust), credential.to_owned());
-    let done = tokio::task::spawn_blocking(move || judge(&trust, &credential)).await;
+    let (trust, credential, kept) = (Arc::clone(trust), credential.to_owned(), Kept::from(wanted));
+    let done = tokio::task::spawn_blocking(move || judge(&trust, &credential, kept.wanted())).await;
     done.unwrap_or_else(|_| Err(Refusal::new(Code::Stale, "the judgement was broken off", "Try again.")))
 }
 
@@ -288,10 +290,27 @@ fn common(asked: &Asked<'_>, verdict: &str) -> Map<String, Value> {
     if let Some(action) = asked.wanted.action {
         members.insert("action".into(), json!(action));
     }
+    if let Some(request) = asked.wanted.request {
+        members.insert("request".into(), requested(request));
+    }
     if let Some(account) = asked.account {
         members.insert("account".into(), json!(account));
     }
     members
+}
+
+/// What was asked for, without its query, which may hold what nobody should read later.
+fn requested(request: &Requested<'_>) -> Value {
+    let path = request.path();
+    let path = path.as_deref().unwrap_or_else(|| request.target().split('?').next().unwrap_or_default());
+    let shown: String = path.chars().take(PATH_CHARACTERS_MAX).collect();
+    json!({
+        "method": request.method(),
+        "scheme": request.scheme().as_str(),
+        "host": request.host(),
+        "port": request.port(),
+        "path": shown,
+    })
 }
 
 fn unwritten(why: &dyn std::fmt::Display) -> Refusal {

@@ -11,13 +11,15 @@
 //! that lets requests through where the gate fails would let those through too. Bounded in bytes and in
 //! time.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
-use envoy_types::pb::envoy::config::core::v3::{HeaderValue as Line, HeaderValueOption};
-use envoy_types::pb::envoy::service::auth::v3::attribute_context::HttpRequest;
+use envoy_types::pb::envoy::config::core::v3::{
+    HeaderMap as RawHeaders, HeaderValue as Line, HeaderValueOption,
+};
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::{Authorization, AuthorizationServer};
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{
@@ -35,7 +37,9 @@ use tonic::{Code, Status};
 use super::answer::{Answer, RequestFault};
 use super::body::RequestBody;
 use super::form::Form;
-use super::{Door, Doors, verify, wanted};
+use super::verify::{self, Question};
+use super::{Door, Doors, wanted};
+use crate::judge::Requested;
 
 /// Where Envoy calls.
 const SERVICE: &str = "/envoy.service.auth.v3.Authorization/";
@@ -97,10 +101,35 @@ impl Authorization for Doors {
 
 async fn answer(doors: &Doors, attributes: AttributeContext) -> Answer {
     let said = said(&attributes);
-    let http = attributes.request.and_then(|request| request.http);
-    match http.ok_or_else(|| unreadable("the check is about no HTTP request")).and_then(headers) {
-        Ok(headers) => verify::ask(doors, Door::ExtAuthz, &headers, said).await,
+    let Some(http) = attributes.request.and_then(|request| request.http) else {
+        return verify::wrong(Door::ExtAuthz, &unreadable("the check is about no HTTP request"));
+    };
+    let received = Received { method: http.method, scheme: http.scheme, host: http.host, path: http.path };
+    match headers(http.header_map, http.headers) {
+        Ok(headers) => {
+            let question = Question { headers: &headers, said, request: received.read() };
+            verify::ask(doors, Door::ExtAuthz, question).await
+        }
         Err(fault) => verify::wrong(Door::ExtAuthz, &fault),
+    }
+}
+
+/// What Envoy says that it received: its own word, beside the client's headers and never among them.
+struct Received {
+    method: String,
+    scheme: String,
+    host: String,
+    path: String,
+}
+
+impl Received {
+    fn read(&self) -> Result<Option<Requested<'_>>, RequestFault> {
+        let Received { method, scheme, host, path } = self;
+        if [method, scheme, host, path].iter().all(|part| part.is_empty()) {
+            return Ok(None);
+        }
+        let read = Requested::read(method, scheme, host, path);
+        read.map(Some).map_err(|fault| RequestFault::ForwardedInvalid(fault.to_string()))
     }
 }
 
@@ -119,17 +148,17 @@ fn said(attributes: &AttributeContext) -> Result<Form, RequestFault> {
 
 /// The client's headers, each line by itself where Envoy sends them raw; otherwise joined by Envoy, so that
 /// two credentials are no one token.
-fn headers(http: HttpRequest) -> Result<HeaderMap, RequestFault> {
+fn headers(raw: Option<RawHeaders>, joined: HashMap<String, String>) -> Result<HeaderMap, RequestFault> {
     let mut headers = HeaderMap::new();
-    let raw = http.header_map.map(|map| map.headers).unwrap_or_default();
-    if raw.len().saturating_add(http.headers.len()) > HEADERS_MAX {
+    let raw = raw.map(|map| map.headers).unwrap_or_default();
+    if raw.len().saturating_add(joined.len()) > HEADERS_MAX {
         return Err(unreadable("the request has too many header lines"));
     }
     let raw = raw.into_iter().map(|Line { key, value, raw_value }| {
         let bytes = if raw_value.is_empty() { value.into_bytes() } else { raw_value };
         (key, bytes)
     });
-    let joined = http.headers.into_iter().map(|(key, value)| (key, value.into_bytes()));
+    let joined = joined.into_iter().map(|(key, value)| (key, value.into_bytes()));
     for (name, value) in raw.chain(joined) {
         // Method, path, scheme and authority stand beside the headers too.
         if name.starts_with(':') {

@@ -61,7 +61,7 @@ async fn inspect(doors: &Doors, client: &IntrospectionClient, token: &str, actio
         Err(refusal) => return answer::refused(&refusal),
     };
     // A client that stands for no audience in particular may ask about tokens of any audience of the site.
-    let wanted = Wanted { audience: client.audience.as_deref(), action };
+    let wanted = Wanted { audience: client.audience.as_deref(), action, ..Wanted::default() };
     match doors.inspect(&trust, token, wanted).await {
         Ok(inspection) => answer::json_answer(StatusCode::OK, &active(&inspection, trust.issuer())),
         Err(refusal) if cannot_judge(&refusal) => answer::refused(&refusal),

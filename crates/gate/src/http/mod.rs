@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Refuses whatever cannot be judged or written down. Nothing a client sends besides its credential decides
-//! anything.
+//! anything; what its proxy says of the request counts where the configuration says so.
 
 pub mod answer;
 pub mod attempts;
@@ -22,6 +22,7 @@ mod decide;
 mod discovery;
 mod ext_authz;
 pub mod form;
+mod forwarded;
 mod health;
 mod introspect;
 mod pickup;
@@ -43,7 +44,7 @@ use std::sync::{Arc, Mutex};
 use farside_service::journal::Journal;
 use hyper::{Method, Request};
 
-use crate::config::{IntrospectionClient, Kubernetes, Ssh};
+use crate::config::{IntrospectionClient, Kubernetes, Proxy, Ssh};
 use crate::replay::{self, Replay};
 use crate::trust::Gate;
 use answer::Answer;
@@ -58,6 +59,7 @@ pub struct Doors {
     kubernetes: Option<Kubernetes>,
     ssh: Option<Ssh>,
     replay: Replay,
+    proxy: Proxy,
     /// Owns the counts of failed pick-ups.
     attempts: Mutex<Attempts>,
     /// A line of the journal waits for a disk that does not answer.
@@ -108,6 +110,7 @@ impl Doors {
             kubernetes: None,
             ssh: None,
             replay: Replay::of(replay::ENTRIES_MAX_DEFAULT),
+            proxy: Proxy::default(),
             attempts: Mutex::default(),
             disk_hangs: Arc::default(),
             clock: Box::new(clock),
@@ -118,6 +121,13 @@ impl Doors {
     #[must_use]
     pub fn ssh(mut self, ssh: Option<Ssh>) -> Self {
         self.ssh = ssh;
+        self
+    }
+
+    /// Takes the word of the proxy in front, as far as it is configured.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = proxy;
         self
     }
 

@@ -2,8 +2,9 @@
 //! its kin).
 //!
 //! The answer rests on the token, the gate's trust, and the audience and action that the proxy's own
-//! configuration names. Nothing else in the request decides: no `X-Forwarded-*`, no method, no path; and a
-//! request that brings an identity header of ours is refused whole.
+//! configuration names. What the proxy says of the request that it received counts where the gate's own
+//! configuration says that it sets these headers (`forwarded`). Nothing else decides, and a request that brings
+//! an identity header of ours is refused whole.
 
 use farside_verify::{Code, Refusal};
 use hyper::body::Bytes;
@@ -12,10 +13,10 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, StatusCode};
 
 use super::answer::{self, Answer, RequestFault, Spaces};
-use super::credential::{self, CredentialFault};
+use super::credential::{self, Credential, CredentialFault};
 use super::form::Form;
-use super::{Door, Doors, wanted};
-use crate::judge::{Grant, Wanted};
+use super::{Door, Doors, forwarded, wanted};
+use crate::judge::{Grant, Holder, Requested, Wanted};
 use crate::trust::TrustState;
 
 const ROLES: HeaderName = HeaderName::from_static("x-farside-roles");
@@ -35,20 +36,26 @@ enum Closed {
     Refused(Refusal),
 }
 
-/// Answers one forward-auth question.
-pub(crate) async fn answer(doors: &Doors, request: &Parts) -> Answer {
-    ask(doors, Door::Verify, &request.headers, read_query(request)).await
+/// What a proxy asks, whichever way it does.
+pub(super) struct Question<'a> {
+    /// The client's headers.
+    pub(super) headers: &'a HeaderMap,
+    /// What the proxy's own configuration says.
+    pub(super) said: Result<Form, RequestFault>,
+    /// The request that it received, where it is believed to say so.
+    pub(super) request: Result<Option<Requested<'a>>, RequestFault>,
 }
 
-/// Answers the question, whichever way a proxy asks it: with the client's headers, and with what its own
-/// configuration says.
-pub(super) async fn ask(
-    doors: &Doors,
-    door: Door,
-    headers: &HeaderMap,
-    said: Result<Form, RequestFault>,
-) -> Answer {
-    match decide(doors, door, headers, said).await {
+/// Answers one forward-auth question.
+pub(crate) async fn answer(doors: &Doors, request: &Parts) -> Answer {
+    let headers = &request.headers;
+    let received = forwarded::request(headers, &doors.proxy);
+    ask(doors, Door::Verify, Question { headers, said: read_query(request), request: received }).await
+}
+
+/// Answers the question.
+pub(super) async fn ask(doors: &Doors, door: Door, question: Question<'_>) -> Answer {
+    match decide(doors, door, question).await {
         Ok(grant) => admitted(&grant),
         Err(Closed::Refused(refusal)) => answer::refused(&refusal),
         Err(Closed::Wrong(fault)) => wrong(door, &fault),
@@ -62,21 +69,19 @@ pub(super) fn wrong(door: Door, fault: &RequestFault) -> Answer {
     answer::wrong(fault)
 }
 
-async fn decide(
-    doors: &Doors,
-    door: Door,
-    headers: &HeaderMap,
-    said: Result<Form, RequestFault>,
-) -> Result<Grant, Closed> {
+async fn decide(doors: &Doors, door: Door, question: Question<'_>) -> Result<Grant, Closed> {
+    let Question { headers, said, request } = question;
     if let Some(name) = credential::forged_identity(headers) {
-        return Err(Closed::Wrong(RequestFault::IdentityHeaderForged(shown(name))));
+        return Err(Closed::Wrong(RequestFault::IdentityHeaderForged(printable(name))));
     }
     let said = said.map_err(Closed::Wrong)?;
-    let token = token_of(headers)?;
+    let request = request.map_err(Closed::Wrong)?;
+    let Credential { token, shown } = credential_of(headers)?;
     let trust = doors.gate.trust().map_err(Closed::Refused)?;
     let audience = Some(audience_of(&trust, &said).map_err(Closed::Wrong)?);
     let action = wanted::action_of(&said).map_err(Closed::Wrong)?;
-    let wanted = Wanted { audience, action };
+    let holder = Holder { shown, certificate_sha256: None };
+    let wanted = Wanted { audience, action, request: request.as_ref(), holder };
     doors.admit(door, &trust, token, wanted).await.map_err(Closed::Refused)
 }
 
@@ -90,14 +95,18 @@ fn read_query(request: &Parts) -> Result<Form, RequestFault> {
     }
 }
 
-fn token_of(headers: &HeaderMap) -> Result<&str, Closed> {
-    credential::bearer(headers).map_err(|fault| match fault {
+fn credential_of(headers: &HeaderMap) -> Result<Credential<'_>, Closed> {
+    credential::shown(headers).map_err(|fault| match fault {
         CredentialFault::Absent | CredentialFault::OtherScheme => {
             Closed::Refused(Refusal::new(Code::MissingToken, fault.to_string(), ""))
         }
         CredentialFault::TooLarge => Closed::Refused(Refusal::new(Code::TooLarge, fault.to_string(), "")),
         CredentialFault::Duplicate => Closed::Wrong(RequestFault::AuthorizationDuplicate),
         CredentialFault::Malformed => Closed::Wrong(RequestFault::AuthorizationMalformed),
+        CredentialFault::ProofAbsent => {
+            Closed::Refused(Refusal::new(Code::HolderProofRequired, fault.to_string(), ""))
+        }
+        CredentialFault::ProofMalformed => Closed::Wrong(RequestFault::ProofMalformed),
     })
 }
 
@@ -145,7 +154,7 @@ fn list<S: AsRef<str>>(names: impl Iterator<Item = S>) -> String {
     joined
 }
 
-fn shown(name: &HeaderName) -> String {
+fn printable(name: &HeaderName) -> String {
     const SHOWN_CHARACTERS_MAX: usize = 40;
     name.as_str().chars().take(SHOWN_CHARACTERS_MAX).collect()
 }

@@ -155,6 +155,9 @@ struct Addresses {
     door: SocketAddr,
 }
 
+/// What `gate.toml` says where one of these proxies stands before the gate.
+pub(crate) const BELIEVED: &str = "[proxy]\nrequest = \"x-forwarded\"\n";
+
 pub(crate) struct Front {
     pub(crate) gate: Running,
     pub(crate) application: Application,
@@ -165,7 +168,7 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn open(proxy: Proxy) -> Front {
-        Front::before(proxy, Running::start("", &[]))
+        Front::before(proxy, Running::start(BELIEVED, &[]))
     }
 
     pub(crate) fn before(kind: Proxy, gate: Running) -> Front {
@@ -188,16 +191,23 @@ impl Front {
         get(self.door, path, headers)
     }
 
+    /// What the gate itself answers, asked as a proxy would ask.
+    pub(crate) fn said(&self, headers: &str) -> String {
+        let facts = "X-Forwarded-Method: GET\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Uri: /\r\n";
+        get(self.gate.doors, "/verify?aud=db&action=read", &format!("{facts}{headers}"))
+    }
+
     pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}");
         exchange(self.door, &format!("{head}Content-Length: {length}\r\n\r\n{body}"))
     }
 
-    /// How often the gate has admitted, by its journal.
-    pub(crate) fn admissions(&self) -> usize {
+    /// Whenever the gate has admitted, by its journal.
+    pub(crate) fn admissions(&self) -> Vec<serde_json::Value> {
         let journal = std::fs::read_to_string(self.gate.far.config.journal().join("gate.jsonl")).unwrap();
-        journal.lines().filter(|line| line.contains("\"verdict\":\"admit\"")).count()
+        let admitted = journal.lines().filter(|line| line.contains("\"verdict\":\"admit\""));
+        admitted.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// What the proxy said.

@@ -8,6 +8,7 @@ mod agent;
 mod breakglass;
 mod discovery;
 mod ext_authz;
+mod forwarded;
 mod freshness;
 mod fronts;
 mod hold;

@@ -5,6 +5,7 @@ use farside_gate::breakglass::Desk;
 use farside_gate::judge::Clocks;
 use farside_service::time::{now_unix, read_clocks};
 use rustix::process::Signal;
+use serde_json::json;
 
 use super::breakglass::{naming, signed_by, wish};
 use super::fronts::{Front, Proxy, identity};
@@ -27,7 +28,7 @@ fn whoever_has_a_good_token_is_named_to_the_application_as_the_gate_names_them()
         let front = Front::open(proxy);
         let more = r#","roles":["admin","Über, all"],"groups":["dev"],"scope":"read write""#;
         let token = front.gate.realm.key.sign("at+jwt", &claims("anna", 1, now_unix(), more));
-        let said = get(front.gate.doors, "/verify?aud=db&action=read", &bearer(&token));
+        let said = front.said(&bearer(&token));
         let answer = front.ask("/page?a=1", &bearer(&token));
         assert!(answer.starts_with("HTTP/1.1 200"), "{proxy:?} {answer}");
         let seen = front.application.seen();
@@ -49,6 +50,36 @@ fn whoever_has_a_good_token_is_named_to_the_application_as_the_gate_names_them()
     }
 }
 
+/// A client's own word on what it asks for.
+const FORGED: &str = "X-Forwarded-Method: GET\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: other\r\nX-Forwarded-Uri: /open\r\n\
+                      X-Forwarded-Port: 443\r\nX-Forwarded-Prefix: /open\r\nX-Original-URL: /open\r\nX-Original-Method: GET\r\n";
+
+#[test]
+fn the_gate_is_told_what_the_proxy_received_whatever_the_client_says_of_it() {
+    for proxy in Proxy::ALL {
+        let front = Front::open(proxy);
+        let good = bearer(&front.gate.token("anna", 1));
+        let connection =
+            "Connection: X-Forwarded-Uri, X-Forwarded-Host, X-Forwarded-Method, X-Forwarded-Proto\r\n";
+        for forged in ["", FORGED, &format!("{FORGED}{FORGED}"), connection] {
+            let before = front.admissions().len();
+            let answer = front.send("PUT", "/page%41/b?a=%20&b", &format!("{forged}{good}"), "");
+            let admitted = front.admissions();
+            if forged == connection && admitted.len() == before {
+                assert!(answer.starts_with("HTTP/1.1 400"), "{proxy:?} {answer}");
+                continue;
+            }
+            assert!(answer.starts_with("HTTP/1.1 200"), "{proxy:?} {answer}");
+            let told =
+                json!({"method": "PUT", "scheme": "http", "host": "a", "port": 80, "path": "/pageA/b"});
+            assert_eq!(admitted[before]["request"], told, "{proxy:?} {forged}");
+        }
+        // Nothing is left for the application to be told by the client.
+        let seen = front.application.seen().concat();
+        assert!(seen.contains("put /page"), "{seen}");
+    }
+}
+
 #[test]
 fn whoever_has_none_is_refused_in_the_gates_own_words() {
     for proxy in Proxy::ALL {
@@ -64,7 +95,7 @@ fn whoever_has_none_is_refused_in_the_gates_own_words() {
             bearer(&key.sign("at+jwt", &claims("anna", 3, now - 2 * HOUR, ""))),
             bearer(&key.sign("at+jwt", &elsewhere)),
         ] {
-            let said = get(front.gate.doors, "/verify?aud=db&action=read", &headers);
+            let said = front.said(&headers);
             let answer = front.ask("/page", &headers);
             assert!(answer.starts_with("HTTP/1.1 401"), "{proxy:?} {answer}");
             let challenge = line(&said, "www-authenticate");

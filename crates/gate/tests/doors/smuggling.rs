@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use farside_service::time::now_unix;
+use serde_json::Value;
 
 use super::fronts::{AMBIGUOUS, Front, Proxy, identity};
 use super::process::Running;
@@ -99,6 +100,9 @@ fn forwarded(good: &str, elsewhere: &str) -> Vec<Attack> {
         "X-Forwarded-Method: OPTIONS\r\n",
         "X-Forwarded-For: 127.0.0.1\r\n",
         "X-Forwarded-Proto: https\r\n",
+        "X-Forwarded-Method: OPTIONS\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\nX-Forwarded-Uri: /healthz\r\n",
+        "X-Forwarded-Uri: /healthz\r\nConnection: X-Forwarded-Uri\r\n",
+        "x_forwarded_uri: /healthz\r\nX.Forwarded.Uri: /healthz\r\nX-Forwarded-Uri : /healthz\r\n",
         "X-Forwarded-User: root\r\n",
         "X-Original-URL: /healthz\r\n",
         "X-Rewrite-URL: /healthz\r\n",
@@ -330,13 +334,31 @@ fn attacked(proxy: Proxy) {
         }
     }
     assert!(faults.is_empty(), "{proxy:?}\n{}", faults.join("\n"));
-    assert!(
-        seen.len() <= front.admissions(),
-        "{proxy:?}: {} seen, {} admitted",
-        seen.len(),
-        front.admissions()
-    );
+    let admissions = front.admissions();
+    assert!(seen.len() <= admissions.len(), "{proxy:?}: {} seen, {} admitted", seen.len(), admissions.len());
+    for admission in &admissions {
+        told_truly(proxy, &admission["request"], &attacks);
+    }
     assert!(seen.len() > 10, "{proxy:?}: some of them only look hostile");
+}
+
+/// The gate was told what was really asked: the host names the attack, and its first line names the rest.
+fn told_truly(proxy: Proxy, told: &Value, attacks: &[Attack]) {
+    let host = told["host"].as_str().unwrap();
+    let Some(attack) = host.strip_prefix('a').and_then(|number| number.parse::<usize>().ok()) else {
+        // RFC 9112 §3.2.2: the host in an absolute target counts, and not the other one.
+        let named = [("gate", "/page"), ("127.0.0.1", "/healthz"), ("a", "/page"), ("other", "/page")];
+        assert!(named.contains(&(host, told["path"].as_str().unwrap())), "{proxy:?} {told}");
+        return;
+    };
+    let attack: &Attack = &attacks[attack];
+    let request = String::from_utf8_lossy(&attack.request);
+    let mut words = request.split([' ', '\r']);
+    assert_eq!(told["method"].as_str(), words.next(), "{proxy:?} {request}");
+    assert_eq!(told["scheme"], "http", "{proxy:?} {request}");
+    if words.next() == Some("/page") {
+        assert_eq!(told["path"], "/page", "{proxy:?} {request}");
+    }
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn tiered() -> (Realm, Far) {
 
 fn judged(realm: &Realm, far: &Far, action: Option<Action>, now: u64) -> Result<(), Refusal> {
     let token = realm.key.sign("at+jwt", &claims("ada", 1, now, ""));
-    judge(&far.trust_state(), &token, Wanted { audience: Some(AUDIENCE), action }, now).map(|_| ())
+    let wanted = Wanted { audience: Some(AUDIENCE), action, ..Wanted::default() };
+    judge(&far.trust_state(), &token, wanted, now).map(|_| ())
 }
 
 #[test]
