@@ -38,8 +38,8 @@ impl Behind {
 
 pub(crate) fn last_request(far: &Far) -> Value {
     let text = std::fs::read_to_string(far.config.journal().join("gate.jsonl")).unwrap();
-    let lines = text.lines().filter(|line| line.contains("\"event\":\"decision\""));
-    let last: Value = lines.last().map(|line| serde_json::from_str(line).unwrap()).unwrap_or_default();
+    let mut lines = text.lines().filter(|line| line.contains("\"event\":\"decision\""));
+    let last: Value = lines.next_back().map(|line| serde_json::from_str(line).unwrap()).unwrap_or_default();
     last["request"].clone()
 }
 
