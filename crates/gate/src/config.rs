@@ -110,8 +110,8 @@ pub struct Ssh {
     pub accounts: BTreeMap<String, String>,
 }
 
-/// `[proxy]`: what the proxy in front of `/verify` is believed; nothing if not said. Whoever else can reach the
-/// doors is believed it too, so they must be the proxy's alone.
+/// `[proxy]`: what the proxy in front of `/verify` is believed; nothing if not said. Whoever else can reach
+/// the doors is believed it too, so they must be the proxy's alone.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {

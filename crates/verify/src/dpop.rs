@@ -1,11 +1,11 @@
 //! DPoP (RFC 9449): proof that whoever shows a token holds the key that it is bound to.
 //!
 //! ```text
-//!   proof ─▶ form, `typ` ─▶ public key in its own header ─▶ signature ─▶ method, address, time, token ─▶ Proof
+//!   proof ─▶ form, `typ` ─▶ public key in its header ─▶ signature ─▶ method, address, time, token ─▶ Proof
 //! ```
-//! For gates and for the mint's token endpoint. It says whose key it was and what was proven; whether that key
-//! is the token's, and whether the proof is new, is for the caller to ask. This is the one place where a key
-//! that came with a text is used, and it is believed to be nothing but itself.
+//! For gates and for the mint's token endpoint. It says whose key it was and what was proven; whether that
+//! key is the token's, and whether the proof is new, is for the caller to ask. This is the one place where a
+//! key that came with a text is used, and it is believed to be nothing but itself.
 
 use crate::claims::Claims;
 use crate::compact::{Header, KnownHeaders, Parsed, Scratch};
@@ -37,8 +37,8 @@ pub struct Demand<'a> {
     pub method: &'a str,
     /// The address of that request; `None` where it has none that a proof could name.
     pub uri: Option<&'a HttpUri>,
-    /// The access token that it came with, as it stands in the `Authorization` header; `None` where a token is
-    /// only asked for.
+    /// The access token that it came with, as it stands in the `Authorization` header; `None` where a token
+    /// is only asked for.
     pub token: Option<&'a str>,
     /// Tolerance between the clocks of the holder and of whoever checks.
     pub leeway_seconds: u64,
@@ -75,7 +75,8 @@ impl Proof {
 /// use farside_verify::{Code, dpop, uri::HttpUri};
 /// let uri = HttpUri::read("https://wiki.example/page").unwrap();
 /// let demand = dpop::Demand { method: "GET", uri: Some(&uri), token: Some("a.b.c"), leeway_seconds: 60 };
-/// assert_eq!(dpop::verify("no proof", &demand, 1_800_000_000).unwrap_err().code(), Code::HolderProofInvalid);
+/// assert_eq!(dpop::verify("no proof", &demand, 1_800_000_000).unwrap_err().code(),
+/// Code::HolderProofInvalid);
 /// ```
 ///
 /// # Errors

@@ -51,8 +51,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads a name or an IP address, an IPv6 one in brackets, and the port that may follow (RFC 3986 §3.2.2).
-    /// Users, escapes, empty labels and port 0 are refused.
+    /// Reads a name or an IP address, an IPv6 one in brackets, and the port that may follow (RFC 3986
+    /// §3.2.2). Users, escapes, empty labels and port 0 are refused.
     ///
     /// ```
     /// use farside_verify::uri::{Authority, Scheme};
@@ -78,7 +78,8 @@ impl Authority {
         Some(Self { host, port: port_number(port)? })
     }
 
-    /// The host in lower case, without the dot that may end it; an IPv6 address in brackets and its shortest form.
+    /// The host in lower case, without the dot that may end it; an IPv6 address in brackets and its shortest
+    /// form.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -129,8 +130,8 @@ impl HttpUri {
     }
 }
 
-/// A path with the escapes of unreserved characters taken back and the others in upper case (RFC 3986 §6.2.2.1,
-/// §6.2.2.2); `None` where a `%` is not followed by two hexadecimal digits.
+/// A path with the escapes of unreserved characters taken back and the others in upper case (RFC 3986
+/// §6.2.2.1, §6.2.2.2); `None` where a `%` is not followed by two hexadecimal digits.
 pub fn normal_path(path: &str) -> Option<Cow<'_, str>> {
     if !path.contains('%') {
         return Some(Cow::Borrowed(path));

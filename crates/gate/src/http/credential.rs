@@ -1,9 +1,9 @@
 //! What a request brings to a door: one token, perhaps with its proof of logging stapled on, perhaps with the
 //! DPoP proof that it is its holder's, and nothing else that could decide anything.
 //!
-//! A credential is taken from exactly one `Authorization` header (RFC 6750 §2.1, RFC 9449 §7.1). A request that already
-//! carries one of the gate's own identity headers, in any spelling a server behind the proxy might fold into
-//! ours, is refused whole.
+//! A credential is taken from exactly one `Authorization` header (RFC 6750 §2.1, RFC 9449 §7.1). A request
+//! that already carries one of the gate's own identity headers, in any spelling a server behind the proxy
+//! might fold into ours, is refused whole.
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName};
@@ -109,7 +109,8 @@ fn is_ours_when_folded(name: &str) -> bool {
     folded.take(IDENTITY_PREFIX.len()).eq(IDENTITY_PREFIX.bytes())
 }
 
-// RFC 6750 §2.1: "Bearer" 1*SP b64token; RFC 9449 §7.1: "DPoP" 1*SP token68; RFC 9110 §11.1: the scheme is case-insensitive.
+// RFC 6750 §2.1: "Bearer" 1*SP b64token; RFC 9449 §7.1: "DPoP" 1*SP token68; RFC 9110 §11.1: the scheme is
+// case-insensitive.
 fn token_of<'a>(value: &'a [u8], demanded: &[u8]) -> Result<&'a str, CredentialFault> {
     let scheme_end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at(scheme_end);

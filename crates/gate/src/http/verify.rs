@@ -3,8 +3,8 @@
 //!
 //! The answer rests on the token, the gate's trust, and the audience and action that the proxy's own
 //! configuration names. What the proxy says of the request that it received counts where the gate's own
-//! configuration says that it sets these headers (`forwarded`). Nothing else decides, and a request that brings
-//! an identity header of ours is refused whole.
+//! configuration says that it sets these headers (`forwarded`). Nothing else decides, and a request that
+//! brings an identity header of ours is refused whole.
 
 use farside_verify::{Code, Refusal};
 use hyper::body::Bytes;

@@ -1,5 +1,5 @@
-//! The request that a token came with, as the proxy in front of the gate received it: method, scheme, host and
-//! target, each bounded and read in one way alone.
+//! The request that a token came with, as the proxy in front of the gate received it: method, scheme, host
+//! and target, each bounded and read in one way alone.
 //!
 //! Refuses what is no plain request to a server: control characters, bytes beyond ASCII, fragments, targets
 //! with a scheme of their own, hosts with a user in them. A path that two servers could take for two

@@ -1,5 +1,5 @@
-//! What a token is shown for, and with what proof: all that a judgement rests on beside the token, this gate's
-//! trust and the time.
+//! What a token is shown for, and with what proof: all that a judgement rests on beside the token, this
+//! gate's trust and the time.
 
 use farside_crossing::Action;
 

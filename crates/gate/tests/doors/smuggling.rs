@@ -346,7 +346,8 @@ fn attacked(proxy: Proxy) {
 fn told_truly(proxy: Proxy, told: &Value, attacks: &[Attack]) {
     let host = told["host"].as_str().unwrap();
     let Some(attack) = host.strip_prefix('a').and_then(|number| number.parse::<usize>().ok()) else {
-        // RFC 9112 §3.2.2, §3.2.3: the host in an absolute target or of CONNECT counts, and not the other one.
+        // RFC 9112 §3.2.2, §3.2.3: the host in an absolute target or of CONNECT counts, and not the other
+        // one.
         let named =
             [("gate", "/page"), ("127.0.0.1", "/healthz"), ("a", "/page"), ("other", "/page"), ("a", "/")];
         assert!(named.contains(&(host, told["path"].as_str().unwrap())), "{proxy:?} {told}");

@@ -1,5 +1,4 @@
-//! Fills the directory from a file of people, bots, agents and groups. The dry run is the
-//! real run, rolled back.
+//! Fills the directory from a file of subjects and groups. The dry run is the real run, rolled back.
 
 mod file;
 mod groups;
