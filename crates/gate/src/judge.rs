@@ -264,8 +264,14 @@ fn holds(
 
 /// Whether a refusal means that this gate cannot judge at all, whatever the token (an HTTP door answers 503).
 pub fn cannot_judge(code: Code) -> bool {
-    let of_the_gate =
-        [Code::ClockFault, Code::Stale, Code::RequestUnknown, Code::JournalUnavailable, Code::ReplayFull, Code::ReplayUnavailable];
+    let of_the_gate = [
+        Code::ClockFault,
+        Code::Stale,
+        Code::RequestUnknown,
+        Code::JournalUnavailable,
+        Code::ReplayFull,
+        Code::ReplayUnavailable,
+    ];
     of_the_gate.contains(&code)
 }
 
