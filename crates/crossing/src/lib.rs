@@ -4,7 +4,7 @@
 //! ```text
 //!   note ── signer ── role ──────── charter            who may say what
 //!                       │          clock              root's way back from bundles of a wrong time
-//!         keys  policy  fence  pardon                  what release people sign
+//!         keys  policy (cedar)  fence  pardon          what release people sign
 //!         status  lists  leaves  parcels (seal)        what the online key signs, through the manifest
 //!         checkpoint  staple  cosignature              what the log key signs, and witnesses after it
 //!         breakglass                                   what cards sign on the far side, in an emergency
@@ -20,6 +20,7 @@
 pub mod acceptance;
 pub mod breakglass;
 pub mod bundle;
+pub mod cedar;
 pub mod charter;
 pub mod checkpoint;
 pub mod clock;

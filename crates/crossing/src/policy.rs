@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cedar::Policies;
 use crate::document::{self, Binding, Document};
 use crate::refusal::{Code, Refusal};
 use crate::role::Believed;
@@ -19,9 +20,6 @@ pub const LEEWAY_SECONDS_MAX: u64 = 600;
 
 /// Longest token lifetime that a policy may grant: 400 days.
 pub const LIFETIME_SECONDS_MAX: u64 = 400 * 24 * 3_600;
-
-/// Largest Cedar policy set, in bytes.
-const CEDAR_BYTES_MAX: usize = 1 << 20;
 
 /// What the gates of one site demand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,10 +283,8 @@ impl Document for PolicyDocument {
         if self.lifetime_seconds_max == 0 || self.lifetime_seconds_max > LIFETIME_SECONDS_MAX {
             return malformed("a longest lifetime of nothing, or of more than 400 days");
         }
-        if self.cedar.as_ref().is_some_and(|cedar| cedar.len() > CEDAR_BYTES_MAX) {
-            return Err(Refusal::new(Code::TooLarge, "the Cedar policies"));
-        }
-        Ok(())
+        // policy.md §1: whoever signs, adopts or applies it reads its Cedar first.
+        self.cedar.as_deref().map_or(Ok(()), |text| Policies::read(text).map(drop))
     }
 }
 

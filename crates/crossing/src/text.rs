@@ -38,16 +38,18 @@ pub(crate) fn check_line(what: &str, text: &str, bytes_max: usize) -> Result<(),
 // token.md §5.4
 pub(crate) fn check_named(what: &str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
     check_line(what, text, bytes_max)?;
-    let turns = |c: char| {
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')
-            || ('\u{202a}'..='\u{202e}').contains(&c)
-            || ('\u{2066}'..='\u{2069}').contains(&c)
-    };
-    if text.chars().any(turns) {
+    if text.chars().any(turns_direction) {
         let detail = format!("the {what} holds characters that change its direction");
         return Err(Refusal::new(Code::Malformed, detail));
     }
     Ok(())
+}
+
+/// Whether a character changes the direction of what people read, or breaks its line unseen.
+pub(crate) fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')
+        || ('\u{202a}'..='\u{202e}').contains(&c)
+        || ('\u{2066}'..='\u{2069}').contains(&c)
 }
 
 /// Whether a text is lower-case hexadecimal digits alone.

@@ -1,0 +1,333 @@
+//! A question to a site's policies, and the answer: who, what and under which circumstances, spelled as the
+//! schema has it. Default deny; one `forbid` outweighs every `permit`; and a policy that cannot be evaluated
+//! refuses, whatever the others say.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::str::FromStr as _;
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, Response,
+    RestrictedExpression,
+};
+
+use super::{Farside, Policies, Target};
+use crate::policy::Action;
+
+/// Who wants what, and under which circumstances.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// Who.
+    pub principal: Principal<'a>,
+    /// What.
+    pub doing: Doing<'a>,
+    /// Under which circumstances.
+    pub circumstances: Circumstances<'a>,
+}
+
+/// Whoever asks to enter.
+#[derive(Debug, Default)]
+pub struct Principal<'a> {
+    /// `sub`.
+    pub subject: &'a str,
+    /// `roles`, or the one of an order.
+    pub roles: Vec<Cow<'a, str>>,
+    /// `groups`.
+    pub groups: Vec<Cow<'a, str>>,
+    /// `client_id`.
+    pub client: Option<&'a str>,
+    /// Who acts for the subject, the outermost first.
+    pub actors: Vec<Cow<'a, str>>,
+    /// `scope`, as it is written.
+    pub scope: Option<&'a str>,
+    /// `entitlements`.
+    pub entitlements: Vec<Cow<'a, str>>,
+}
+
+/// What is to be done, and to what.
+// policy.md §3
+#[derive(Debug, Clone, Copy)]
+pub enum Doing<'a> {
+    /// A request through a proxy.
+    Request {
+        /// As received.
+        method: &'a str,
+        /// What it is aimed at.
+        target: &'a Target,
+    },
+    /// A login by SSH key.
+    Login {
+        /// The account.
+        account: &'a str,
+    },
+    /// A resource server asks about a token.
+    Introspect,
+    /// A Kubernetes API server asks whose a token is.
+    Authenticate,
+    /// A holder collects a carried token.
+    Collect,
+}
+
+/// What is known beside who and what.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The door's name.
+    pub door: &'a str,
+    /// The audience judged for.
+    pub audience: &'a str,
+    /// What for; nothing said counts as `safety`.
+    pub tier: Option<Action>,
+    /// The gate's time.
+    pub now: u64,
+    /// `fresh`, `late` or `expired`.
+    pub freshness: &'a str,
+    /// Seconds since the newest applied bundle was issued.
+    pub age_seconds: u64,
+    /// Whether it is a pass.
+    pub breakglass: bool,
+    /// What the holder has proven.
+    pub proven: &'a [&'a str],
+    /// The token, where it is one.
+    pub token: Option<TokenFacts<'a>>,
+}
+
+/// What a token says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenFacts<'a> {
+    /// `jti`.
+    pub id: &'a str,
+    /// `kid`.
+    pub key: &'a str,
+    /// `iat`.
+    pub issued_at: u64,
+    /// `exp`.
+    pub expires_at: u64,
+}
+
+/// What the policies say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Permitted by these, and forbidden by none.
+    Permitted {
+        /// Their names, sorted.
+        by: Vec<String>,
+    },
+    /// Forbidden by these; or, where there are none, permitted by nobody.
+    Denied {
+        /// Their names, sorted.
+        by: Vec<String>,
+        /// The `@cure` of the first that has one.
+        cure: Option<String>,
+    },
+    /// These could not be evaluated, so nothing is known.
+    Broken {
+        /// Their names, sorted; none where the question itself could not be asked.
+        by: Vec<String>,
+        /// What Cedar says.
+        why: String,
+    },
+}
+
+/// Methods that have an action of their own.
+const METHODS: [&str; 9] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
+
+impl Policies {
+    /// Decides one question.
+    // policy.md §5
+    pub fn decide(&self, question: &Question<'_>) -> Verdict {
+        match self.ask(question) {
+            Ok(response) => self.verdict(&response),
+            Err(why) => Verdict::Broken { by: Vec::new(), why },
+        }
+    }
+
+    fn ask(&self, question: &Question<'_>) -> Result<Response, String> {
+        let farside = Farside::get().map_err(|refusal| refusal.detail().to_owned())?;
+        let action = uid("Action", question.doing.action())?;
+        let policies = self.by_action.get(&action).ok_or("an action that the schema does not know")?;
+        let principal = principal(&question.principal)?;
+        let resource = resource(&question.doing, question.circumstances.audience)?;
+        let context = context(question)?;
+        let asked =
+            Request::new(principal.uid(), action.clone(), resource.uid(), context, Some(&farside.schema))
+                .map_err(|error| error.to_string())?;
+        let acted = farside.actions.get(&action).cloned();
+        let known = [principal, resource].into_iter().chain(acted);
+        let known =
+            Entities::from_entities(known, Some(&farside.schema)).map_err(|error| error.to_string())?;
+        Ok(Authorizer::new().is_authorized(&asked, policies, &known))
+    }
+
+    fn verdict(&self, response: &Response) -> Verdict {
+        let diagnostics = response.diagnostics();
+        let mut broken = BTreeSet::new();
+        let mut why = String::new();
+        for error in diagnostics.errors() {
+            let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
+            broken.insert(error.policy_id().to_string());
+            why = error.to_string();
+        }
+        // policy.md §5.3: a `forbid` that fails might have forbidden.
+        if !broken.is_empty() {
+            return Verdict::Broken { by: broken.into_iter().collect(), why };
+        }
+        let by: BTreeSet<String> = diagnostics.reason().map(ToString::to_string).collect();
+        let by: Vec<String> = by.into_iter().collect();
+        match response.decision() {
+            Decision::Allow => Verdict::Permitted { by },
+            Decision::Deny => {
+                let cure = by.iter().find_map(|id| self.annotation(id, "cure")).map(str::to_owned);
+                Verdict::Denied { by, cure }
+            }
+        }
+    }
+}
+
+impl Doing<'_> {
+    /// The action's name in the schema.
+    // policy.md §3.1
+    pub fn action(&self) -> &str {
+        match self {
+            Doing::Request { method, .. } => {
+                METHODS.into_iter().find(|known| known == method).unwrap_or("extension")
+            }
+            Doing::Login { .. } => "login",
+            Doing::Introspect => "introspect",
+            Doing::Authenticate => "authenticate",
+            Doing::Collect => "collect",
+        }
+    }
+}
+
+type Facts = Vec<(String, RestrictedExpression)>;
+
+fn principal(who: &Principal<'_>) -> Result<Entity, String> {
+    let roles = who.roles.iter().map(|role| uid("Role", role));
+    let within: HashSet<EntityUid> =
+        roles.chain(who.groups.iter().map(|group| uid("Group", group))).collect::<Result<_, _>>()?;
+    let scopes = who.scope.unwrap_or_default().split(' ').filter(|word| !word.is_empty());
+    let mut facts: Facts = vec![
+        fact("name", text(who.subject)),
+        fact("actors", texts(who.actors.iter().map(AsRef::as_ref))),
+        fact("scopes", texts(scopes)),
+        fact("entitlements", texts(who.entitlements.iter().map(AsRef::as_ref))),
+    ];
+    facts.extend(who.client.map(|client| fact("client", text(client))));
+    facts.extend(who.actors.first().map(|actor| fact("actor", text(actor))));
+    entity(uid("Subject", who.subject)?, facts, within)
+}
+
+fn resource(doing: &Doing<'_>, audience: &str) -> Result<Entity, String> {
+    let audience = uid("Audience", audience)?;
+    match doing {
+        Doing::Request { target, .. } => {
+            let mut within: HashSet<EntityUid> =
+                target.above().map(|path| uid("Path", &path)).collect::<Result<_, _>>()?;
+            within.extend([uid("Host", target.host())?, audience]);
+            let facts = vec![
+                fact("scheme", text(target.scheme())),
+                fact("host", text(target.host())),
+                fact("port", RestrictedExpression::new_long(target.port().into())),
+                fact("path", text(target.path())),
+                fact("path_lower", text(&target.path().to_lowercase())),
+            ];
+            entity(uid("Path", &target.id())?, facts, within)
+        }
+        Doing::Login { account } => {
+            entity(uid("Account", account)?, vec![fact("name", text(account))], HashSet::from([audience]))
+        }
+        Doing::Introspect | Doing::Authenticate | Doing::Collect => {
+            Ok(Entity::new_no_attrs(audience, HashSet::new()))
+        }
+    }
+}
+
+fn context(question: &Question<'_>) -> Result<Context, String> {
+    let told = &question.circumstances;
+    let mut facts: Facts = vec![
+        fact("door", text(told.door)),
+        fact("audience", text(told.audience)),
+        fact("tier", text(told.tier.unwrap_or(Action::Safety).as_str())),
+        fact("now", moment(told.now)),
+        fact("freshness", text(told.freshness)),
+        fact("age_seconds", number(told.age_seconds)),
+        fact("breakglass", RestrictedExpression::new_bool(told.breakglass)),
+        fact("proven", texts(told.proven.iter().copied())),
+    ];
+    if let Doing::Request { method, .. } = question.doing {
+        facts.push(fact("method", text(method)));
+    }
+    if let Some(token) = &told.token {
+        let record = RestrictedExpression::new_record([
+            fact("id", text(token.id)),
+            fact("key", text(token.key)),
+            fact("issued_at", moment(token.issued_at)),
+            fact("expires_at", moment(token.expires_at)),
+            fact("lifetime_seconds", number(token.expires_at.saturating_sub(token.issued_at))),
+        ]);
+        facts.push(fact("token", record.map_err(|error| error.to_string())?));
+    }
+    Context::from_pairs(facts).map_err(|error| error.to_string())
+}
+
+fn entity(uid: EntityUid, facts: Facts, within: HashSet<EntityUid>) -> Result<Entity, String> {
+    let facts: HashMap<String, RestrictedExpression> = facts.into_iter().collect();
+    Entity::new(uid, facts, within).map_err(|error| error.to_string())
+}
+
+fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
+    let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
+    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+}
+
+fn fact(name: &str, value: RestrictedExpression) -> (String, RestrictedExpression) {
+    (name.to_owned(), value)
+}
+
+fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> RestrictedExpression {
+    RestrictedExpression::new_set(values.map(text))
+}
+
+fn number(value: u64) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// Cedar takes times as text: `2026-11-25T22:05:48Z`.
+fn moment(unix: u64) -> RestrictedExpression {
+    let (days, seconds) = (unix / 86_400, unix % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    RestrictedExpression::new_datetime(format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+    ))
+}
+
+/// The date of a day since 1970, by the calendar of 400 years that begin in March.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let day = days + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::civil;
+
+    #[test]
+    fn days_are_dated_as_the_calendar_has_them() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(19_782), (2024, 2, 29));
+        assert_eq!(civil(19_783), (2024, 3, 1));
+        assert_eq!(civil(20_782), (2026, 11, 25));
+        assert_eq!(civil(2_932_896), (9999, 12, 31));
+    }
+}
