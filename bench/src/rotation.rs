@@ -146,5 +146,6 @@ fn terms(name: &str) -> SiteTerms {
         profiles: vec!["access".into()],
         sealed: false,
         status_claim: false,
+        cedar: None,
     }
 }

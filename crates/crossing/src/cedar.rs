@@ -104,7 +104,10 @@ impl Policies {
             return Err(invalid(place::told(text, error)));
         }
         let idle = result.validation_warnings().filter(|warning| never_applies(warning));
-        let idle = idle.map(|warning| place::told(text, warning)).collect();
+        // Of each policy once, whatever the validator says twice.
+        let idle: BTreeMap<String, String> =
+            idle.map(|warning| (warning.policy_id().to_string(), place::told(text, warning))).collect();
+        let idle = idle.into_values().collect();
         let by_action = by_action(farside, &all)?;
         Ok(Policies { all, by_action, idle })
     }

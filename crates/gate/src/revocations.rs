@@ -169,6 +169,11 @@ fn actors(json: &str) -> Vec<Actor> {
     actors
 }
 
+/// Who acts for a token's subject, the outermost first: by name, or by client where there is none.
+pub(crate) fn actor_names(json: &str) -> Vec<Cow<'static, str>> {
+    actors(json).into_iter().filter_map(|actor| actor.sub.or(actor.client_id)).map(Cow::Owned).collect()
+}
+
 /// How much is revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {

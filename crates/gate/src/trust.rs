@@ -13,6 +13,7 @@ use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
+use farside_crossing::cedar::Policies;
 use farside_crossing::{
     AudiencePolicy, Charter, ExpectedFingerprint, LogKey, PolicyDocument, StatusDocument, Stream, charter,
 };
@@ -30,6 +31,7 @@ use crate::revocations::Revocations;
 use crate::shown_lists::ShownLists;
 use crate::store::{AppliedRow, ClockNoteRow, ClockRow, GlassRow, Store, StoreFault, Watch};
 
+mod demands;
 mod time;
 
 /// No clock is right that stands before this gate was made: 1 November 2026, raised with each release.
@@ -62,7 +64,7 @@ impl Gate {
         let keeper = Arc::new(Store::open_impatient(&config.database())?);
         let live = Arc::new(Live::default());
         let watch = Mutex::new(Watch::open(&config.database())?);
-        let first = TrustState::load(&store, &keeper, &live)?;
+        let first = TrustState::load(&store, &keeper, &live, None)?;
         let clock = GateClock::resume(first.clock());
         let current = ArcSwap::from_pointee(first);
         Ok(Gate { store, keeper, live, changed: OnceLock::new(), current, clock, watch })
@@ -129,7 +131,7 @@ impl Gate {
         }
         // The lock is kept while the new picture is built, so that it is built once and no request overtakes
         // it.
-        let renewed = Arc::new(TrustState::load(&self.store, &self.keeper, &self.live)?);
+        let renewed = Arc::new(TrustState::load(&self.store, &self.keeper, &self.live, Some(&current))?);
         self.current.store(Arc::clone(&renewed));
         if let Some(changed) = self.changed.get() {
             // Full: it will wake up anyway.
@@ -188,16 +190,24 @@ pub struct Believed {
     /// With the keys of JWT-SVIDs alone, for those that are carried for their holders.
     svids: Verifier,
     policy: PolicyDocument,
+    /// The Cedar policies of `policy`, read.
+    cedar: Option<Arc<Policies>>,
     revocations: Revocations,
     keys: Vec<PublishedKey>,
 }
 
 impl TrustState {
-    /// Builds the picture from the store in one consistent view.
+    /// Builds the picture from the store in one consistent view. Cedar policies that are still the same are
+    /// taken over from the picture `before`: reading them takes longer than all the rest.
     ///
     /// # Errors
     /// The store cannot be read, or does not read as this gate writes it.
-    fn load(store: &Arc<Store>, keeper: &Arc<Store>, live: &Arc<Live>) -> Result<TrustState, TrustFault> {
+    fn load(
+        store: &Arc<Store>,
+        keeper: &Arc<Store>,
+        live: &Arc<Live>,
+        before: Option<&TrustState>,
+    ) -> Result<TrustState, TrustFault> {
         let rows = store.read(rows)?;
         let stream = match rows.state.stream.as_str() {
             "" => Stream::new(),
@@ -207,7 +217,7 @@ impl TrustState {
             (Some(keys), Some(policy), Some(status)) => {
                 let policy = serde_json::from_slice(&policy).map_err(|error| unreadable("policy", error))?;
                 let status = serde_json::from_slice(&status).map_err(|error| unreadable("status", error))?;
-                Some(Believed::new(&keys, policy, &status)?)
+                Some(Believed::new(&keys, policy, &status, before.and_then(TrustState::believed))?)
             }
             _ => None,
         };
@@ -360,15 +370,18 @@ impl Believed {
         jwks: &[u8],
         policy: PolicyDocument,
         status: &StatusDocument,
+        before: Option<&Believed>,
     ) -> Result<Self, TrustFault> {
         let keys = KeySet::from_jwks(jwks).map_err(|error| unreadable("keys", error))?;
         let revocations = Revocations::read(status).map_err(|error| unreadable("status", error))?;
         let published = published::read(jwks).map_err(|error| unreadable("keys", error))?;
         let svids = format!("{{\"keys\":[{}]}}", published::for_svids(&published).join(","));
         let svids = KeySet::from_jwks(svids.as_bytes()).map_err(|error| unreadable("keys", error))?;
-        let svids = Verifier::new(svids, svid_demands(&policy));
-        let verifier = Verifier::new(keys, demands(&policy));
-        Ok(Believed { verifier, svids, policy, revocations, keys: published })
+        let svids = Verifier::new(svids, demands::of_svids(&policy));
+        let verifier = Verifier::new(keys, demands::of_tokens(&policy));
+        let before = before.map(|before| (&before.policy, &before.cedar));
+        let cedar = demands::cedar(&policy, before)?;
+        Ok(Believed { verifier, svids, policy, cedar, revocations, keys: published })
     }
 
     /// Keys and demands.
@@ -391,6 +404,11 @@ impl Believed {
     /// The site's policy.
     pub fn policy(&self) -> &PolicyDocument {
         &self.policy
+    }
+
+    /// The site's Cedar policies; without, the audience alone decides.
+    pub fn cedar(&self) -> Option<&Policies> {
+        self.cedar.as_deref()
     }
 
     /// What has been revoked.
@@ -416,29 +434,6 @@ impl Believed {
         let live = move |key: &&PublishedKey| key.accept_until.is_none_or(|until| now <= until);
         self.keys.iter().filter(live).filter(|key| self.revocations.key(&key.kid).is_none())
     }
-}
-
-/// The signed policy as demands on a token.
-pub(crate) fn demands(policy: &PolicyDocument) -> Policy {
-    let demands = Policy::undemanding()
-        .issuer(&policy.issuer)
-        .audiences(policy.audiences.iter().map(|audience| audience.name.as_str()))
-        .types(policy.typ.iter().map(String::as_str))
-        .leeway_seconds(policy.leeway_seconds)
-        .lifetime_seconds_max(policy.lifetime_seconds_max);
-    match &policy.algorithms {
-        Some(names) => demands.algorithm_names(names.iter().map(String::as_str)),
-        None => demands,
-    }
-}
-
-/// What of the policy binds a JWT-SVID: its key has an algorithm of its own, and it has no issuer.
-fn svid_demands(policy: &PolicyDocument) -> Policy {
-    Policy::undemanding()
-        .audiences(policy.audiences.iter().map(|audience| audience.name.as_str()))
-        .types([farside_verify::PLAIN_TYP])
-        .leeway_seconds(policy.leeway_seconds)
-        .lifetime_seconds_max(policy.lifetime_seconds_max)
 }
 
 struct Rows {

@@ -222,7 +222,7 @@ pub(crate) fn policy_document(realm: &str, site: &Site, version: u64, now: u64) 
         leeway_seconds: site.terms.leeway_seconds,
         typ: site.token_types(),
         algorithms: None,
-        cedar: None,
+        cedar: site.terms.cedar.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! Audiences and issuers are unique in the realm, so that a token can be meant for one site only.
 
 use farside_crossing::RecipientPublic;
+use farside_crossing::cedar::Policies;
 use farside_service::duration::Seconds;
 
 use crate::names::{self, NameFault};
@@ -79,6 +80,9 @@ pub enum SiteFault {
     /// No such token profile.
     #[error("there is no token profile {0}; there are access, lean and jwt-svid")]
     Profile(String),
+    /// The Cedar policies do not read, or would never apply.
+    #[error("these Cedar policies cannot be taken: {0}")]
+    Cedar(String),
     /// The recipient line belongs to another site, or is none.
     #[error("this recipient key cannot be taken: {0}")]
     Recipient(String),
@@ -110,7 +114,13 @@ impl SiteTerms {
     pub fn same_policy(&self, other: &SiteTerms) -> bool {
         let seen = |terms: &Self| {
             let times = (terms.lifetime_seconds_max, terms.leeway_seconds);
-            (terms.issuer.clone(), terms.audiences.clone(), times, terms.profiles.clone())
+            (
+                terms.issuer.clone(),
+                terms.audiences.clone(),
+                times,
+                terms.profiles.clone(),
+                terms.cedar.clone(),
+            )
         };
         seen(self) == seen(other)
     }
@@ -145,6 +155,7 @@ impl SiteTerms {
         if let Some(unknown) = self.profiles.iter().find(|profile| !PROFILES.contains(&profile.as_str())) {
             return Err(SiteFault::Profile(unknown.clone()));
         }
+        self.check_cedar()?;
         let day = 86_400;
         within("the longest lifetime in seconds", self.lifetime_seconds_max, 1, LIFETIME_SECONDS_CEILING)?;
         within("the usual lifetime in seconds", self.lifetime_seconds_default, 1, self.lifetime_seconds_max)?;
@@ -152,6 +163,17 @@ impl SiteTerms {
         within("the leeway in seconds", self.leeway_seconds, 0, LEEWAY_SECONDS_CEILING)?;
         within("the courier interval in seconds", self.courier_seconds, 1, 366 * day)?;
         within("the time between bundles in seconds", self.every_seconds, 1, 366 * day)
+    }
+
+    // policy.md §1.4
+    fn check_cedar(&self) -> Result<(), SiteFault> {
+        let Some(text) = &self.cedar else { return Ok(()) };
+        let policies =
+            Policies::read(text).map_err(|refusal| SiteFault::Cedar(refusal.detail().to_owned()))?;
+        match policies.idle().first() {
+            Some(idle) => Err(SiteFault::Cedar(idle.clone())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -214,8 +236,8 @@ fn put(
         transaction.execute(
             "INSERT INTO site (name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max,
                  token_bytes_max, leeway_seconds, courier_seconds, every_seconds, roles_allowed, profiles,
-                 sealed, created_at, lifetime_seconds_highest, status_claim)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?5, ?14)
+                 sealed, created_at, lifetime_seconds_highest, status_claim, cedar)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?5, ?14, ?15)
              ON CONFLICT (name) DO UPDATE SET issuer = excluded.issuer, algorithm = excluded.algorithm,
                  lifetime_seconds_default = excluded.lifetime_seconds_default,
                  lifetime_seconds_max = excluded.lifetime_seconds_max,
@@ -224,7 +246,7 @@ fn put(
                  token_bytes_max = excluded.token_bytes_max, leeway_seconds = excluded.leeway_seconds,
                  courier_seconds = excluded.courier_seconds, every_seconds = excluded.every_seconds,
                  roles_allowed = excluded.roles_allowed, profiles = excluded.profiles,
-                 status_claim = excluded.status_claim",
+                 status_claim = excluded.status_claim, cedar = excluded.cedar",
             rusqlite::params![
                 name,
                 terms.issuer,
@@ -240,6 +262,7 @@ fn put(
                 terms.sealed,
                 signed(now),
                 terms.status_claim,
+                terms.cedar,
             ],
         )?;
         let kept: Vec<String> = terms.audiences.iter().map(|audience| audience.name.clone()).collect();

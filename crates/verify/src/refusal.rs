@@ -103,6 +103,10 @@ codes! {
         "Ask for a new token, or make a new proof for each request.";
     PolicyDenied "policy_denied", "The site's policy does not admit this holder here.",
         "Ask the site's operators for the role that this needs.";
+    PolicyFailed "policy_failed", "A policy of the site cannot be evaluated for this request, so nobody is admitted by any.",
+        "Have the site's operators mend the policy that is named.";
+    RequestAmbiguous "request_ambiguous", "Two programs could read differently what this request is for.",
+        "Ask for the plain path: no dot segments, empty segments, semicolons or encoded delimiters.";
     BreakglassOver "breakglass_over", "No glass is broken for this pass, or its time is over.",
         "Have another order drafted, signed and opened at this gate.";
     RequestInvalid "request_invalid", "The request itself is not understood.",
@@ -127,6 +131,7 @@ pub struct Refusal {
     code: Code,
     detail: Cow<'static, str>,
     cure: Cow<'static, str>,
+    policies: Vec<String>,
 }
 
 impl Refusal {
@@ -137,12 +142,23 @@ impl Refusal {
         if cure.is_empty() {
             cure = Cow::Borrowed(code.cure());
         }
-        Refusal { code, detail, cure }
+        Refusal { code, detail, cure, policies: Vec::new() }
     }
 
     /// A refusal with the code's own cure.
     pub(crate) fn because(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Refusal::new(code, detail, "")
+    }
+
+    /// The same refusal, as the word of these policies of the site.
+    pub fn decided_by(mut self, policies: Vec<String>) -> Self {
+        self.policies = policies;
+        self
+    }
+
+    /// The names of the policies that decided, where the site's policies did.
+    pub fn policies(&self) -> &[String] {
+        &self.policies
     }
 
     /// The stable code.

@@ -75,6 +75,7 @@ pub(super) fn terms(plan: &SitePlan) -> SiteTerms {
         profiles: vec!["access".into(), "lean".into()],
         sealed: plan.sealed,
         status_claim: false,
+        cedar: None,
     }
 }
 

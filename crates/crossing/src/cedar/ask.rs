@@ -71,8 +71,6 @@ pub enum Doing<'a> {
 /// What is known beside who and what.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
-    /// The door's name.
-    pub door: &'a str,
     /// The audience judged for.
     pub audience: &'a str,
     /// What for; nothing said counts as `safety`.
@@ -245,7 +243,6 @@ fn resource(doing: &Doing<'_>, audience: &str) -> Result<Entity, String> {
 fn context(question: &Question<'_>) -> Result<Context, String> {
     let told = &question.circumstances;
     let mut facts: Facts = vec![
-        fact("door", text(told.door)),
         fact("audience", text(told.audience)),
         fact("tier", text(told.tier.unwrap_or(Action::Safety).as_str())),
         fact("now", moment(told.now)),

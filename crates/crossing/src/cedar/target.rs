@@ -38,9 +38,6 @@ pub enum Ambiguous {
     /// Not a name, an IPv4 or an IPv6 address, with or without a port.
     #[error("its host is not a plain name or address")]
     Host,
-    /// It ends in a dot: the same host to some, another to others.
-    #[error("its host ends in a dot")]
-    HostDot,
     /// No number from 1 to 65535.
     #[error("its port is no port")]
     Port,
@@ -163,9 +160,8 @@ fn host_name(text: &str) -> Result<String, Ambiguous> {
         let address = Ipv6Addr::from_str(inner).map_err(|_| Ambiguous::Host)?;
         return Ok(format!("[{address}]"));
     }
-    if text.ends_with('.') {
-        return Err(Ambiguous::HostDot);
-    }
+    // The root's own dot: the same name, and proxies choose their server alike.
+    let text = text.strip_suffix('.').unwrap_or(text);
     let label = |label: &str| {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         !label.is_empty() && label.len() <= 63 && label.bytes().all(legal)

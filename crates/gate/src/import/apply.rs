@@ -325,7 +325,7 @@ fn documents(
     let taken = status::take_in(tx, opened, held.status.as_ref(), &ground)?;
     let status = taken.as_ref().or(held.status.as_ref());
     let (Some(keys), Some(policy), Some(status)) = (keys, policy, status) else { return Ok(None) };
-    let believed = Believed::new(keys, policy.clone(), status).map_err(|fault| match fault {
+    let believed = Believed::new(keys, policy.clone(), status, None).map_err(|fault| match fault {
         TrustFault::Document { what, reason } => {
             Trouble::from(Refusal::new(Code::Malformed, format!("its {what}: {reason}")))
         }
@@ -353,9 +353,6 @@ fn sane(policy: &PolicyDocument) -> Result<(), Refusal> {
     };
     if let Some(name) = policy.algorithms.iter().flatten().find(|name| Algorithm::from_name(name).is_none()) {
         return refuse(format!("algorithm {name} is unknown here"));
-    }
-    if policy.cedar.is_some() {
-        return refuse("it demands Cedar policies, which this gate does not judge by".to_owned());
     }
     Ok(())
 }

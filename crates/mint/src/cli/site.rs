@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use farside_crossing::cedar::Policies;
 use farside_crossing::{Breakglass, ExpectedFingerprint, Logged, RecipientPublic};
 use farside_service::cli::{Failure, Output, confirm, table};
 use farside_service::duration::Seconds;
@@ -85,6 +86,9 @@ pub struct Set {
     /// Any role may be issued.
     #[arg(long, conflicts_with = "roles")]
     any_role: bool,
+    /// Its gates decide by no Cedar policies any more: the audience alone decides.
+    #[arg(long, conflicts_with = "cedar")]
+    no_cedar: bool,
     #[command(flatten)]
     at_hand: AtHand,
 }
@@ -213,6 +217,9 @@ fn run_set(set: &Set, program: &Program) -> Result<(), Failure> {
     if set.any_role {
         terms.roles_allowed = None;
     }
+    if set.no_cedar {
+        terms.cedar = None;
+    }
     let diary = mint.diary()?;
     site::set(&store, &set.name, &terms, time::now_unix())?;
     let now_held = store.directory()?;
@@ -336,7 +343,7 @@ fn as_json(site: &Known) -> Value {
         "lifetime_seconds_max": terms.lifetime_seconds_max, "token_bytes_max": terms.token_bytes_max,
         "leeway_seconds": terms.leeway_seconds, "courier_seconds": terms.courier_seconds,
         "every_seconds": terms.every_seconds, "roles_allowed": terms.roles_allowed, "profiles": terms.profiles,
-        "status_claim": terms.status_claim, "sealed": terms.sealed, "costs": terms.costs(),
+        "status_claim": terms.status_claim, "cedar": terms.cedar, "sealed": terms.sealed, "costs": terms.costs(),
         "enrolled": site.recipient.is_some(), "enabled": site.enabled,
         "keys": site.keys.iter().map(|key| &key.kid).collect::<Vec<_>>(), "last_seq": site.last_seq(),
     })
@@ -385,6 +392,15 @@ fn as_table(sites: &[Known]) -> String {
     table(&["site", "issuer", "audiences", "sealing", "keys", "last bundle"], &rows)
 }
 
+/// The policies by their names.
+fn cedar(terms: &SiteTerms) -> String {
+    let Some(text) = &terms.cedar else { return "none: the audience decides".to_owned() };
+    match Policies::read(text) {
+        Ok(policies) => joined(&policies.ids().map(str::to_owned).collect::<Vec<_>>()),
+        Err(refusal) => refusal.to_string(),
+    }
+}
+
 fn as_text(site: &Known) -> String {
     let terms = &site.terms;
     let time = |seconds: u64| Seconds(seconds).to_string();
@@ -399,6 +415,7 @@ fn as_text(site: &Known) -> String {
         ("size budget", format!("{} bytes", terms.token_bytes_max)),
         ("roles", terms.roles_allowed.as_deref().map_or("any".to_owned(), joined)),
         ("profiles", joined(&terms.profiles)),
+        ("policies", cedar(terms)),
         ("bundles", format!("every {}, courier {}", time(terms.every_seconds), time(terms.courier_seconds))),
         ("sealing", sealing(site).to_owned()),
         ("keys", joined(&site.keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>())),

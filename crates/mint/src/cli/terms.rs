@@ -1,11 +1,15 @@
 //! The terms of a site as options: all of a new one's, or those that change.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use farside_crossing::{Action, Breakglass, Logged, StaleMax};
+use farside_service::cli::Failure;
 use farside_service::duration::{DurationFault, Seconds};
 use farside_verify::Algorithm;
 
+use super::read_text;
 use crate::site::SiteFault;
 use crate::store::{Audience, SiteTerms};
 
@@ -65,6 +69,10 @@ pub(super) struct Terms {
     /// bundles then carry the signed lists. [a new site: no]
     #[arg(long, value_name = "YES|NO", value_parser = BoolishValueParser::new())]
     status_claim: Option<bool>,
+    /// Cedar policies by which its gates decide who may do what, `-` for stdin: docs/policies.md.
+    /// [a new site: none, the audience alone decides]
+    #[arg(long, value_name = "FILE")]
+    cedar: Option<PathBuf>,
 }
 
 /// Reads `read=30d,write=24h,safety=1h`, each at most once, or `none`.
@@ -123,6 +131,7 @@ pub(super) fn usual(sealed: bool) -> SiteTerms {
         profiles: vec!["access".to_owned()],
         sealed,
         status_claim: false,
+        cedar: None,
     }
 }
 
@@ -138,7 +147,7 @@ pub(super) fn audience(name: &str) -> Audience {
 
 impl Terms {
     /// Changes what was named; the rest stays.
-    pub(super) fn apply(&self, terms: &mut SiteTerms) -> Result<(), SiteFault> {
+    pub(super) fn apply(&self, terms: &mut SiteTerms) -> Result<(), Failure> {
         if let Some(issuer) = &self.issuer {
             terms.issuer.clone_from(issuer);
         }
@@ -157,6 +166,9 @@ impl Terms {
         terms.status_claim = self.status_claim.unwrap_or(terms.status_claim);
         if !self.profiles.is_empty() {
             terms.profiles.clone_from(&self.profiles);
+        }
+        if let Some(file) = &self.cedar {
+            terms.cedar = Some(read_text(file)?);
         }
         Ok(())
     }

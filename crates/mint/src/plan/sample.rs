@@ -238,6 +238,7 @@ fn site() -> Site {
         profiles: vec!["access".into()],
         sealed: true,
         status_claim: false,
+        cedar: None,
     };
     let (name, keys) = (SITE.to_owned(), Vec::new());
     Site {

@@ -185,6 +185,8 @@ pub struct SiteTerms {
     pub sealed: bool,
     /// Whether its tokens name their place in a status list, for third parties; its bundles carry the lists.
     pub status_claim: bool,
+    /// Cedar policies by which its gates decide; without, the audience alone does.
+    pub cedar: Option<String>,
 }
 
 impl Site {

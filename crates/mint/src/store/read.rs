@@ -92,7 +92,7 @@ fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
     let mut statement = connection.prepare(
         "SELECT s.name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
                 leeway_seconds, courier_seconds, every_seconds, roles_allowed, sealed, recipient, enabled,
-                 b.seq, b.issued_at, profiles, lifetime_seconds_highest, b.next_by, status_claim
+                 b.seq, b.issued_at, profiles, lifetime_seconds_highest, b.next_by, status_claim, cedar
          FROM site s LEFT JOIN bundle b
               ON b.site = s.name AND b.seq = (SELECT max(seq) FROM bundle WHERE site = s.name)
          ORDER BY s.name",
@@ -131,6 +131,7 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
             profiles: names(Some(row.get(15)?))?.unwrap_or_default(),
             sealed: row.get(10)?,
             status_claim: row.get(18)?,
+            cedar: row.get(19)?,
         },
         recipient: row.get(11)?,
         enabled: row.get(12)?,

@@ -126,6 +126,7 @@ pub(crate) fn plant() -> SiteTerms {
         profiles: vec!["access".into()],
         sealed: true,
         status_claim: false,
+        cedar: None,
     }
 }
 
