@@ -13,6 +13,7 @@ mod ask;
 mod bounds;
 mod place;
 mod target;
+mod why;
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr as _;
@@ -25,6 +26,7 @@ use cedar_policy::{
 
 pub use ask::{Circumstances, Doing, Principal, Question, TokenFacts, Verdict};
 pub use target::{Ambiguous, Target};
+pub use why::Miss;
 
 use crate::refusal::{Code, Refusal};
 use crate::text::{check_name, check_named};

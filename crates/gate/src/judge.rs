@@ -4,17 +4,20 @@
 //! ```text
 //!   can this gate judge? ─▶ token holds ─▶ audience ─▶ fresh ─▶ floor ─▶ revoked? ─▶ logged ─▶ Inspection
 //!   trust, clock, expiry    verify                                                                 │
-//!                                                bound to a key? refused as bearer ◀─────────────┴─▶ Pending
-//!   a pass instead ─▶ its order ─▶ counts still ─▶ audience ─▶ policy ─▶ revoked? ─────────────────▶ Pending
+//!                    the site's Cedar policies ◀─ bound to a key? refused as bearer ◀─────────────┤
+//!                               └──────────────────────────────────────────────────────────────────┴─▶ Pending
+//!   a pass instead ─▶ its order ─▶ counts still ─▶ audience ─▶ policy ─▶ revoked? ─▶ Cedar ──────────▶ Pending
 //!                                                     what counts once is remembered (replay) ─▶ Grant
 //! ```
 //!
 //! No clock; no I/O but for proof of logging, where the policy demands it: a leaf that is not in memory yet
 //! is looked up, and a head that a token brought along is kept before anybody enters by it.
 
+mod explain;
 mod grant;
 mod once;
 mod pass;
+mod policy;
 mod requested;
 mod wanted;
 
@@ -26,9 +29,12 @@ use farside_verify::{Claims, Code, Confirmation, Refusal, Verified};
 
 use crate::trust::{Believed, TrustState};
 
+pub use explain::{Explained, Step, explain, explain_pass};
 pub use grant::{Grant, Pending};
 pub use once::{Kind, Once};
+pub(crate) use pass::sound_pass;
 pub use pass::{ByGlass, Clocks, inspect_pass, judge_pass};
+pub use policy::Deed;
 pub use requested::{METHOD_BYTES_MAX, Requested, RequestedFault, TARGET_BYTES_MAX};
 pub(crate) use wanted::Kept;
 pub use wanted::{Holder, ShownAs, Wanted};
@@ -41,6 +47,8 @@ pub struct Inspection {
     audience: Option<String>,
     /// What of it counts once.
     once: Option<Once>,
+    /// Which of the site's Cedar policies permit it, where it has any.
+    policies: Option<Vec<String>>,
 }
 
 /// What was shown and holds.
@@ -127,6 +135,11 @@ impl Inspection {
         self.once.as_ref()
     }
 
+    /// The names of the site's Cedar policies that permit it; `None` where the site has none.
+    pub fn policies(&self) -> Option<&[String]> {
+        self.policies.as_deref()
+    }
+
     /// Whether it counts for nothing without the proof of a key.
     pub fn is_bound(&self) -> bool {
         self.token().is_some_and(|claims| claims.confirmation().is_some())
@@ -148,7 +161,7 @@ pub fn judge<'a>(
     let Some(audience) = wanted.audience else {
         return Err(Refusal::new(Code::AudienceMismatch, "nobody said for which audience", ""));
     };
-    let inspection = inspect(trust, credential, wanted, now)?;
+    let mut inspection = sound(trust, credential, wanted, now)?;
     // token.md §5.6: a token that names a key is worth nothing to whoever merely holds its text.
     if inspection.is_bound() {
         return Err(Refusal::new(Code::HolderProofRequired, "it was shown as a bearer token", ""));
@@ -161,6 +174,8 @@ pub fn judge<'a>(
             "Ask for a token that is bound to your key.",
         ));
     }
+    let proven = policy::proven(&inspection);
+    inspection.policies = policy::permitted(trust, &inspection, &wanted, &proven, now)?;
     Ok(Pending::new(inspection, Vec::new()))
 }
 
@@ -174,11 +189,11 @@ pub fn judge<'a>(
 pub(crate) fn judge_for_ssh(
     trust: &TrustState,
     token: &str,
-    audience: &str,
+    wanted: Wanted<'_>,
     fingerprint: &[u8; 32],
     now: u64,
 ) -> Result<Pending, Refusal> {
-    let inspection = inspect(trust, token, audience, now)?;
+    let mut inspection = sound(trust, token, wanted, now)?;
     let bound = Confirmation { ssh: Some(*fingerprint), ..Confirmation::default() };
     if inspection.token().and_then(|claims| claims.confirmation()) != Some(&bound) {
         return Err(Refusal::new(Code::HolderProofRequired, "it is not bound to this SSH key alone", ""));
@@ -186,6 +201,7 @@ pub(crate) fn judge_for_ssh(
     if inspection.expires_at().is_none_or(|until| now >= until) {
         return Err(Refusal::new(Code::Expired, "no login after the token's end", ""));
     }
+    inspection.policies = policy::permitted(trust, &inspection, &wanted, &[policy::SSH], now)?;
     let pending = Pending::new(inspection, Vec::new());
     // sshd asks twice before a key is proven, and whoever knows the public key makes it ask.
     pending.of_many_uses("sshd asks more than once for each login")?;
@@ -202,13 +218,29 @@ pub fn inspect<'a>(
     wanted: impl Into<Wanted<'a>>,
     now: u64,
 ) -> Result<Inspection, Refusal> {
+    let wanted = Wanted { deed: Deed::Introspect, ..wanted.into() };
+    let mut inspection = sound(trust, credential, wanted, now)?;
+    inspection.policies = policy::permitted(trust, &inspection, &wanted, &[], now)?;
+    Ok(inspection)
+}
+
+/// Judges a credential by everything but its holder's proof and the site's Cedar policies: nobody enters by
+/// this, and nobody is told it as an answer of a door.
+///
+/// # Errors
+/// As [`inspect`], but for what the policies say.
+pub(crate) fn sound(
+    trust: &TrustState,
+    credential: &str,
+    wanted: Wanted<'_>,
+    now: u64,
+) -> Result<Inspection, Refusal> {
     let (token, staple) = parted(credential)?;
-    let wanted = wanted.into();
     let (claims, position) = examine(trust, token, wanted, now)?;
     logged(trust, (&claims, wanted.audience), &position, staple.as_ref(), now)?;
     let once = once::of_token(trust, &claims, wanted.audience)?;
     let audience = wanted.audience.map(str::to_owned);
-    Ok(Inspection { shown: Shown::Token(Box::new(claims)), audience, once })
+    Ok(Inspection { shown: Shown::Token(Box::new(claims)), audience, once, policies: None })
 }
 
 /// Whether a token that lies here for its holder is still good, if only for reading. Whether it is in the
@@ -220,8 +252,11 @@ pub(crate) fn still_good(trust: &TrustState, token: &str, now: u64) -> Result<()
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
     let claims = held.verify_carried(token, now)?;
-    let wanted = Wanted { action: Some(Action::Read), ..Wanted::default() };
-    holds(trust, held, claims, wanted, now).map(drop)
+    let wanted = Wanted { action: Some(Action::Read), deed: Deed::Collect, ..Wanted::default() };
+    let (claims, _) = holds(trust, held, claims, wanted, now)?;
+    let carried =
+        Inspection { shown: Shown::Token(Box::new(claims)), audience: None, once: None, policies: None };
+    policy::permitted(trust, &carried, &wanted, &[], now).map(drop)
 }
 
 /// Parts a credential from what is stapled to it.
@@ -242,7 +277,7 @@ fn examine(
 ) -> Result<(Verified<Claims>, TokenPosition), Refusal> {
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
-    let claims = held.verifier().verify(token, now).map_err(|refusal| explain(trust, held, refusal))?;
+    let claims = held.verifier().verify(token, now).map_err(|refusal| explain_key(trust, held, refusal))?;
     holds(trust, held, claims, wanted, now)
 }
 
@@ -276,7 +311,7 @@ pub fn cannot_judge(code: Code) -> bool {
 }
 
 /// A key this gate does not hold: say which it holds, and since which bundle.
-fn explain(trust: &TrustState, held: &Believed, refusal: Refusal) -> Refusal {
+fn explain_key(trust: &TrustState, held: &Believed, refusal: Refusal) -> Refusal {
     if refusal.code() != Code::KeyUnknown {
         return refusal;
     }

@@ -2,6 +2,7 @@
 //! moment. Built once from the status that crossed; asked for every token, in a time that does not grow with
 //! what is revoked.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use farside_crossing::status::{Lists, RevokedName, TokenBits};

@@ -18,7 +18,7 @@ use farside_crossing::{
     AudiencePolicy, Charter, ExpectedFingerprint, LogKey, PolicyDocument, StatusDocument, Stream, charter,
 };
 use farside_service::time::rfc3339;
-use farside_verify::{Claims, Code, KeySet, Policy, Refusal, Verified, Verifier};
+use farside_verify::{Claims, Code, KeySet, Refusal, Verified, Verifier};
 
 use crate::breakglass::Glasses;
 use crate::clock::GateClock;

@@ -131,7 +131,7 @@ pub struct Refusal {
     code: Code,
     detail: Cow<'static, str>,
     cure: Cow<'static, str>,
-    policies: Vec<String>,
+    policies: Option<Vec<String>>,
 }
 
 impl Refusal {
@@ -142,7 +142,7 @@ impl Refusal {
         if cure.is_empty() {
             cure = Cow::Borrowed(code.cure());
         }
-        Refusal { code, detail, cure, policies: Vec::new() }
+        Refusal { code, detail, cure, policies: None }
     }
 
     /// A refusal with the code's own cure.
@@ -152,13 +152,14 @@ impl Refusal {
 
     /// The same refusal, as the word of these policies of the site.
     pub fn decided_by(mut self, policies: Vec<String>) -> Self {
-        self.policies = policies;
+        self.policies = Some(policies);
         self
     }
 
-    /// The names of the policies that decided, where the site's policies did.
-    pub fn policies(&self) -> &[String] {
-        &self.policies
+    /// The names of the policies that decided, where the site's policies were asked; none where no policy
+    /// permits.
+    pub fn policies(&self) -> Option<&[String]> {
+        self.policies.as_deref()
     }
 
     /// The stable code.

@@ -199,7 +199,7 @@ impl Doing<'_> {
 
 type Facts = Vec<(String, RestrictedExpression)>;
 
-fn principal(who: &Principal<'_>) -> Result<Entity, String> {
+pub(super) fn principal(who: &Principal<'_>) -> Result<Entity, String> {
     let roles = who.roles.iter().map(|role| uid("Role", role));
     let within: HashSet<EntityUid> =
         roles.chain(who.groups.iter().map(|group| uid("Group", group))).collect::<Result<_, _>>()?;
@@ -215,7 +215,7 @@ fn principal(who: &Principal<'_>) -> Result<Entity, String> {
     entity(uid("Subject", who.subject)?, facts, within)
 }
 
-fn resource(doing: &Doing<'_>, audience: &str) -> Result<Entity, String> {
+pub(super) fn resource(doing: &Doing<'_>, audience: &str) -> Result<Entity, String> {
     let audience = uid("Audience", audience)?;
     match doing {
         Doing::Request { target, .. } => {
@@ -272,7 +272,7 @@ fn entity(uid: EntityUid, facts: Facts, within: HashSet<EntityUid>) -> Result<En
     Entity::new(uid, facts, within).map_err(|error| error.to_string())
 }
 
-fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
+pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
     let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }

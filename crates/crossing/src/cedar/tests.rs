@@ -357,3 +357,32 @@ fn the_specification_has_the_schema_as_it_is_shipped() {
     let (shown, _) = after.split_once("```").expect("it ends");
     assert_eq!(shown, SCHEMA);
 }
+
+#[test]
+fn who_is_denied_learns_which_policies_nearly_fit() {
+    let text = r#"
+        @id("by-day") permit(principal in Role::"operator", action == Action::"GET", resource in Path::"hmi.example/lines")
+        when { context.now.toTime() < duration("6h") };
+        @id("elsewhere") permit(principal, action == Action::"GET", resource in Path::"hmi.example/office");
+        @id("leads") permit(principal in Role::"lead", action, resource);
+        @id("writers") permit(principal in Role::"operator", action in Action::"write", resource);
+        @id("never") forbid(principal, action, resource) when { context.breakglass };
+    "#;
+    let target = Target::read("https", "hmi.example", "/lines/1").expect("it is plain");
+    let doing = Doing::Request { method: "GET", target: &target };
+    let question = Question { principal: anna(&["operator"]), doing, circumstances: circumstances() };
+    let policies = policies(text);
+    assert_eq!(by(&policies.decide(&question)), ("denied", vec![]));
+    let misses = policies.misses(&question);
+    let misses: Vec<(&str, Miss)> = misses.iter().map(|(id, miss)| (id.as_str(), *miss)).collect();
+    assert_eq!(
+        misses,
+        [
+            ("by-day", Miss::Condition),
+            ("elsewhere", Miss::Resource),
+            ("leads", Miss::Principal),
+            ("writers", Miss::Action)
+        ]
+    );
+    assert!(policies.text_of("leads").expect("there is one").contains("Role::\"lead\""));
+}

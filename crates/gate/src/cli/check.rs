@@ -46,9 +46,9 @@ impl Check {
                 match breakglass::shown_pass(token) {
                     Some(sha256) => {
                         let clocks = Clocks { now, reading: &read_clocks() };
-                        judge::inspect_pass(&trust, &sha256, wanted.audience, clocks)
+                        judge::sound_pass(&trust, &sha256, wanted.audience, clocks)
                     }
-                    None => judge::inspect(&trust, token, wanted, now),
+                    None => judge::sound(&trust, token, wanted, now),
                 }
             });
             refused |= verdict.is_err();
@@ -68,7 +68,7 @@ impl Check {
     }
 }
 
-fn action(name: &str) -> Result<Action, String> {
+pub(super) fn action(name: &str) -> Result<Action, String> {
     Action::from_name(name).ok_or_else(|| "there are read, write and safety".to_owned())
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod clock;
 mod doorstep;
 mod enrol;
+mod explain;
 mod import;
 mod pickup;
 mod receipt;
@@ -54,8 +55,10 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Judge tokens as a door would, admitting nobody.
+    /// Judge tokens as a door would, admitting nobody; the site's Cedar policies are not asked.
     Check(check::Check),
+    /// Say check by check why a door would let somebody in or not, admitting nobody: docs/policies.md.
+    Explain(explain::Explain),
     /// The clock that this gate goes by.
     #[command(subcommand)]
     Clock(clock::Clock),
@@ -95,6 +98,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve => serve::run(&config()?),
         Command::Status { check } => show_status(&config()?, check, output),
         Command::Check(check) => check.run(&config()?, output),
+        Command::Explain(explain) => explain.run(&config()?, output),
         Command::Clock(command) => clock::run(&command, &config()?, output),
         Command::Receipt(receipt) => receipt.show(&config()?, output),
         Command::Pickup(pickup) => pickup.run(config, output),

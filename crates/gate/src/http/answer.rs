@@ -108,7 +108,8 @@ impl RequestFault {
 pub(crate) fn status_of(code: Code) -> StatusCode {
     match code {
         code if judge::cannot_judge(code) => StatusCode::SERVICE_UNAVAILABLE,
-        Code::PolicyDenied => StatusCode::FORBIDDEN,
+        Code::PolicyDenied | Code::PolicyFailed => StatusCode::FORBIDDEN,
+        Code::RequestAmbiguous => StatusCode::BAD_REQUEST,
         _ => StatusCode::UNAUTHORIZED,
     }
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Door, Doors};
 use crate::breakglass;
-use crate::judge::{self, Clocks, Grant, Inspection, Kept, Pending, Requested, Shown, Wanted};
+use crate::judge::{self, Clocks, Deed, Grant, Inspection, Kept, Pending, Requested, Shown, Wanted};
 use crate::trust::TrustState;
 
 /// A journal that takes longer than this to write one line counts as gone.
@@ -43,7 +43,7 @@ impl Doors {
         let judged = match breakglass::shown_pass(credential) {
             Some(sha256) => {
                 let clocks = Clocks { now, reading: &read_clocks() };
-                judge::judge_pass(trust, &sha256, wanted.audience.unwrap_or_default(), clocks)
+                judge::judge_pass(trust, &sha256, wanted, clocks)
             }
             None => {
                 let judge = move |trust: &TrustState, shown: &str, wanted: Wanted<'_>| {
@@ -77,13 +77,14 @@ impl Doors {
         let named = (tried.len() == 1).then(|| tried[0].clone());
         let judged = judged(trust, credential, Wanted::default(), move |trust, shown, _| {
             let judge = |audience: &String| {
-                let pending = judge::judge(trust, shown, audience.as_str(), now)?;
+                let wanted = Wanted { deed: Deed::Authenticate, ..audience.as_str().into() };
+                let pending = judge::judge(trust, shown, wanted, now)?;
                 demand(&pending).map(|()| pending)
             };
             let mut verdict = Err(Refusal::new(Code::AudienceMismatch, "no audience was named", ""));
             for audience in &tried {
-                let meant = verdict.as_ref().is_err_and(|refusal| refusal.code() == Code::AudienceMismatch);
-                if !meant {
+                let passed_over = [Code::AudienceMismatch, Code::PolicyDenied];
+                if verdict.as_ref().map_or_else(|refusal| !passed_over.contains(&refusal.code()), |_| true) {
                     break;
                 }
                 verdict = judge(audience);
@@ -267,6 +268,10 @@ fn admitted(asked: &Asked<'_>, inspection: &Inspection) -> Value {
         }
     }
     members.insert("exp".into(), json!(inspection.expires_at()));
+    // policy.md §5.4
+    if let Some(policies) = inspection.policies() {
+        members.insert("policies".into(), json!(policies));
+    }
     Value::Object(members)
 }
 
@@ -276,6 +281,9 @@ fn refused(asked: &Asked<'_>, refusal: &Refusal) -> Value {
     let mut members = common(asked, "refuse");
     members.insert("code".into(), json!(refusal.code().as_str()));
     members.insert("detail".into(), json!(refusal.detail()));
+    if let Some(policies) = refusal.policies() {
+        members.insert("policies".into(), json!(policies));
+    }
     // Of the token alone, whatever is stapled to it: one token has one hash here.
     let token = asked.credential.split(staple::DIVIDER).next().unwrap_or_default();
     members.insert("token_sha256".into(), json!(digest::hex(&digest::sha256(token.as_bytes()))));

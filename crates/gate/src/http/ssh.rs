@@ -25,7 +25,7 @@ use super::body::{self, RequestBody};
 use super::decide::Asked;
 use super::{Door, Doors};
 use crate::config::Ssh;
-use crate::judge::{self, Grant, Inspection, Pending};
+use crate::judge::{self, Deed, Grant, Inspection, Pending, Wanted};
 use crate::store;
 use crate::trust::TrustState;
 
@@ -110,9 +110,11 @@ fn first_good(
     fingerprint: &[u8; 32],
     now: u64,
 ) -> Option<(Zeroizing<String>, Result<Pending, Refusal>)> {
+    let deed = Deed::Login { account };
+    let wanted = Wanted { deed, ..ssh.audience.as_str().into() };
     let mut newest = None;
     for token in tokens {
-        let judged = judge::judge_for_ssh(trust, &token, &ssh.audience, fingerprint, now)
+        let judged = judge::judge_for_ssh(trust, &token, wanted, fingerprint, now)
             .and_then(|pending| theirs(ssh, account, &pending).map(|()| pending));
         if judged.is_ok() {
             return Some((token, judged));

@@ -16,7 +16,7 @@ use super::answer::{self, Answer, RequestFault, Spaces};
 use super::credential::{self, Credential, CredentialFault};
 use super::form::Form;
 use super::{Door, Doors, forwarded, wanted};
-use crate::judge::{Grant, Holder, Requested, Wanted};
+use crate::judge::{Deed, Grant, Holder, Requested, Wanted};
 use crate::trust::TrustState;
 
 const ROLES: HeaderName = HeaderName::from_static("x-farside-roles");
@@ -81,7 +81,7 @@ async fn decide(doors: &Doors, door: Door, question: Question<'_>) -> Result<Gra
     let audience = Some(audience_of(&trust, &said).map_err(Closed::Wrong)?);
     let action = wanted::action_of(&said).map_err(Closed::Wrong)?;
     let holder = Holder { shown, certificate_sha256: None };
-    let wanted = Wanted { audience, action, request: request.as_ref(), holder };
+    let wanted = Wanted { audience, action, request: request.as_ref(), holder, deed: Deed::Request };
     doors.admit(door, &trust, token, wanted).await.map_err(Closed::Refused)
 }
 

@@ -5,7 +5,7 @@ use farside_crossing::GlassOrder;
 use farside_service::time::Reading;
 use farside_verify::{Code, Refusal};
 
-use super::{Inspection, Pending, Shown};
+use super::{Deed, Inspection, Pending, Shown, Wanted, policy};
 use crate::breakglass::Over;
 use crate::trust::{Believed, TrustState};
 
@@ -45,17 +45,44 @@ pub struct Clocks<'a> {
 pub fn judge_pass(
     trust: &TrustState,
     sha256: &[u8; 32],
-    audience: &str,
+    wanted: Wanted<'_>,
     clocks: Clocks<'_>,
 ) -> Result<Pending, Refusal> {
-    Ok(Pending::new(inspect_pass(trust, sha256, Some(audience), clocks)?, Vec::new()))
+    // A door that names no audience opens none.
+    let wanted = Wanted { audience: Some(wanted.audience.unwrap_or_default()), ..wanted };
+    Ok(Pending::new(asked(trust, sha256, wanted, clocks)?, Vec::new()))
 }
 
-/// Judges a pass without admitting anyone.
+/// Judges a pass without admitting anyone: for introspection.
 ///
 /// # Errors
 /// As [`judge_pass`].
 pub fn inspect_pass(
+    trust: &TrustState,
+    sha256: &[u8; 32],
+    audience: Option<&str>,
+    clocks: Clocks<'_>,
+) -> Result<Inspection, Refusal> {
+    asked(trust, sha256, Wanted { deed: Deed::Introspect, ..audience.into() }, clocks)
+}
+
+// policy.md §6
+fn asked(
+    trust: &TrustState,
+    sha256: &[u8; 32],
+    wanted: Wanted<'_>,
+    clocks: Clocks<'_>,
+) -> Result<Inspection, Refusal> {
+    let mut inspection = sound_pass(trust, sha256, wanted.audience, clocks)?;
+    inspection.policies = policy::permitted(trust, &inspection, &wanted, &[], clocks.now)?;
+    Ok(inspection)
+}
+
+/// Judges a pass by everything but the site's Cedar policies.
+///
+/// # Errors
+/// As [`judge_pass`], but for what the policies say.
+pub(crate) fn sound_pass(
     trust: &TrustState,
     sha256: &[u8; 32],
     audience: Option<&str>,
@@ -80,7 +107,7 @@ pub fn inspect_pass(
     let through = ByGlass { order: order.clone(), expires_at: clocks.now.saturating_add(left) };
     let audience = audience.map(str::to_owned);
     // breakglass.md §5.7: it counts each time, until it ends.
-    Ok(Inspection { shown: Shown::Pass(Box::new(through)), audience, once: None })
+    Ok(Inspection { shown: Shown::Pass(Box::new(through)), audience, once: None, policies: None })
 }
 
 // breakglass.md §5.5

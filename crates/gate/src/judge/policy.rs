@@ -13,7 +13,7 @@ use farside_verify::{Claims, Code, Refusal, Verified};
 
 use super::{ByGlass, Inspection, Requested, Shown, Wanted};
 use crate::revocations;
-use crate::trust::TrustState;
+use crate::trust::{Believed, TrustState};
 
 /// What a holder is about to do, by the door at which a token is shown.
 // policy.md §3.1
@@ -35,14 +35,14 @@ pub enum Deed<'a> {
     Collect,
 }
 
-/// What was proven of a token's holder, as policies are told it.
-pub(super) mod proven {
-    /// By a DPoP proof.
-    pub(in crate::judge) const DPOP: &str = "dpop";
-    /// By a client certificate.
-    pub(in crate::judge) const CERTIFICATE: &str = "certificate";
-    /// By an SSH key, which sshd proves afterwards.
-    pub(in crate::judge) const SSH: &str = "ssh";
+/// What is proven by an SSH key, as policies are told it; sshd sees to it afterwards.
+pub(super) const SSH: &str = "ssh";
+
+/// What policies are told of a holder who has proven every key that the token names.
+pub(super) fn proven(inspection: &Inspection) -> Vec<&'static str> {
+    let Some(bound) = inspection.token().and_then(|claims| claims.confirmation()) else { return Vec::new() };
+    let by = [(bound.jkt.is_some(), "dpop"), (bound.x5t_s256.is_some(), "certificate")];
+    by.into_iter().filter_map(|(proven, name)| proven.then_some(name)).collect()
 }
 
 /// The names of the policies that permit it; `None` where the site has no Cedar policies.
@@ -59,21 +59,54 @@ pub(super) fn permitted(
 ) -> Result<Option<Vec<String>>, Refusal> {
     let Some(held) = trust.believed() else { return Err(trust.holds_nothing()) };
     let Some(policies) = held.cedar() else { return Ok(None) };
+    let mut outcome = Err(denied(Vec::new(), None, "it"));
+    each_question(trust, inspection, (wanted, proven), now, |question| {
+        outcome = decide(policies, question);
+        // policy.md §3.3
+        outcome.as_ref().is_err_and(|refusal| refusal.code() == Code::PolicyDenied)
+    })?;
+    outcome.map(Some)
+}
+
+/// The permits that did not apply, and why not, in sentences: for whoever asks why nobody was admitted.
+pub(super) fn misses(
+    trust: &TrustState,
+    inspection: &Inspection,
+    (wanted, proven): (&Wanted<'_>, &[&str]),
+    now: u64,
+) -> Vec<String> {
+    let Some(policies) = trust.believed().and_then(Believed::cedar) else { return Vec::new() };
+    let mut told = Vec::new();
+    let asked = each_question(trust, inspection, (wanted, proven), now, |question| {
+        let misses = policies.misses(question).into_iter().take(MISSES_TOLD_MAX);
+        told.extend(misses.map(|(id, miss)| format!("{id} {}", miss.sentence())));
+        false
+    });
+    asked.map_or_else(|_| Vec::new(), |()| told)
+}
+
+/// More permits that nearly fit are not told.
+const MISSES_TOLD_MAX: usize = 10;
+
+/// Asks about each audience in question, as long as `ask` wants another.
+fn each_question(
+    trust: &TrustState,
+    inspection: &Inspection,
+    (wanted, proven): (&Wanted<'_>, &[&str]),
+    now: u64,
+    mut ask: impl FnMut(&Question<'_>) -> bool,
+) -> Result<(), Refusal> {
     let target = match wanted.deed {
         Deed::Request => Some(target(wanted.request)?),
         _ => None,
     };
-    let mut outcome = Err(denied(Vec::new(), None, ""));
-    // policy.md §3.3
     for audience in audiences(trust, inspection, wanted) {
         let doing = doing(wanted, target.as_ref())?;
-        let question = question(trust, inspection, (doing, &audience), wanted, proven, now)?;
-        outcome = decide(policies, &question);
-        if outcome.as_ref().map_or_else(|refusal| refusal.code() == Code::PolicyFailed, |_| true) {
+        if !ask(&question(trust, inspection, (doing, &audience), wanted, proven, now)?) {
             break;
         }
     }
-    outcome.map(Some)
+    Ok(())
 }
 
 fn decide(policies: &Policies, question: &Question<'_>) -> Result<Vec<String>, Refusal> {
@@ -187,7 +220,7 @@ fn of_pass(through: &ByGlass) -> Principal<'_> {
 fn facts(claims: &Verified<Claims>) -> TokenFacts<'_> {
     TokenFacts {
         id: claims.token_id().unwrap_or_default(),
-        key: claims.key_id().unwrap_or_default(),
+        key: claims.key_id(),
         issued_at: claims.issued_at().unwrap_or_default(),
         expires_at: claims.expires_at().unwrap_or_default(),
     }

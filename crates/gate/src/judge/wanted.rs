@@ -3,7 +3,7 @@
 
 use farside_crossing::Action;
 
-use super::Requested;
+use super::{Deed, Requested};
 
 /// What a token is shown for: an audience, and there an action. Whoever leaves out the action is held to the
 /// strictest freshness that the audience knows.
@@ -17,6 +17,8 @@ pub struct Wanted<'a> {
     pub request: Option<&'a Requested<'a>>,
     /// How the token was shown, and with what proof of whose it is.
     pub holder: Holder<'a>,
+    /// What the site's Cedar policies are asked about.
+    pub deed: Deed<'a>,
 }
 
 /// What came with a token to show that it is its holder's. Nothing here has been checked.
@@ -58,6 +60,8 @@ pub(crate) struct Kept {
     request: Option<Requested<'static>>,
     proof: Option<String>,
     certificate_sha256: Option<[u8; 32]>,
+    deed: Deed<'static>,
+    account: Option<String>,
 }
 
 impl Kept {
@@ -70,6 +74,7 @@ impl Kept {
                 shown: self.proof.as_deref().map_or(ShownAs::Bearer, ShownAs::Dpop),
                 certificate_sha256: self.certificate_sha256,
             },
+            deed: self.account.as_deref().map_or(self.deed, |account| Deed::Login { account }),
         }
     }
 }
@@ -80,12 +85,21 @@ impl From<Wanted<'_>> for Kept {
             ShownAs::Bearer => None,
             ShownAs::Dpop(proof) => Some(proof.to_owned()),
         };
+        let (deed, account) = match wanted.deed {
+            Deed::Request => (Deed::Request, None),
+            Deed::Introspect => (Deed::Introspect, None),
+            Deed::Authenticate => (Deed::Authenticate, None),
+            Deed::Collect => (Deed::Collect, None),
+            Deed::Login { account } => (Deed::Request, Some(account.to_owned())),
+        };
         Kept {
             audience: wanted.audience.map(str::to_owned),
             action: wanted.action,
             request: wanted.request.map(Requested::to_static),
             proof,
             certificate_sha256: wanted.holder.certificate_sha256,
+            deed,
+            account,
         }
     }
 }
