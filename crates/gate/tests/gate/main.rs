@@ -9,6 +9,7 @@ mod judge;
 mod log;
 mod logged;
 mod pickup;
+mod policies;
 mod realm;
 mod revocation;
 mod status;
