@@ -386,3 +386,42 @@ fn who_is_denied_learns_which_policies_nearly_fit() {
     );
     assert!(policies.text_of("leads").expect("there is one").contains("Role::\"lead\""));
 }
+
+/// Every example of docs/policies.md reads, alone and all together, and the first says what stands there.
+#[test]
+fn the_examples_of_the_handbook_are_what_they_say() {
+    let page = include_str!("../../../../docs/policies.md");
+    let blocks: Vec<&str> =
+        page.split("```cedar\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert!(blocks.len() >= 4, "there are examples");
+    for block in &blocks {
+        let read = policies(block);
+        assert!(read.idle().is_empty() && read.ids().count() > 0, "{block}");
+    }
+    let all = policies(&blocks.concat());
+    let ask = |roles: &[&'static str], method, path: &str, change: fn(&mut Question<'_>)| {
+        let target = Target::read("https", "hmi.plant-7.example", path).expect(path);
+        let doing = Doing::Request { method, target: &target };
+        let mut question = Question { principal: anna(roles), doing, circumstances: circumstances() };
+        change(&mut question);
+        all.decide(&question)
+    };
+    let as_is = |_: &mut Question<'_>| {};
+    let lead = &["shift-lead"];
+    assert_eq!(by(&ask(&["operator"], "GET", "/lines/3", as_is)), ("permitted", vec!["operators-look"]));
+    assert_eq!(by(&ask(&["operator"], "PUT", "/lines/2", as_is)), ("denied", vec![]));
+    assert_eq!(by(&ask(lead, "PUT", "/lines/2", as_is)), ("permitted", vec!["leads-change"]));
+    assert_eq!(by(&ask(lead, "PUT", "/lines/3/x", as_is)), ("denied", vec!["line-3-is-being-rebuilt"]));
+    let night = |question: &mut Question<'_>| question.circumstances.now = NOON + 11 * 3_600;
+    assert_eq!(by(&ask(lead, "PUT", "/lines/2", night)), ("denied", vec!["night-shift-proves-its-key"]));
+    let proven = |question: &mut Question<'_>| {
+        (question.circumstances.now, question.circumstances.proven) = (NOON + 11 * 3_600, &["dpop"]);
+    };
+    assert_eq!(by(&ask(lead, "PUT", "/lines/2", proven)), ("permitted", vec!["leads-change"]));
+    let agent = |question: &mut Question<'_>| question.principal.actors = vec!["bot-7".into()];
+    assert_eq!(by(&ask(lead, "PUT", "/lines/2", agent)), ("denied", vec!["agents-only-look"]));
+    let pass = |question: &mut Question<'_>| {
+        (question.circumstances.breakglass, question.circumstances.token) = (true, None);
+    };
+    assert_eq!(by(&ask(&[], "GET", "/anything", pass)), ("permitted", vec!["cards-open"]));
+}
