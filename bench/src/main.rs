@@ -9,6 +9,7 @@ mod issue;
 mod journals;
 mod log;
 mod logged;
+mod policies;
 #[path = "../../crates/gate/tests/gate/realm.rs"]
 mod realm;
 mod revocation;
@@ -30,6 +31,7 @@ const BENCHMARKS: &[(&str, fn())] = &[
     ("verify", verify::run),
     ("issue", issue::run),
     ("gate", gate::run),
+    ("policies", policies::run),
     ("import", import::run),
     ("revocation", revocation::run),
     ("log", log::run),
