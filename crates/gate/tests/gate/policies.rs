@@ -1,7 +1,9 @@
 //! Cedar policies as they cross, and what `explain` says of them.
 
+use farside_crossing::{Note, note};
 use farside_gate::judge::{Deed, Requested, Wanted, explain, judge};
 use farside_gate::trust::TrustState;
+use farside_service::digest;
 
 use super::realm::{AUDIENCE, Far, HOUR, NOW, Plan, Realm, claims, code, policy, revoked_name, status};
 
@@ -26,6 +28,29 @@ fn verdict(trust: &TrustState, token: &str) -> String {
     }
 }
 
+/// A bundle in whose policy one text stands in place of another as long, with every signature in order.
+fn forged(realm: &Realm, plan: &Plan, good: &str, broken: &str) -> Vec<u8> {
+    assert_eq!(good.len(), broken.len());
+    let bundle = realm.pack(plan).bytes;
+    let line = bundle.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let first = std::str::from_utf8(&bundle[..line]).unwrap();
+    let manifest_len: usize = first.split(' ').nth(1).unwrap().parse().unwrap();
+    let (manifest, blobs) = bundle[line..].split_at(manifest_len);
+    let manifest = Note::parse(manifest).unwrap().text().to_owned();
+    let members: serde_json::Value = serde_json::from_str(manifest.split_once('\n').unwrap().1).unwrap();
+    let components = members["components"].as_array().unwrap();
+    let at = components.iter().position(|component| component["type"] == "policy").unwrap();
+    let len = |component: &serde_json::Value| usize::try_from(component["len"].as_u64().unwrap()).unwrap();
+    let from: usize = components[..at].iter().map(len).sum();
+    let old = &blobs[from..from + len(&components[at])];
+    let text = Note::parse(old).unwrap().text().replacen(good, broken, 1);
+    let new = note::sign(&text, &[&realm.release]).unwrap();
+    assert_eq!(old.len(), new.len());
+    let hex = |bytes: &[u8]| digest::hex(&digest::sha256(bytes));
+    let manifest = note::sign(&manifest.replace(&hex(old), &hex(&new)), &[&realm.online]).unwrap();
+    [first.as_bytes(), &manifest, &blobs[..from], &new, &blobs[from + len(&components[at])..]].concat()
+}
+
 // policy.md §1.4, §5.5
 #[test]
 fn a_bundle_brings_policies_and_one_whose_policies_do_not_fit_changes_nothing() {
@@ -38,12 +63,14 @@ fn a_bundle_brings_policies_and_one_whose_policies_do_not_fit_changes_nothing() 
     assert_eq!(verdict(&gate.trust().unwrap(), &token), "operators");
 
     // What the mint would never sign, signed all the same.
-    for broken in [
-        r#"@id("a") permit(principal, action resource);"#,
-        r#"@id("a") permit(principal, action, resource) when { principal.shoe_size > 40 };"#,
-        r#"permit(principal, action, resource);"#,
+    for (good, broken) in [
+        ("permit(principal, action, resource)", "permit(principal, action  resource)"),
+        ("principal.name == ", "principal.nose == "),
+        ("@id", "@di"),
     ] {
-        let bundle = realm.pack(&governed(&realm, 3, Some(broken))).bytes;
+        let text = r#"@id(\"a\") permit(principal, action, resource) when { principal.name == \"x\" };"#;
+        let plan = governed(&realm, 3, Some(&text.replace('\\', "")));
+        let bundle = forged(&realm, &plan, good, broken);
         assert_eq!(code(&far.import(&bundle)), "policy_invalid", "{broken}");
         assert_eq!(verdict(&gate.trust().unwrap(), &token), "operators");
     }
