@@ -17,6 +17,7 @@ mod load;
 mod logged;
 mod nginx;
 mod pickup;
+mod policies;
 mod process;
 mod program;
 mod proxies;
@@ -115,10 +116,13 @@ pub(crate) const CLIENT_SECRET: &str = "7Zk3tq8nqv0JcYw0vXv1m2rJxkP4y1b5dQ8sT6uW
 
 pub(crate) fn doors_of(far: &Far, clock: fn() -> u64) -> Arc<Doors> {
     let (journal, _) = Journal::open(&far.config.journal(), "gate").unwrap();
-    let secret_sha256 = digest::sha256(CLIENT_SECRET.as_bytes());
-    let client = IntrospectionClient { id: "wiki".to_owned(), audience: None, secret_sha256 };
-    let doors = Doors::new(Arc::new(far.gate()), journal, &[client], clock);
+    let doors = Doors::new(Arc::new(far.gate()), journal, &[client()], clock);
     Arc::new(doors.kubernetes(Some(tokenreview::configured())).ssh(Some(ssh::configured())))
+}
+
+pub(crate) fn client() -> IntrospectionClient {
+    let secret_sha256 = digest::sha256(CLIENT_SECRET.as_bytes());
+    IntrospectionClient { id: "wiki".to_owned(), audience: None, secret_sha256 }
 }
 
 pub(crate) async fn ask(

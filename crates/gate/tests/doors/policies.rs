@@ -37,7 +37,8 @@ impl Site {
     fn behind(mut self, told: Proxy) -> Site {
         let (journal, _) = Journal::open(&self.far.config.journal(), "gate-behind").unwrap();
         let doors = Doors::new(Arc::new(self.far.gate()), journal, &[super::client()], || NOW).proxy(told);
-        let doors = doors.kubernetes(Some(super::tokenreview::configured())).ssh(Some(super::ssh::configured()));
+        let doors =
+            doors.kubernetes(Some(super::tokenreview::configured())).ssh(Some(super::ssh::configured()));
         self.doors = Arc::new(doors);
         self
     }
@@ -102,11 +103,17 @@ async fn nobody_enters_whom_no_policy_permits_and_the_journal_names_who_decided(
 // policy.md §4
 #[tokio::test]
 async fn a_path_that_two_programs_could_read_differently_reaches_no_policy() {
-    let site = site(&format!(r#"{ALL} @id("shut") forbid(principal, action, resource in Path::"hmi.example/control");"#));
+    let site = site(&format!(
+        r#"{ALL} @id("shut") forbid(principal, action, resource in Path::"hmi.example/control");"#
+    ));
     let token = site.realm.token("anna", 1, "");
     assert_eq!(site.request(&token, "GET", "/lines/1").await.status, 200);
     for path in ["/control", "/control/", "/%63ontrol/x", "/control?a"] {
-        assert_eq!(site.request(&token, "GET", path).await.code(), (403, "policy_denied".to_owned()), "{path}");
+        assert_eq!(
+            site.request(&token, "GET", path).await.code(),
+            (403, "policy_denied".to_owned()),
+            "{path}"
+        );
     }
     for path in [
         "/lines/../control",
@@ -174,9 +181,8 @@ async fn every_door_asks_the_policies() {
         Parcel { token, sub: "ada".to_owned(), aud: Some(AUDIENCE.to_owned()), claim: Claim::File }
     };
     for (group, enters) in [("platform", true), ("office", false)] {
-        let plans = |realm: &Realm| {
-            vec![Plan { parcels: Some(vec![of(realm, 1, group)]), ..governed(doors, realm) }]
-        };
+        let plans =
+            |realm: &Realm| vec![Plan { parcels: Some(vec![of(realm, 1, group)]), ..governed(doors, realm) }];
         let site = Site::at(|| NOW, plans).behind(believed());
         let token = site.realm.token("ada", 2, &format!(r#","groups":["{group}"]"#));
         let reviewed = site.review(&token, &[]).await.json();
@@ -197,9 +203,15 @@ async fn every_door_asks_the_policies() {
 async fn a_pass_is_asked_about_in_the_role_of_its_order() {
     for (cedar, status) in [
         (r#"@id("leads") permit(principal in Role::"lead", action, resource);"#, 403),
-        (r#"@id("role") permit(principal == Subject::"ada", action, resource in Audience::"db") when { principal in Role::"operator" };"#, 200),
+        (
+            r#"@id("role") permit(principal == Subject::"ada", action, resource in Audience::"db") when { principal in Role::"operator" };"#,
+            200,
+        ),
         (r#"@id("cards") permit(principal, action, resource) when { context.breakglass };"#, 200),
-        (r#"@id("cards") permit(principal, action, resource) when { context.breakglass }; @id("shut") forbid(principal, action, resource);"#, 403),
+        (
+            r#"@id("cards") permit(principal, action, resource) when { context.breakglass }; @id("shut") forbid(principal, action, resource);"#,
+            403,
+        ),
         (r#"@id("tokens") permit(principal, action, resource) when { context has token };"#, 403),
     ] {
         let cards = [Pair::new("cora"), Pair::new("dan"), Pair::new("eve")];

@@ -26,7 +26,7 @@ pub(crate) fn key(byte: u8) -> String {
     format!("ssh-ed25519 {}", STANDARD.encode(parts.map(string).concat()))
 }
 
-fn bound_to(key: &str) -> String {
+pub(crate) fn bound_to(key: &str) -> String {
     format!(r#","cnf":{{"ssh":"{}"}}"#, base64url(SshKey::parse(key).unwrap().fingerprint()))
 }
 
