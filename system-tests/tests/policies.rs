@@ -88,7 +88,7 @@ fn policies_cross_and_decide_behind_a_real_proxy() {
     sides.put("far/gate.toml", believed.as_bytes());
     sides.put("lines.cedar", LINES.as_bytes());
     sides.mint("site set dome --cedar lines.cedar");
-    assert!(sides.mint("site show dome").stdout.contains("line-3-is-shut and operators-look"));
+    assert!(sides.mint("site show dome").stdout.contains("line-3-is-shut, operators-look"));
     sides.bundle("full");
     sides.cross();
     let (ada, grace) = (sides.token("ada", CONTROL), sides.token("grace", CONTROL));

@@ -83,12 +83,12 @@ impl Policies {
     ///
     /// let text = r#"
     ///     @id("operators-look")
-    ///     permit(principal in Role::"operator", action in Action::"read", resource in Path::"hmi.example/lines");
+    ///     permit(principal in Role::"operator", action in Action::"read", resource in Host::"hmi.example");
     /// "#;
     /// assert_eq!(Policies::read(text)?.ids().collect::<Vec<_>>(), ["operators-look"]);
     ///
-    /// let refusal = Policies::read("permit(principal, action, resource) when { principal.shoe_size > 40 };");
-    /// assert_eq!(refusal.unwrap_err().code().as_str(), "policy_invalid");
+    /// let odd = r#"@id("a") permit(principal, action, resource) when { principal.shoe_size > 40 };"#;
+    /// assert_eq!(Policies::read(odd).unwrap_err().code().as_str(), "policy_invalid");
     /// # Ok::<(), farside_crossing::Refusal>(())
     /// ```
     ///

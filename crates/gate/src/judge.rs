@@ -4,9 +4,9 @@
 //! ```text
 //!   can this gate judge? ─▶ token holds ─▶ audience ─▶ fresh ─▶ floor ─▶ revoked? ─▶ logged ─▶ Inspection
 //!   trust, clock, expiry    verify                                                                 │
-//!                    the site's Cedar policies ◀─ bound to a key? refused as bearer ◀─────────────┤
-//!                               └──────────────────────────────────────────────────────────────────┴─▶ Pending
-//!   a pass instead ─▶ its order ─▶ counts still ─▶ audience ─▶ policy ─▶ revoked? ─▶ Cedar ──────────▶ Pending
+//!                              ┌─ site's Cedar policies ◀─ bound to a key? refused as bearer ◀─────┘
+//!                              └───────────────────────────────────────────────────────────────▶ Pending
+//!   a pass instead ─▶ its order ─▶ counts still ─▶ audience ─▶ revoked? ─▶ Cedar policies ──────▶ Pending
 //!                                                     what counts once is remembered (replay) ─▶ Grant
 //! ```
 //!

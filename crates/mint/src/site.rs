@@ -6,7 +6,7 @@ use farside_crossing::cedar::Policies;
 use farside_service::duration::Seconds;
 
 use crate::names::{self, NameFault};
-use crate::store::{Directory, Site, SiteTerms, Store, StoreFault, signed};
+use crate::store::{Audience, Directory, Site, SiteTerms, Store, StoreFault, signed};
 
 /// Longest lifetime a site may allow: 31 days.
 pub const LIFETIME_SECONDS_CEILING: u64 = 31 * 86_400;
@@ -265,34 +265,42 @@ fn put(
                 terms.cedar,
             ],
         )?;
-        let kept: Vec<String> = terms.audiences.iter().map(|audience| audience.name.clone()).collect();
-        transaction.execute(
-            "DELETE FROM audience WHERE site = ?1 AND name NOT IN (SELECT value FROM json_each(?2))",
-            (name, names::list(&kept)),
-        )?;
-        for audience in &terms.audiences {
-            let stale = &audience.stale_seconds_max;
-            transaction.execute(
-                "INSERT INTO audience (name, site, logged, stale_read_seconds_max, stale_write_seconds_max,
-                     stale_safety_seconds_max, breakglass)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (name) DO UPDATE SET logged = excluded.logged, breakglass = excluded.breakglass,
-                     stale_read_seconds_max = excluded.stale_read_seconds_max,
-                     stale_write_seconds_max = excluded.stale_write_seconds_max,
-                     stale_safety_seconds_max = excluded.stale_safety_seconds_max",
-                (
-                    &audience.name,
-                    name,
-                    audience.logged.as_str(),
-                    stale.read.map(signed),
-                    stale.write.map(signed),
-                    stale.safety.map(signed),
-                    audience.breakglass.as_str(),
-                ),
-            )?;
-        }
-        Ok(())
+        put_audiences(transaction, name, &terms.audiences)
     })
+}
+
+fn put_audiences(
+    transaction: &rusqlite::Transaction<'_>,
+    name: &str,
+    audiences: &[Audience],
+) -> Result<(), SiteFault> {
+    let kept: Vec<String> = audiences.iter().map(|audience| audience.name.clone()).collect();
+    transaction.execute(
+        "DELETE FROM audience WHERE site = ?1 AND name NOT IN (SELECT value FROM json_each(?2))",
+        (name, names::list(&kept)),
+    )?;
+    for audience in audiences {
+        let stale = &audience.stale_seconds_max;
+        transaction.execute(
+            "INSERT INTO audience (name, site, logged, stale_read_seconds_max, stale_write_seconds_max,
+                 stale_safety_seconds_max, breakglass)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (name) DO UPDATE SET logged = excluded.logged, breakglass = excluded.breakglass,
+                 stale_read_seconds_max = excluded.stale_read_seconds_max,
+                 stale_write_seconds_max = excluded.stale_write_seconds_max,
+                 stale_safety_seconds_max = excluded.stale_safety_seconds_max",
+            (
+                &audience.name,
+                name,
+                audience.logged.as_str(),
+                stale.read.map(signed),
+                stale.write.map(signed),
+                stale.safety.map(signed),
+                audience.breakglass.as_str(),
+            ),
+        )?;
+    }
+    Ok(())
 }
 
 /// Issuer and audiences are one site's alone.

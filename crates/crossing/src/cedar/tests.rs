@@ -1,3 +1,5 @@
+//! What policies say, what is refused of them, and the one spelling of what they are asked about.
+
 use std::borrow::Cow;
 
 use super::*;
