@@ -57,8 +57,8 @@ impl Site {
 
     fn last_decision(&self) -> Value {
         let text = std::fs::read_to_string(self.far.config.journal().join("gate-behind.jsonl")).unwrap();
-        let lines = text.lines().filter(|line| line.contains("\"event\":\"decision\""));
-        lines.last().map(|line| serde_json::from_str(line).unwrap()).unwrap()
+        let mut lines = text.lines().filter(|line| line.contains("\"event\":\"decision\""));
+        lines.next_back().map(|line| serde_json::from_str(line).unwrap()).unwrap()
     }
 }
 
