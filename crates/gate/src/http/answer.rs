@@ -245,6 +245,7 @@ fn challenge(answer: &mut Answer, status: StatusCode, code: Code, found: &str, c
 
 fn oauth_error(status: StatusCode) -> &'static str {
     match status {
+        StatusCode::BAD_REQUEST => "invalid_request",
         StatusCode::FORBIDDEN => "insufficient_scope",
         StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
         _ => "invalid_token",
@@ -298,7 +299,9 @@ mod tests {
         for code in Code::ALL {
             let expected = match code {
                 Code::ClockFault | Code::Stale | Code::RequestUnknown | Code::JournalUnavailable => 503,
-                Code::PolicyDenied => 403,
+                Code::ReplayFull | Code::ReplayUnavailable => 503,
+                Code::PolicyDenied | Code::PolicyFailed => 403,
+                Code::RequestAmbiguous => 400,
                 _ => 401,
             };
             let answer = refused(&Refusal::new(*code, "found", ""));
