@@ -18,6 +18,7 @@ fn question(users: u64, ttl: u64, every: u64, courier: u64) -> Question {
         courier_seconds: courier,
         cryptoperiod_seconds: 90 * DAY,
         lane: Lane::Stick,
+        stale_seconds_max: Default::default(),
     }
 }
 

@@ -4,9 +4,12 @@
 #[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 mod twin;
 
+use farside_service::time::now_unix;
 use farside_system_tests::http;
 use farside_system_tests::peers::Oracle;
 use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};
+use farside_verify::encode::base64url_decode;
+use farside_verify::status_list::StatusList;
 use serde_json::{Value, json};
 use twin::twin;
 
@@ -135,8 +138,60 @@ fn an_ordinary_third_party_finds_the_status_of_a_token_at_the_gate() {
     let list = format!("/status/dome/{}", 0);
     let asked = |accept| http::get(sides.gate, &list, &[("accept", accept)]).status;
     assert_eq!([asked("*/*"), asked("application/statuslist+cwt")], [200, 406]);
-    assert_eq!(http::get(sides.gate, "/status/dome/9", &[]).status, 404);
+    // A list that no bundle has brought yet is not one that there never will be.
+    assert_eq!(http::get(sides.gate, "/status/dome/9", &[]).status, 503);
+    assert_eq!(http::get(sides.gate, "/status/crater/0", &[]).status, 404);
     // Shown at a door it is no token.
     let list = http::get(sides.gate, &list, &[]).body;
     assert_eq!(sides.knock(list.trim(), CONTROL).status, 401);
+}
+
+/// What a signed list says of a token.
+fn bit(list: &str, token: &str) -> Option<u8> {
+    let claims = |jws: &str| -> Value {
+        let claims = jws.split('.').nth(1).and_then(base64url_decode).expect("claims");
+        serde_json::from_slice(&claims).expect("JSON")
+    };
+    let index = claims(token)["status"]["status_list"]["idx"].as_u64().expect("an index");
+    let list = claims(list);
+    let lst = list["status_list"]["lst"].as_str().expect("a list");
+    StatusList::decode_within(1, lst, 1 << 20).expect("a list of bits").get(index)
+}
+
+#[test]
+fn status_lists_are_shown_on_the_near_side_and_lie_in_the_trust_folder_and_tell_of_a_revoked_key() {
+    let sides = Sides::founded();
+    let configuration = format!("{}\n\n[trust_folder]\npath = \"trust\"\n", sides.text("far/gate.toml"));
+    sides.put("far/gate.toml", configuration.as_bytes());
+    sides.mint("site set dome --status-claim yes");
+    let token = sides.token("ada", CONTROL);
+    let kid = sides.mint("keys list --json").json()[0]["key"]["kid"].as_str().expect("a key").to_owned();
+    sides.mint(&format!("keys new --site dome --sign-from {}", now_unix()));
+    sides.bundle("full");
+    sides.cross();
+    let code = sides.gate("receipt --json").json()["code"].as_str().expect("a code").to_owned();
+    sides.mint(&format!("bundle receipt --site dome --seq 1 {code}"));
+    let in_folder = || sides.text("far/trust/status/dome/0.jwt");
+    assert_eq!(bit(&in_folder(), &token), Some(0));
+    let shown = sides.text("far/trust/status.json");
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["status_lists"]["seq"], 1, "{shown}");
+
+    let later = sides.token("ada", CONTROL);
+    sides.mint(&format!("revoke key {kid} --reason stolen"));
+    std::fs::write(sides.path("far/trust/status/dome/77.jwt"), "of long ago").expect("written");
+    sides.bundle("full");
+    sides.cross();
+    let _mint = sides.serve_mint();
+    let near = http::get(sides.mint, "/status/dome/0", &[("accept", "application/statuslist+jwt")]);
+    assert_eq!(near.status, 200);
+    for list in [in_folder(), near.body.clone()] {
+        assert_eq!((bit(&list, &token), bit(&list, &later)), (Some(1), Some(0)), "by the key that signed");
+    }
+    assert!(!sides.path("far/trust/status/dome/77.jwt").exists(), "what no longer counts is gone");
+    let status = |path: &str| http::get(sides.mint, path, &[]).status;
+    assert_eq!(
+        [status("/status/dome/99"), status("/status/crater/0"), status("/status/dome/x")],
+        [404, 404, 400]
+    );
 }

@@ -132,11 +132,12 @@ fn calendars_of_many_sites_are_one_draft_that_people_sign_and_adopt_as_one() {
     for key in planned["keys"].as_array().expect("keys") {
         assert!(shown.contains(key["kid"].as_str().expect("a key id")), "whoever signs sees every key");
     }
-    let signed = std::fs::read(file).expect("a sheaf");
+    let path = sides.path(file);
+    let signed = std::fs::read(&path).expect("a sheaf");
     let text = String::from_utf8(signed.clone()).expect("text");
-    std::fs::write(file, text.replace("\"crater\"", "\"apollo\"")).expect("changed");
+    std::fs::write(&path, text.replace("\"crater\"", "\"apollo\"")).expect("changed");
     sides.attempt(&format!("mint release adopt {file} --config near/mint.toml")).expect_code(1);
-    std::fs::write(file, signed).expect("as it was");
+    std::fs::write(&path, signed).expect("as it was");
     let adopted = sides.mint(&format!("release adopt {file} --json")).json();
     assert_eq!(adopted.as_array().map(Vec::len), Some(3), "{adopted}");
     assert!(!sides.mint("status").stdout.contains("documents of 3 sites"));
@@ -292,6 +293,12 @@ fn what_a_stolen_log_key_has_signed_is_not_believed_after_the_emergency_charter(
     let made = sides.bundle("full");
     let applied = sides.farside(&format!("gate import {made} --json --config far/gate.toml")).json();
     assert_eq!(applied["bundle"]["heads_let_go"], 1, "{applied}");
+    // It stays evidence: whoever has the charters before finds the stolen key's signature under another root.
+    let journal = sides.text("far/journal/gate-import.jsonl");
+    let kept = journal.lines().find(|line| line.contains("log_head_let_go")).expect("it is in the journal");
+    let kept: Value = serde_json::from_str(kept).expect("JSON");
+    assert_eq!((&kept["shard"], &kept["size"]), (&"dome".into(), &1.into()), "{kept}");
+    assert!(kept["root"].is_string() && kept["signature"].is_string(), "{kept}");
     assert_eq!(check(&sides, &genuine)["verdict"], "accept", "its leaf has crossed under the new key");
     assert_eq!(check(&sides, &forged)["code"], "not_logged");
     assert!(!sides.path("near/keys/log.key").exists());

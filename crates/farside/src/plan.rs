@@ -1,7 +1,9 @@
 //! `farside plan`: will a lifetime, a cadence and a lane hold so many holders? The mint's room works it out;
 //! here it is asked and shown.
 
+use farside_crossing::policy::StaleMax;
 use farside_mint::plan::{self, Answer, Crossing, Lane, Question};
+use farside_mint::tiers;
 use farside_service::cli::{Exit, Failure, Output, Style, table};
 use farside_service::duration::Seconds;
 
@@ -32,6 +34,10 @@ pub(crate) struct Arguments {
     /// How long a token key signs.
     #[arg(long, value_name = "TIME", default_value = "90d")]
     cryptoperiod: Seconds,
+    /// How old what the gate knows may be for what, as `mint site add --stale` takes it: what ends before the
+    /// next bundle is there is told.
+    #[arg(long, value_name = "TIERS", value_parser = tiers::parse)]
+    stale: Option<StaleMax>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -48,6 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         courier_seconds: arguments.courier.map_or(courier, |courier| courier.0),
         cryptoperiod_seconds: arguments.cryptoperiod.0,
         lane: arguments.lane,
+        stale_seconds_max: arguments.stale.unwrap_or_default(),
     })?;
     Output { json: arguments.json }.say(|| shown(&answer, Style::stdout()), &answer)?;
     if answer.holds { Ok(()) } else { Err(Failure::told(Exit::Refused)) }
@@ -64,6 +71,7 @@ fn shown(answer: &Answer, style: Style) -> String {
     for fault in &answer.faults {
         parts.push(format!("  {} {}\n  {}", style.red("✗"), fault.what, style.yellow(&fault.change)));
     }
+    parts.extend(answer.notes.iter().map(|note| format!("  {}", style.yellow(&format!("note: {note}")))));
     parts.push(crossings(answer));
     parts.push(figures(answer));
     if answer.lane_computed {

@@ -14,7 +14,7 @@ use farside_service::{logging, metrics as exposed};
 use serde_json::json;
 
 use crate::breakglass;
-use crate::clock::Keeper;
+use crate::clock::{Keeper, Seen};
 use crate::config::Config;
 use crate::freshness::keeper;
 use crate::http::Doors;
@@ -102,9 +102,12 @@ async fn serve_admin(
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let Some(server) = server else { return Ok(()) };
-    let healthy = move || match gate.trust().and_then(|trust| trust.ready(gate.moment().now)) {
-        Ok(()) => Ok(Vec::new()),
-        Err(refusal) => Err(refusal.to_string()),
+    let healthy = move || {
+        let moment = gate.moment();
+        let trust = gate.trust().map_err(|refusal| refusal.to_string())?;
+        trust.ready(moment.now).map_err(|refusal| refusal.to_string())?;
+        let facts = Seen::of(&trust, &moment).facts();
+        Ok(facts.into_iter().map(|(about, line, _)| format!("{about}: {line}")).collect())
     };
     Ok(server.serve_router(web::admin_router(handle, healthy), shutdown).await?)
 }

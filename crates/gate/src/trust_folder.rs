@@ -4,12 +4,15 @@
 //! ```text
 //!   import, or time alone ──▶ TrustState ──▶ jwks.json           every key whose trust is current
 //!                                       ├──▶ spiffe-bundle.json  of these the keys of JWT-SVIDs, numbered
+//!                                       ├──▶ status/…            signed status lists, one file each
 //!                                       └──▶ status.json         how recent all of it is
 //! ```
 //!
 //! Each file is replaced whole. No key stays in it that `/jwks.json` would not show: once trust has expired,
 //! or cannot be read, the sets are empty. Whoever writes holds a lock and looks at the trust only then, so
 //! that an older picture never lands on a newer one.
+
+mod lists;
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,6 +35,8 @@ pub const JWKS: &str = "jwks.json";
 pub const SPIFFE_BUNDLE: &str = "spiffe-bundle.json";
 /// How recent both are.
 pub const STATUS: &str = "status.json";
+/// Signed status lists: `<shard>/<number>.jwt` below it.
+pub const LISTS: &str = "status";
 
 /// No file of ours is longer; a longer one is not ours and is replaced.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -55,6 +60,17 @@ struct Shown<'a> {
     bundle: Option<Bundle>,
     keys: Vec<Key>,
     spiffe_sequence: u64,
+    status_lists: Lists,
+}
+
+/// The signed status lists.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Lists {
+    /// The number of the bundle that brought them; 0 where none has.
+    seq: u64,
+    count: usize,
+    /// After this moment none is left, as far as this gate is running.
+    expires_at: u64,
 }
 
 /// The bundle applied last. Times are Unix seconds.
@@ -105,16 +121,25 @@ fn write(config: &Config, folder: &TrustFolder, gate: &Gate, now: u64) -> Result
         folder.refresh_hint.0,
     );
     let status = serde_json::to_string(&status(&trust, &jwks, sequence, now)).unwrap_or_default();
-    // Keys go before what is said of them.
-    for (name, text) in [(JWKS, jwks), (SPIFFE_BUNDLE, bundle), (STATUS, status)] {
+    // Keys and lists go before what is said of them.
+    for (name, text) in [(JWKS, jwks), (SPIFFE_BUNDLE, bundle)] {
         replace(&path.join(name), &format!("{text}\n"))?;
     }
-    Ok(())
+    let status = format!("{status}\n");
+    if !holds(&path.join(STATUS), &status) {
+        lists::write(&path.join(LISTS), trust.as_deref().ok(), now)?;
+    }
+    replace(&path.join(STATUS), &status)
 }
 
-/// Writes a file unless it stands there already, to the byte.
+/// Whether a file says this, to the byte.
+fn holds(path: &Path, text: &str) -> bool {
+    durable::read_limited(path, FILE_BYTES_MAX).is_ok_and(|held| held == text.as_bytes())
+}
+
+/// Writes a file unless it says this already.
 fn replace(path: &Path, text: &str) -> Result<(), Failure> {
-    if durable::read_limited(path, FILE_BYTES_MAX).is_ok_and(|held| held == text.as_bytes()) {
+    if holds(path, text) {
         return Ok(());
     }
     durable::write(path, text.as_bytes(), Mode::Shared)?;
@@ -185,5 +210,9 @@ fn status<'a>(
         }),
         keys,
         spiffe_sequence,
+        status_lists: trust.map_or_else(Lists::default, |trust| {
+            let (seq, expires_at) = trust.lists().term();
+            Lists { seq, count: trust.lists().current(now).count(), expires_at }
+        }),
     }
 }

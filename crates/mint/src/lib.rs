@@ -28,6 +28,7 @@ pub mod role_keys;
 pub mod rotation;
 pub mod site;
 pub mod status;
+pub mod status_pages;
 pub mod store;
 
 pub mod claims;
@@ -41,5 +42,6 @@ pub mod orders;
 pub mod plan;
 pub mod serve;
 pub mod tally;
+pub mod tiers;
 pub mod token_signer;
 pub mod watch;

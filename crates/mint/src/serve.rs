@@ -28,6 +28,7 @@ use crate::desk::Desk;
 use crate::log::witness::Rounds;
 use crate::log::{LogFault, Recovered, http};
 use crate::oauth::{Endpoints, SpentAssertions};
+use crate::status_pages::StatusPages;
 use crate::watch::TokenWatch;
 
 /// Serves until it is told to stop (SIGTERM, SIGINT).
@@ -85,7 +86,8 @@ impl Serving {
         let started = json!({"by": by, "records": records, "torn_bytes": torn_bytes, "voided": voided});
         self.desk.record("started", started)?;
         tracing::info!(%url, socket = %self.mint.home.socket().display(), "the mint is open");
-        let mut pages = endpoints.router();
+        let lists = StatusPages::new(self.desk.issuer(), &self.mint.home);
+        let mut pages = endpoints.router().merge(lists.router());
         if self.mint.config.log.serve {
             pages = pages.merge(http::router(Arc::clone(self.desk.issuer().log())));
         }

@@ -7,6 +7,7 @@ use farside_service::duration::Seconds;
 
 use crate::names::{self, NameFault};
 use crate::store::{Audience, Directory, Site, SiteTerms, Store, StoreFault, signed};
+use crate::tiers;
 
 /// Longest lifetime a site may allow: 31 days.
 pub const LIFETIME_SECONDS_CEILING: u64 = 31 * 86_400;
@@ -136,6 +137,16 @@ impl SiteTerms {
             format!("no receipt is believed: a new key signs only {courier} after its bundle was made"),
             "whoever carries a bundle can read all of it: keys, policy, who and what is revoked".to_owned(),
         ]
+    }
+
+    /// What an audience closes before the next bundle is there, a sentence each.
+    pub fn gaps(&self) -> Vec<String> {
+        let (every, courier) = (self.every_seconds, self.courier_seconds);
+        let told = |audience: &Audience| {
+            let gaps = tiers::gaps(&audience.stale_seconds_max, every, courier);
+            gaps.into_iter().map(|gap| format!("{}: {gap}", audience.name)).collect::<Vec<_>>()
+        };
+        self.audiences.iter().flat_map(told).collect()
     }
 
     fn check(&self) -> Result<(), SiteFault> {

@@ -9,6 +9,7 @@
 //!
 //! When all places are taken, a connection that waits for its client gives way to the next (`places`).
 
+mod accept;
 mod admin;
 pub mod client;
 mod connection;
@@ -37,6 +38,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+pub use accept::accepts;
 pub use admin::admin_router;
 use connection::{Carrier, Fresh, Stream};
 pub use listen::{ClearBeyondLoopback, Limits, Listen, Tls};

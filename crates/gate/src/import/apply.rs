@@ -16,7 +16,7 @@ use rusqlite::Transaction;
 use super::log::{self, BelievedRun, Runs};
 use super::parcels;
 use super::past;
-use super::report::{Applied, Chartered, Outcome, ParcelsIn};
+use super::report::{Applied, Chartered, HeadLetGo, Outcome, ParcelsIn};
 use super::status::{self, Ground};
 use crate::store::{self, AppliedRow, ForkRow, MintAhead, StoreFault};
 use crate::trust::{self, BUILT_AT, Believed, LEEWAY_SECONDS_DEFAULT, TrustFault};
@@ -165,11 +165,11 @@ fn follow(
 
 /// Stores new charters, and lets go what was held only by the word of a key that the newest no longer names.
 // bundle.md §4.15
-fn trust_charters(tx: &Transaction<'_>, new: &[Charter], now: u64) -> Result<u64, StoreFault> {
+fn trust_charters(tx: &Transaction<'_>, new: &[Charter], now: u64) -> Result<Vec<HeadLetGo>, StoreFault> {
     for charter in new {
         store::add_charter(tx, charter.version(), charter.bytes(), now)?;
     }
-    new.last().map_or(Ok(0), |newest| log::let_go(tx, newest.log()))
+    new.last().map_or_else(|| Ok(Vec::new()), |newest| log::let_go(tx, newest.log()))
 }
 
 /// What this gate held before.

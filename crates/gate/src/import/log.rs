@@ -10,10 +10,12 @@
 use farside_crossing::bundle::Opened;
 use farside_crossing::leaves::{Run, RunProof};
 use farside_crossing::{Code, Head, LogKey, PolicyDocument, Refusal, checkpoint};
+use farside_verify::encode::base64url;
 use farside_verify::merkle::{Frontier, Hash, is_consistent};
 use rusqlite::Transaction;
 
 use super::apply::Trouble;
+use super::report::HeadLetGo;
 use crate::store::{self, LogFork, LogRow, StapledHead, StoreFault};
 
 /// A run that may be kept.
@@ -135,14 +137,20 @@ pub(super) fn prune(tx: &Transaction<'_>, oldest: u64) -> Result<(), StoreFault>
 }
 
 /// Forgets heads that tokens brought along and that none of these log keys has signed: the charter has
-/// dropped the key, and what a thief may have signed with it must not stand against the log.
+/// dropped the key, and what a thief may have signed with it must not stand against the log. They are
+/// answered: what a thief has signed is evidence.
 // log.md §7.7
-pub(super) fn let_go(tx: &Transaction<'_>, keys: &[LogKey]) -> Result<u64, StoreFault> {
-    let mut gone = 0;
+pub(super) fn let_go(tx: &Transaction<'_>, keys: &[LogKey]) -> Result<Vec<HeadLetGo>, StoreFault> {
+    let mut gone = Vec::new();
     for (shard, heads) in store::every_stapled_head(tx)? {
         for head in heads.iter().filter(|head| !is_signed(&shard, head, keys)) {
             store::forget_stapled_head(tx, &shard, head.size)?;
-            gone += 1;
+            gone.push(HeadLetGo {
+                shard: shard.clone(),
+                size: head.size,
+                root: base64url(head.root),
+                signature: base64url(head.signature),
+            });
         }
     }
     Ok(gone)

@@ -22,6 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use farside_crossing::{Code, RecipientSecret, Refusal};
+use farside_service::append::Ticket;
 use farside_service::cli::{Failure, OrFailure as _, operator, printable};
 use farside_service::digest::{hex, sha256};
 use farside_service::durable;
@@ -35,7 +36,7 @@ use crate::recipient;
 use crate::store::{self, Store};
 
 pub use intake::{BUNDLE_BYTES_MAX, FILES_MAX};
-pub use report::{Applied, Chartered, Outcome, ParcelsIn, Report};
+pub use report::{Applied, Chartered, HeadLetGo, Outcome, ParcelsIn, Report};
 
 use apply::{Considered, Instead, Trouble};
 use intake::Taken;
@@ -210,11 +211,16 @@ impl<'a> Importer<'a> {
                 return Err(Trouble::Otherwise(Instead::DryRun(Box::new(considered.into_outcome()))));
             }
             // Whatever is about to be believed stands in the journal before it is.
-            let (event, mut members) = match &considered {
-                Considered::Applied(applied) => ("bundle_accepted", json!(applied)),
-                Considered::Chartered(new) if !new.charters.is_empty() => ("charters_followed", json!(new)),
+            let (event, mut members, let_go) = match &considered {
+                Considered::Applied(applied) => ("bundle_accepted", json!(applied), &applied.heads_let_go),
+                Considered::Chartered(new) if !new.charters.is_empty() => {
+                    ("charters_followed", json!(new), &new.heads_let_go)
+                }
                 _ => return Ok(considered),
             };
+            for head in let_go {
+                self.begin_record("log_head_let_go", &json!(head))?;
+            }
             members["by"] = json!(self.by);
             members["file"] = json!(file);
             self.record(event, &members)?;
@@ -281,9 +287,13 @@ impl<'a> Importer<'a> {
 
     /// Durable when this returns.
     fn record(&self, event: &str, fields: &serde_json::Value) -> Result<(), Failure> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        journal.record_at(self.now, event, fields.clone())?.wait()?;
-        Ok(())
+        Ok(self.begin_record(event, fields)?.map_or(Ok(()), Ticket::wait)?)
+    }
+
+    /// Durable with the next line that is.
+    fn begin_record(&self, event: &str, fields: &serde_json::Value) -> Result<Option<Ticket>, Failure> {
+        let Some(journal) = &self.journal else { return Ok(None) };
+        Ok(Some(journal.record_at(self.now, event, fields.clone())?))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use farside_crossing::{Code, JournalHead, Refusal};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::intake::Taken;
 
@@ -49,6 +49,20 @@ pub enum Outcome {
     Ignored(String),
 }
 
+/// A head that a token had brought along, under a log key that is no longer named. It stands so in the
+/// journal: with the key, which the charters before name, it proves what was signed.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeadLetGo {
+    /// The log shard.
+    pub shard: String,
+    /// How many leaves.
+    pub size: u64,
+    /// The root over them, base64url.
+    pub root: String,
+    /// The log key's signature over the checkpoint's text, base64url.
+    pub signature: String,
+}
+
 /// What a file of charters brought. It stands so in the journal.
 #[derive(Clone, Debug, Serialize)]
 pub struct Chartered {
@@ -59,7 +73,8 @@ pub struct Chartered {
     /// Versions that were new.
     pub charters: Vec<u64>,
     /// Heads that tokens had brought along under log keys that are no longer named.
-    pub heads_let_go: u64,
+    #[serde(serialize_with = "count")]
+    pub heads_let_go: Vec<HeadLetGo>,
 }
 
 /// What an applied bundle brought. It stands so in the journal.
@@ -88,8 +103,8 @@ pub struct Applied {
     /// Log leaves that were new.
     pub leaves: u64,
     /// Heads that tokens had brought along under log keys that are no longer named.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub heads_let_go: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "count")]
+    pub heads_let_go: Vec<HeadLetGo>,
     /// Log shards that began anew, as release people's fence allows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs_anew: Vec<String>,
@@ -103,9 +118,9 @@ pub struct Applied {
     pub receipt: Option<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+/// How many; each has a line of its own in the journal.
+fn count<S: Serializer>(heads: &[HeadLetGo], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(heads.len() as u64)
 }
 
 /// What became of a bundle's parcels.

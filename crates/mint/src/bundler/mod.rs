@@ -16,7 +16,7 @@ mod leaves;
 mod receipt;
 mod revoked;
 mod stage;
-mod status_lists;
+pub(crate) mod status_lists;
 
 use std::ops::Range;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use farside_service::time;
 use serde_json::json;
 
 use super::key::{AddSignature, read_public};
-use super::{Program, joined, read_text};
+use super::{Program, counted, joined, read_text};
 use crate::ceremony::own::{self, Changes, LogChange, OnlineChange};
 use crate::ceremony::{self, CharterFault, Roles};
 use crate::config::Mint;
@@ -351,8 +351,9 @@ fn show(bytes: &[u8], next: &[String], program: &Program) -> Result<(), Failure>
             let state = match missing {
                 0 => format!("Signed by {}: enough.", joined(&review.signed)),
                 _ => format!(
-                    "Signed by {}; {missing} more of its root signers must sign.",
-                    joined(&review.signed)
+                    "Signed by {}; {} must sign.",
+                    joined(&review.signed),
+                    counted(missing, "more root signer")
                 ),
             };
             let next: String = next.iter().map(|step| format!("\n  {step}")).collect();

@@ -12,7 +12,7 @@ use farside_service::time::{self, rfc3339};
 use serde_json::json;
 
 use super::key::AddSignature;
-use super::{Program, joined, read_text};
+use super::{Program, counted, joined, read_text};
 use crate::bundler::{self, CLOCK_STEP_SECONDS_MAX};
 use crate::ceremony;
 
@@ -126,7 +126,7 @@ fn show(bytes: &[u8], program: &Program) -> Result<(), Failure> {
         let ClockDocument { realm, site, floor, seq_min, seq_max, .. } = &document;
         let state = match missing {
             Some(0) => "enough: carry it to the gate, `farside gate clock reset`".to_owned(),
-            Some(missing) => format!("{missing} more root signers must sign"),
+            Some(missing) => format!("{} must sign", counted(missing, "more root signer")),
             None => "the gate counts by its charter".to_owned(),
         };
         format!(

@@ -13,7 +13,7 @@ use farside_service::secret_file::{Source, new_passphrase, read_passphrase};
 use farside_service::time::rfc3339;
 use serde_json::json;
 
-use super::{Program, read_sheaf, read_text};
+use super::{Program, counted, read_sheaf, read_text};
 use crate::keys::{self, KeyKind, Passphrase, Token, Tokens};
 use crate::names;
 use crate::release::{self, ReleaseFault};
@@ -136,8 +136,10 @@ fn sign(signature: &AddSignature, program: &Program) -> Result<(), Failure> {
         let signed = breakglass::review(&signed).or_could_not(|| "read what was signed".to_owned())?;
         let names = signed.signer_names;
         let value = json!({ "file": file, "order": signed.order, "signers": names });
-        let sentence =
-            || format!("{} now bears {} signatures: {}", file.display(), names.len(), names.join(", "));
+        let sentence = || {
+            let count = counted(names.len(), "signature");
+            format!("{} now bears {count}: {}", file.display(), names.join(", "))
+        };
         program.output.say(sentence, &value)?;
     }
     Ok(())

@@ -19,6 +19,7 @@ use crate::config::{Diary, Mint};
 use crate::release::Document;
 use crate::site::{self, SiteFault};
 use crate::store::{Audience, Directory, Site as Known, SiteTerms, Store};
+use crate::tiers;
 
 /// Isolated networks.
 #[derive(Debug, Subcommand)]
@@ -180,7 +181,7 @@ impl New<'_> {
         let Self { name, terms, recipient } = self;
         let value = json!({
             "site": name, "recipient": recipient.map(recipient_json), "sealed": terms.sealed,
-            "policy": outcome.map(Outcome::value), "costs": terms.costs(),
+            "policy": outcome.map(Outcome::value), "costs": terms.costs(), "gaps": terms.gaps(),
         });
         output.say(
             || {
@@ -200,7 +201,10 @@ impl New<'_> {
                     ),
                 };
                 let sealing = sealing.trim_end_matches('.');
-                format!("Site {name} is added; {sealing}.\n{policy}\nNext: `mint keys new --site {name}`.")
+                let noted = noted(&terms.gaps());
+                format!(
+                    "Site {name} is added; {sealing}.\n{policy}{noted}\nNext: `mint keys new --site {name}`."
+                )
             },
             &value,
         )
@@ -231,11 +235,18 @@ fn run_set(set: &Set, program: &Program) -> Result<(), Failure> {
     };
     program.output.say(
         || match &outcome {
-            Some(outcome) => format!("Site {} is changed.\n{}", set.name, outcome.sentence()),
-            None => format!("Site {} is changed; its gates need not know.", set.name),
+            Some(outcome) => {
+                format!("Site {} is changed.\n{}{}", set.name, outcome.sentence(), noted(&terms.gaps()))
+            }
+            None => format!("Site {} is changed; its gates need not know.{}", set.name, noted(&terms.gaps())),
         },
         &json!({ "site": changed, "policy": outcome.as_ref().map(Outcome::value) }),
     )
+}
+
+/// What a site's terms close between two bundles, behind what else is said.
+fn noted(gaps: &[String]) -> String {
+    if gaps.is_empty() { String::new() } else { format!("\nNote:\n{}", listed(gaps)) }
 }
 
 fn switch(name: &str, enabled: bool, program: &Program) -> Result<(), Failure> {
@@ -344,7 +355,7 @@ fn as_json(site: &Known) -> Value {
         "leeway_seconds": terms.leeway_seconds, "courier_seconds": terms.courier_seconds,
         "every_seconds": terms.every_seconds, "roles_allowed": terms.roles_allowed, "profiles": terms.profiles,
         "status_claim": terms.status_claim, "cedar": terms.cedar, "sealed": terms.sealed, "costs": terms.costs(),
-        "enrolled": site.recipient.is_some(), "enabled": site.enabled,
+        "gaps": terms.gaps(), "enrolled": site.recipient.is_some(), "enabled": site.enabled,
         "keys": site.keys.iter().map(|key| &key.kid).collect::<Vec<_>>(), "last_seq": site.last_seq(),
     })
 }
@@ -364,7 +375,7 @@ fn audiences(site: &Known) -> String {
 /// An audience with what its gates demand beyond the ordinary.
 fn demands(audience: &Audience) -> String {
     let stale = (!audience.stale_seconds_max.is_empty())
-        .then(|| format!("stale {}", terms::tiers(&audience.stale_seconds_max)));
+        .then(|| format!("stale {}", tiers::spelled(&audience.stale_seconds_max)));
     let logged = (audience.logged != Logged::No).then(|| format!("logged {}", audience.logged.as_str()));
     let shut = (audience.breakglass == Breakglass::Forbidden).then(|| "no break-glass".to_owned());
     let demands: Vec<String> = stale.into_iter().chain(logged).chain(shut).collect();
@@ -422,8 +433,9 @@ fn as_text(site: &Known) -> String {
         ("last bundle", site.last_seq().to_string()),
     ];
     let shown = table(&["site", &site.name], &rows.map(|(name, value)| vec![name.to_owned(), value]));
+    let noted = noted(&terms.gaps());
     match &terms.costs()[..] {
-        [] => shown,
-        costs => format!("{shown}\n\nWhat it costs that nothing is sealed:\n{}", listed(costs)),
+        [] => format!("{shown}{noted}"),
+        costs => format!("{shown}{noted}\n\nWhat it costs that nothing is sealed:\n{}", listed(costs)),
     }
 }

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use farside_crossing::{Action, Breakglass, Logged, StaleMax};
+use farside_crossing::{Breakglass, Logged, StaleMax};
 use farside_service::cli::Failure;
-use farside_service::duration::{DurationFault, Seconds};
+use farside_service::duration::Seconds;
 use farside_verify::Algorithm;
 
 use super::read_text;
 use crate::site::SiteFault;
 use crate::store::{Audience, SiteTerms};
+use crate::tiers;
 
 /// What a site's tokens and bundles must be like.
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(super) struct Terms {
     /// The oldest state on which its gates still admit, by what a token is shown for, such as
     /// `read=30d,write=24h,safety=1h`; an action left out is as the laxer one before it, and `none` is
     /// until a bundle runs out. [a new site: none]
-    #[arg(long, value_name = "TIERS", value_parser = stale)]
+    #[arg(long, value_name = "TIERS", value_parser = tiers::parse)]
     stale: Option<StaleMax>,
     /// Proof of logging that its gates demand: `no`; `leaf`: the token's log leaf must have crossed;
     /// `staple`: or the token brings its proof along. [a new site: no]
@@ -73,38 +74,6 @@ pub(super) struct Terms {
     /// [a new site: none, the audience alone decides]
     #[arg(long, value_name = "FILE")]
     cedar: Option<PathBuf>,
-}
-
-/// Reads `read=30d,write=24h,safety=1h`, each at most once, or `none`.
-fn stale(text: &str) -> Result<StaleMax, String> {
-    let mut tiers = StaleMax::default();
-    if text == "none" {
-        return Ok(tiers);
-    }
-    for part in text.split(',') {
-        let (name, time) = part.split_once('=').ok_or("write, say, read=30d,write=24h,safety=1h")?;
-        let action = Action::from_name(name).ok_or("there are read, write and safety")?;
-        let time: Seconds = time.parse().map_err(|fault: DurationFault| fault.to_string())?;
-        let tier = match action {
-            Action::Read => &mut tiers.read,
-            Action::Write => &mut tiers.write,
-            Action::Safety => &mut tiers.safety,
-        };
-        if tier.replace(time.0).is_some() {
-            return Err(format!("{name} stands twice"));
-        }
-    }
-    match tiers.is_sound() {
-        true => Ok(tiers),
-        false => Err("no tier may be 0s, and none longer than that of a laxer action".to_owned()),
-    }
-}
-
-/// The tiers as they are typed.
-pub(super) fn tiers(stale: &StaleMax) -> String {
-    let typed = |action: Action| Some(format!("{}={}", action.as_str(), Seconds(stale.own(action)?)));
-    let typed: Vec<String> = Action::ALL.into_iter().filter_map(typed).collect();
-    if typed.is_empty() { "none".to_owned() } else { typed.join(",") }
 }
 
 fn breakglass(name: &str) -> Result<Breakglass, String> {

@@ -11,6 +11,7 @@ mod sample;
 
 use farside_crossing::manifest::BUNDLE_BYTES_MAX;
 use farside_crossing::parcels::PARCELS_MAX;
+use farside_crossing::policy::StaleMax;
 use farside_crossing::{Kind, NoteFault, PackFault, Refusal};
 use farside_service::duration::Seconds;
 use farside_service::random;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use crate::bundler::COURIERS_MISSED_MAX;
 use crate::keys::KeyFault;
 use crate::site::LIFETIME_SECONDS_CEILING;
+use crate::tiers;
 pub use lane::{Lane, NoLane, frames, sheets};
 use sample::{Load, Sample};
 
@@ -50,6 +52,8 @@ pub struct Question {
     pub cryptoperiod_seconds: u64,
     /// What carries it.
     pub lane: Lane,
+    /// How old the gate's knowledge may be for what.
+    pub stale_seconds_max: StaleMax,
 }
 
 /// What it comes to.
@@ -61,6 +65,8 @@ pub struct Answer {
     pub holds: bool,
     /// What speaks against it, and which number to change.
     pub faults: Vec<Fault>,
+    /// What does not speak against it and ought to be meant.
+    pub notes: Vec<String>,
     /// A full bundle.
     pub full: Crossing,
     /// One that brings only what is new since the last.
@@ -183,6 +189,7 @@ pub fn answer(question: &Question) -> Result<Answer, PlanFault> {
         question: *question,
         holds: true,
         faults: Vec::new(),
+        notes: tiers::gaps(&question.stale_seconds_max, every, courier),
         full,
         delta,
         beacon,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 
 use super::{Erasure, Index, IndexFault, key_of};
 use crate::log::redact::RedactFault;
-use crate::log::{Entry, Record};
+use crate::log::{Entry, Record, RedactedEntry, TokenEntry};
 use crate::store::{signed, unsigned};
 
 /// How often a redaction waits for another process that builds the index at the same time.
@@ -159,10 +159,16 @@ impl Filling<'_> {
             Entry::Token(token) => (Some(key_of(&token.subject)), Some(key_of(&token.requester))),
             Entry::Redacted(_) | Entry::Void { .. } => (None, None),
         };
+        let kid = match &record.entry {
+            Entry::Token(TokenEntry { kid, .. }) | Entry::Redacted(RedactedEntry { kid, .. }) => {
+                Some(key_of(kid))
+            }
+            Entry::Void { .. } => None,
+        };
         self.transaction
             .prepare_cached(
-                "INSERT INTO leaf (number, shard, position, at, segment, offset, subject, requester)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO leaf (number, shard, position, at, segment, offset, subject, requester, kid)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute(rusqlite::params![
                 signed(number),
@@ -173,6 +179,7 @@ impl Filling<'_> {
                 signed(place.offset),
                 subject,
                 requester,
+                kid,
             ])?;
         Ok(())
     }

@@ -30,6 +30,17 @@ pub struct Query {
     pub until: Option<u64>,
 }
 
+/// Whose tokens are meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose<'a> {
+    /// Everybody's.
+    Anybody,
+    /// A subject's.
+    Subject(&'a str),
+    /// Those that a key has signed.
+    Key(&'a str),
+}
+
 /// A record that was found, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -114,21 +125,26 @@ impl Index {
         })
     }
 
-    /// The positions of a shard that were taken between two moments, for a subject or for anybody. The index
-    /// knows subjects by a hash of their names: in 2^64 of them one may answer for another.
+    /// The positions of a shard that were taken between two moments. The index knows subjects and keys by a
+    /// hash of their names: in 2^64 of them one may answer for another.
     pub fn positions(
         &self,
         shard: &str,
-        subject: Option<&str>,
+        whose: Whose<'_>,
         at: RangeInclusive<u64>,
     ) -> Result<Vec<u64>, IndexFault> {
+        let (subject, kid) = match whose {
+            Whose::Anybody => (None, None),
+            Whose::Subject(name) => (Some(key_of(name)), None),
+            Whose::Key(kid) => (None, Some(key_of(kid))),
+        };
         self.catch_up()?;
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT position FROM leaf WHERE shard = (SELECT id FROM shard WHERE name = ?1)
-                 AND at BETWEEN ?2 AND ?3 AND (?4 IS NULL OR subject = ?4)",
+                 AND at BETWEEN ?2 AND ?3 AND (?4 IS NULL OR subject = ?4) AND (?5 IS NULL OR kid = ?5)",
             )?;
-            let bounds = (shard, signed(*at.start()), signed(*at.end()), subject.map(key_of));
+            let bounds = (shard, signed(*at.start()), signed(*at.end()), subject, kid);
             let rows = statement.query_map(bounds, |row| Ok(unsigned(row.get(0)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

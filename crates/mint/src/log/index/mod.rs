@@ -22,13 +22,13 @@ use farside_verify::merkle;
 use rusqlite::{Connection, ErrorCode};
 
 use super::RecordFault;
-pub use find::{Found, Query};
+pub use find::{Found, Query, Whose};
 
 /// The index inside the log's folder.
 const FILE_NAME: &str = "index.db";
 
 /// Raised with every change of the schema: an index of another version is built anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long one process waits for another that builds or rewrites the index.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ const SCHEMA: &str = "
     CREATE TABLE shard (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
     CREATE TABLE leaf (number INTEGER PRIMARY KEY, shard INTEGER NOT NULL, position INTEGER NOT NULL,
         at INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL, subject INTEGER,
-        requester INTEGER) STRICT;
+        requester INTEGER, kid INTEGER) STRICT;
     CREATE UNIQUE INDEX leaf_by_position ON leaf (shard, position);
     CREATE INDEX leaf_by_time ON leaf (at);
     CREATE INDEX leaf_by_subject ON leaf (subject, at) WHERE subject IS NOT NULL;
