@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use farside_crossing::cedar::Policies;
 use farside_crossing::{
-    AudiencePolicy, Charter, ExpectedFingerprint, LogKey, PolicyDocument, StatusDocument, Stream, charter,
+    AudiencePolicy, Charter, Digest, ExpectedFingerprint, Fingerprint, LogKey, Note, PolicyDocument,
+    StatusDocument, Stream, charter,
 };
 use farside_service::time::rfc3339;
 use farside_verify::{Claims, Code, KeySet, Refusal, Verified, Verifier};
@@ -472,7 +473,8 @@ fn rows(tx: &rusqlite::Transaction<'_>) -> Result<Rows, StoreFault> {
 /// Reads a charter that was believed when it was stored; its own signatures are checked once more.
 pub(crate) fn newest_charter(note: &[u8]) -> Result<Charter, StoreFault> {
     let damaged = |_| StoreFault::Damaged("charter");
-    let seen = charter::review(note).map_err(damaged)?.fingerprint;
+    let text = Note::parse(note).map_err(damaged)?.text().as_bytes();
+    let seen = Fingerprint::from(Digest::of(text));
     charter::open_first(note, &ExpectedFingerprint::from(seen)).map_err(damaged)
 }
 

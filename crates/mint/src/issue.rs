@@ -14,6 +14,7 @@ use farside_service::time::now_unix_micros;
 use farside_verify::KeySetError;
 use farside_verify::leaf::TokenPosition;
 
+use crate::bundler;
 use crate::claims::Profile;
 use crate::config::Mint;
 use crate::judge::{self, Draft, IssueRequest, Refused, Signers, Undrafted, judge};
@@ -143,6 +144,10 @@ impl Issuer {
             carried: &carried(&store, &mint.config.replica)?,
         };
         let (log, recovered) = IssuanceLog::open(opening, now, since)?;
+        // Before anything is signed: what has gone out must be in the database.
+        if let Some(fault) = bundler::rolled_back(&store, &mint.lock(), log.locked_bundles()?.as_deref())? {
+            return Err(fault.into());
+        }
         let keyring = Keyring::new(mint.home.0.clone(), passphrase);
         let (replica, tally) = (mint.config.replica.clone(), Arc::default());
         Ok((Issuer { store, log, replica, keyring, role_keys, tally }, recovered))

@@ -17,7 +17,7 @@ use crate::bundler::{Issuance, IssuanceFault};
 use crate::claims::{Confirmation, Profile};
 use crate::issue::{IssueFault, Issuer};
 use crate::judge::{self, IssueRequest, Refused, Requester};
-use crate::log::LogFault;
+use crate::log::{LockedBundle, LogFault};
 use crate::store::{self, Directory, Order, Site, Store, StoreFault};
 
 /// Words of a claim phrase that is made here, each one of 256: 80 bits.
@@ -229,6 +229,10 @@ impl Issuance for Issuer {
 
     fn shards(&self, site: &Site) -> Vec<String> {
         vec![site.shard(self.replica())]
+    }
+
+    fn note(&self, bundle: &LockedBundle) -> Result<(), LogFault> {
+        self.log().note_bundle(bundle)
     }
 
     fn publish(&self) -> Result<(), LogFault> {

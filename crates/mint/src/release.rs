@@ -261,8 +261,8 @@ pub fn adopt(store: &Store, bytes: &[u8], now: u64) -> Result<Adopted, ReleaseFa
 pub fn adopt_all(store: &Store, notes: &[&[u8]], now: u64) -> Result<Vec<Adopted>, ReleaseFault> {
     let realm = store.realm()?;
     store.write(|transaction| {
-        let charter =
-            ceremony::read_chain(transaction)?.pop().ok_or(ReleaseFault::Charter(CharterFault::None))?;
+        let chain = ceremony::read_chain(transaction, store.followed())?;
+        let charter = chain.last().ok_or(ReleaseFault::Charter(CharterFault::None))?;
         let adoption = Adoption { transaction, realm: &realm, release: charter.release(), now };
         notes.iter().map(|bytes| adoption.adopt(bytes)).collect()
     })

@@ -38,7 +38,7 @@ pub fn run(mint: &Mint) -> Result<(), Failure> {
     let metrics = metrics::install()?;
     let now = now_unix();
     let (desk, recovered) = Desk::open(mint, now)?;
-    bundler::settle_all(&mint.home, desk.issuer().store())?;
+    bundler::settle_all(&mint.home, desk.issuer().store(), &**desk.issuer())?;
     desk.issuer().warm_up(now)?;
     publish_first(&desk)?;
     tell(&recovered);

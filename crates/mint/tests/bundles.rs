@@ -6,15 +6,16 @@
 mod ground;
 
 use farside_crossing::{
-    Acceptance, Clock, Head, Kind, ReceiptCode, RecipientSecret, Signer as _, Stream, bundle, judge, leaves,
-    note,
+    Acceptance, Clock, Digest, Head, Kind, ReceiptCode, RecipientSecret, Signer as _, Stream, bundle, judge,
+    leaves, note,
 };
 use farside_mint::bundler::{self, BundleFault, GUESS_WINDOW_SECONDS, ReceiptFault};
 use farside_mint::ceremony;
+use farside_mint::log::{LockedBundle, LogFault};
 use farside_mint::release;
 use farside_mint::revocation::{self, What};
 use farside_mint::site;
-use farside_mint::store::SiteTerms;
+use farside_mint::store::{SiteTerms, Store};
 use farside_verify::merkle::{Frontier, is_consistent};
 use ground::{Desk, NOW, RECIPIENT_SEED, SITE, realm};
 
@@ -197,10 +198,52 @@ fn a_committed_bundle_is_published_as_it_is_after_a_crash() {
     let name = farside_service::digest::hex(&farside_service::digest::sha256(&bytes));
     std::fs::rename(&first.path, realm.home.staging().join(format!("{SITE}.{name}.staged"))).unwrap();
     assert!(realm.outbox().is_empty());
-    bundler::settle_all(&realm.home, &realm.store).unwrap();
+    bundler::settle_all(&realm.home, &realm.store, &desk).unwrap();
     assert_eq!(std::fs::read(&first.path).unwrap(), bytes, "one number, one content");
     assert_eq!(realm.make(Kind::Full, NOW + 1, &desk).unwrap().seq, 2);
     assert_eq!(apply(&realm, &realm.outbox(), NOW + 2).seq(), 2);
+}
+
+#[test]
+fn a_beacon_puts_no_bundle_off_that_brings_something() {
+    let realm = realm();
+    let desk = Desk::default();
+    realm.make(Kind::Full, NOW, &desk).unwrap();
+    for step in 1..5 {
+        realm.make(Kind::Beacon, NOW + step * 1_000, &desk).unwrap();
+        let directory = realm.store.directory().unwrap();
+        assert_eq!(directory.site(SITE).unwrap().bundle_due_at(), Some(NOW + 3_600));
+    }
+}
+
+#[test]
+fn an_old_copy_of_the_database_is_not_gone_on_with_where_bundles_without_leaves_went_out_since() {
+    let realm = realm();
+    // No token, so no leaf: the log alone could not tell.
+    let desk = Desk::default();
+    realm.make(Kind::Full, NOW, &desk).unwrap();
+    let copy = realm.folder.path().join("copy.db");
+    let database = rusqlite::Connection::open(realm.home.database()).unwrap();
+    database.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).unwrap();
+    let (copy, lock) = (Store::open(&copy, NOW).unwrap(), realm.home.lock());
+    let fault = |store: &Store| {
+        let locked = desk.log.locked_bundles().unwrap();
+        bundler::rolled_back(store, &lock, locked.as_deref()).unwrap()
+    };
+    assert!(fault(&realm.store).is_none() && fault(&copy).is_none(), "nothing went out since");
+    let second = realm.make(Kind::Beacon, NOW + 1, &desk).unwrap();
+    assert!(fault(&realm.store).is_none());
+    assert!(matches!(fault(&copy), Some(LogFault::BundleLost { seq: 2, .. })));
+    // Nor where no lock is left to ask.
+    assert!(matches!(bundler::rolled_back(&copy, &lock, None), Ok(Some(LogFault::LockMissing { .. }))));
+    // And whoever goes on with it all the same gets no number twice.
+    let other = Digest::of(b"another bundle 2").hex();
+    let forked = LockedBundle { site: SITE.to_owned(), seq: second.seq, digest: other };
+    assert!(matches!(desk.log.note_bundle(&forked), Err(LogFault::BundleMoved { seq: 2, .. })));
+    assert!(matches!(
+        realm.make(Kind::Full, NOW + 2, &desk),
+        Err(BundleFault::Log(LogFault::Stopped { .. }))
+    ));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! The charters that a bundle carries: every one that a gate of the site may not have seen.
 
+use std::sync::Arc;
+
+use farside_crossing::Kind;
 use farside_crossing::charter::{CHAIN_BYTES_MAX, Charter};
-use farside_crossing::{Kind, Note};
 use rusqlite::Connection;
 
 use super::BundleFault;
-use crate::ceremony::{self, CharterFault};
+use crate::ceremony::{self, CharterFault, Followed};
 use crate::store::{StoreFault, unsigned};
 
 /// How long before its site was added here a gate may have been given its first charter.
@@ -16,15 +18,19 @@ const LENGTH_BYTES_MAX: usize = 16;
 
 /// The realm's charters, as one site needs them.
 pub(super) struct Charters {
-    chain: Vec<Charter>,
+    chain: Arc<Vec<Charter>>,
     newest: Charter,
     /// The charter that every gate of the site has at least.
     first: u64,
 }
 
 impl Charters {
-    pub(super) fn read(connection: &Connection, site: &str) -> Result<Charters, BundleFault> {
-        let chain = ceremony::read_chain(connection)?;
+    pub(super) fn read(
+        connection: &Connection,
+        followed: &Followed,
+        site: &str,
+    ) -> Result<Charters, BundleFault> {
+        let chain = ceremony::read_chain(connection, followed)?;
         let newest = chain.last().cloned().ok_or(CharterFault::None)?;
         let first: i64 = connection
             .query_row(
@@ -58,15 +64,15 @@ impl Charters {
         self.chain.get(self.chain.len() - count..).unwrap_or_default()
     }
 
+    /// All of them, each followed from the one before.
+    pub(super) fn chain(&self) -> &[Charter] {
+        &self.chain
+    }
+
     /// What a gate that applies such a bundle trusts before: the checks at packing begin there.
     pub(super) fn trusted_before(&self, carried: &[Charter]) -> &Charter {
         let first = carried.first().map_or(self.newest.version(), Charter::version);
         let before = self.chain.iter().rev().find(|charter| charter.version() < first);
         before.or(self.chain.first()).unwrap_or(&self.newest)
-    }
-
-    /// Whether the release people of the charter in force have signed this document.
-    pub(super) fn released(&self, note: &[u8]) -> bool {
-        Note::parse(note).is_ok_and(|note| self.newest.release().verify(&note).is_ok())
     }
 }

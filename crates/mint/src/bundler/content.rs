@@ -9,6 +9,7 @@ use super::leave::Leave;
 use super::leaves::LeafMark;
 use super::revoked::{Revoked, Told};
 use super::{BundleFault, NONCE_BYTES};
+use crate::ceremony::Followed;
 use crate::release::{self, Kind as DocumentKind};
 use crate::revocation::Mark;
 use crate::store::{Site, Store, StoreFault, signed, unsigned};
@@ -47,6 +48,7 @@ pub struct Carried<'a> {
 impl Content {
     pub(super) fn read(
         connection: &Connection,
+        followed: &Followed,
         site: &Site,
         (kind, now): (Kind, u64),
     ) -> Result<Self, BundleFault> {
@@ -59,7 +61,7 @@ impl Content {
             release::newest(connection, &site.name, kind)?
                 .ok_or_else(|| BundleFault::NoDocument { site: site.name.clone(), kind: kind.as_str() })
         };
-        let charters = Charters::read(connection, &site.name)?;
+        let charters = Charters::read(connection, followed, &site.name)?;
         let leave = Leave::read(connection, &site.name)?;
         let seq = numbered(last.as_ref(), leave.leaps_to(charters.newest()), (&site.name, kind))?;
         if let (Kind::Beacon, Some(base)) = (kind, &base)

@@ -1,12 +1,13 @@
 //! Packs what a site needs under the next number, and lets nobody ever see one number with two contents.
 //!
 //! ```text
-//!   issue parcels ─▶ take leaves ─▶ pack ─▶ staging/ ─▶ commit number and digest ─▶ outbox/<site>/
+//!   issue parcels ─▶ take leaves ─▶ pack ─▶ staging/ ─▶ commit number and digest ─▶ lock ─▶ outbox/<site>/
 //!                          crash: no row, file thrown away │ crash: row, file published later
 //! ```
 //!
 //! The database row decides: a staged file without its row is thrown away, and one with its row is published
-//! as it is.
+//! as it is. The lock, which no backup restores, remembers the newest number: an old copy of the rows is
+//! refused ([`rolled_back`]).
 
 mod books;
 mod charters;
@@ -19,6 +20,7 @@ mod stage;
 pub(crate) mod status_lists;
 
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use farside_crossing::{
@@ -33,9 +35,9 @@ use farside_verify::merkle::Hash;
 
 use crate::ceremony::CharterFault;
 use crate::config::Home;
-use crate::log::LogFault;
 use crate::log::index::IndexFault;
-use crate::store::{Site, Store, StoreFault};
+use crate::log::{LockedBundle, LogFault};
+use crate::store::{Site, Store, StoreFault, signed};
 
 pub use books::Books;
 use content::Content;
@@ -62,6 +64,8 @@ pub trait Issuance {
     fn sign_list(&self, site: &Site, claims: &str, now: u64) -> Result<String, IssuanceFault>;
     /// The log shards that hold leaves of `site`.
     fn shards(&self, site: &Site) -> Vec<String>;
+    /// Takes note of a bundle that is about to go out, where no backup restores it.
+    fn note(&self, bundle: &LockedBundle) -> Result<(), LogFault>;
     /// Publishes heads over all that is durable.
     fn publish(&self) -> Result<(), LogFault>;
     /// The published head of `shard` and its checkpoint; `None` where it has no leaves.
@@ -249,14 +253,15 @@ impl From<BundleFault> for farside_service::cli::Failure {
 /// Makes the next bundle for a site and puts it into the site's outbox.
 pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFault> {
     let _turn = stage::take_turn(order.home, order.site, TURN_WAIT)?;
-    stage::settle(order.home, order.store, order.site)?;
+    stage::settle(order.home, order.store, order.site, issuance)?;
     let directory = order.store.directory()?;
     let site = directory.site(order.site).ok_or_else(|| BundleFault::NoSite(order.site.to_owned()))?;
     if !site.enabled {
         return Err(BundleFault::Disabled(site.name.clone()));
     }
-    let content =
-        order.store.read(|transaction| Content::read(transaction, site, (order.kind, order.now)))?;
+    let content = order.store.read(|transaction| {
+        Content::read(transaction, order.store.followed(), site, (order.kind, order.now))
+    })?;
     let parcels = if order.kind == Kind::Beacon || !site.terms.sealed {
         Vec::new()
     } else {
@@ -281,7 +286,7 @@ pub fn make(order: &Order<'_>, issuance: &dyn Issuance) -> Result<Made, BundleFa
         marks: &marks,
     };
     order.books.packed(order.now, &packed, &carried.file(), parcels.len(), leaves)?;
-    let path = stage::publish(order.home, order.store, &carried)?;
+    let path = stage::publish(order, &carried, issuance)?;
     order.books.made(order.now, &packed)?;
     Ok(Made {
         site: site.name.clone(),
@@ -301,12 +306,40 @@ pub fn expected_receipt(nonce: &[u8; NONCE_BYTES], seq: u64, digest: &Digest) ->
 }
 
 /// Finishes, for every site, what an interrupted bundler left behind. Harmless when there is nothing.
-pub fn settle_all(home: &Home, store: &Store) -> Result<(), BundleFault> {
+pub fn settle_all(home: &Home, store: &Store, issuance: &dyn Issuance) -> Result<(), BundleFault> {
     for site in store.directory()?.sites() {
         let _turn: Exclusive = stage::take_turn(home, &site.name, TURN_WAIT)?;
-        stage::settle(home, store, &site.name)?;
+        stage::settle(home, store, &site.name, issuance)?;
     }
     Ok(())
+}
+
+/// Why this database must not be gone on with, by the bundles that have gone out, as the lock names them: it
+/// would give their numbers a second time. `locked` is `None` where there is no lock.
+// log.md §4.3 (e) and (g)
+pub fn rolled_back(
+    store: &Store,
+    lock: &Path,
+    locked: Option<&[LockedBundle]>,
+) -> Result<Option<LogFault>, StoreFault> {
+    store.read(|transaction| {
+        let Some(locked) = locked else {
+            let made = "SELECT EXISTS (SELECT 1 FROM bundle)";
+            let made: bool = transaction.query_row(made, [], |row| row.get(0))?;
+            return Ok(made.then(|| LogFault::LockMissing { path: lock.to_owned() }));
+        };
+        for LockedBundle { site, seq, digest } in locked {
+            let held: bool = transaction.query_row(
+                "SELECT EXISTS (SELECT 1 FROM bundle WHERE site = ?1 AND seq = ?2 AND digest = ?3)",
+                (site, signed(*seq), digest),
+                |row| row.get(0),
+            )?;
+            if !held {
+                return Ok(Some(LogFault::BundleLost { site: site.clone(), seq: *seq }));
+            }
+        }
+        Ok(None)
+    })
 }
 
 struct Cargo<'a> {
@@ -357,7 +390,7 @@ fn pack(
         changed(content.keys.0, |base| base.keys_version).then_some(&content.keys.1),
         changed(content.policy.0, |base| base.policy_version).then_some(&content.policy.1),
     );
-    refuse_unreleased(content, &cargo.site.name, [("keys", keys), ("policy", policy)])?;
+    refuse_unreleased(order.store, content, &cargo.site.name, [("keys", keys), ("policy", policy)])?;
     let status = content.status(&realm, order.now);
     let mut writer = Writer::new(draft).journals(journals).status(&status)?;
     if changed(newest.version(), |base| base.charter_version) {
@@ -394,12 +427,14 @@ fn carried<'c>(order: &Order<'_>, content: &'c Content) -> &'c [Charter] {
 /// Refuses to carry what gates refuse: after a change of the release role its people sign again what stands.
 // bundle.md §6.1
 fn refuse_unreleased(
+    store: &Store,
     content: &Content,
     site: &str,
     documents: [(&str, Option<&Vec<u8>>); 2],
 ) -> Result<(), BundleFault> {
-    let unreleased =
-        documents.iter().filter(|(_, note)| note.is_some_and(|note| !content.charters.released(note)));
+    let (followed, release) = (store.followed(), content.charters.newest().release());
+    let lacks = |note: &Vec<u8>| !followed.released(release, note);
+    let unreleased = documents.iter().filter(|(_, note)| note.is_some_and(lacks));
     let kinds: Vec<&str> = unreleased.map(|(kind, _)| *kind).collect();
     if kinds.is_empty() {
         return Ok(());
@@ -415,7 +450,7 @@ fn check(order: &Order<'_>, content: &Content, packed: &Packed) -> Result<(), Bu
         None => content.charters.newest(),
         Some(_) => content.charters.trusted_before(carried(order, content)),
     };
-    farside_crossing::bundle::open(&packed.bytes, trusted, order.site)?;
+    farside_crossing::bundle::open_knowing(&packed.bytes, trusted, content.charters.chain(), order.site)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The last steps of a bundle, in the one order that survives a crash after any of them: file durable in
-//! `staging/`, row committed, file renamed into the outbox. [`settle`] is what a crash leaves to do, and runs
-//! before every bundle.
+//! `staging/`, row committed, number noted in the lock, file renamed into the outbox. [`settle`] is what a
+//! crash leaves to do, and runs before every bundle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,13 @@ use std::time::Duration;
 use farside_service::digest::{hex, sha256};
 use farside_service::durable::{self, Failed, Mode};
 use farside_service::lock::Exclusive;
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
-use super::BundleFault;
 use super::content::Carried;
+use super::{BundleFault, Issuance, Order};
 use crate::config::Home;
-use crate::store::{Store, StoreFault};
+use crate::log::LockedBundle;
+use crate::store::{Store, StoreFault, unsigned};
 
 /// Largest file that is read back: the largest bundle there can be, and room for its manifest.
 const STAGED_BYTES_MAX: u64 = 257 << 20;
@@ -27,32 +28,46 @@ pub(super) fn take_turn(home: &Home, site: &str, patience: Duration) -> Result<E
 }
 
 /// Stages, commits, publishes.
-pub(super) fn publish(home: &Home, store: &Store, carried: &Carried<'_>) -> Result<PathBuf, BundleFault> {
-    let site = &carried.packed.manifest.site;
-    let file_sha256 = hex(&sha256(&carried.packed.bytes));
-    let staged = staged_path(home, site, &file_sha256);
-    durable::write(&staged, &carried.packed.bytes, Mode::Shared)?;
-    store.write(|transaction| carried.insert(transaction, &file_sha256))?;
-    release(home, site, &staged, &carried.file())
+pub(super) fn publish(
+    order: &Order<'_>,
+    carried: &Carried<'_>,
+    issuance: &dyn Issuance,
+) -> Result<PathBuf, BundleFault> {
+    let packed = carried.packed;
+    let file_sha256 = hex(&sha256(&packed.bytes));
+    let staged = staged_path(order.home, &packed.manifest.site, &file_sha256);
+    durable::write(&staged, &packed.bytes, Mode::Shared)?;
+    order.store.write(|transaction| carried.insert(transaction, &file_sha256))?;
+    let (site, seq, digest) = (packed.manifest.site.clone(), packed.manifest.seq, packed.digest.hex());
+    release(order.home, (&staged, &carried.file()), &LockedBundle { site, seq, digest }, issuance)
 }
 
 /// Publishes the staged files of `site` that were committed and throws away those that were not.
-pub(super) fn settle(home: &Home, store: &Store, site: &str) -> Result<(), BundleFault> {
+pub(super) fn settle(
+    home: &Home,
+    store: &Store,
+    site: &str,
+    issuance: &dyn Issuance,
+) -> Result<(), BundleFault> {
     for staged in staged_files(home, site)? {
         let file_sha256 = hex(&sha256(&durable::read_limited(&staged, STAGED_BYTES_MAX)?));
-        let committed: Option<String> = store.read(|transaction| {
+        let committed: Option<(String, LockedBundle)> = store.read(|transaction| {
+            let bundle = |row: &Row<'_>| {
+                let (site, seq) = (site.to_owned(), unsigned(row.get(1)?));
+                Ok((row.get(0)?, LockedBundle { site, seq, digest: row.get(2)? }))
+            };
             transaction
                 .query_row(
-                    "SELECT file FROM bundle WHERE site = ?1 AND file_sha256 = ?2",
+                    "SELECT file, seq, digest FROM bundle WHERE site = ?1 AND file_sha256 = ?2",
                     (site, &file_sha256),
-                    |row| row.get(0),
+                    bundle,
                 )
                 .optional()
                 .map_err(StoreFault::from)
         })?;
         match committed {
-            Some(file) => {
-                release(home, site, &staged, &file)?;
+            Some((file, bundle)) => {
+                release(home, (&staged, &file), &bundle, issuance)?;
             }
             None => durable::remove(&staged)?,
         }
@@ -60,8 +75,15 @@ pub(super) fn settle(home: &Home, store: &Store, site: &str) -> Result<(), Bundl
     Ok(())
 }
 
-fn release(home: &Home, site: &str, staged: &Path, file: &str) -> Result<PathBuf, BundleFault> {
-    let outbox = home.outbox(site);
+// log.md §4.6: whoever sees the file in the outbox sees a number that the lock will never give again.
+fn release(
+    home: &Home,
+    (staged, file): (&Path, &str),
+    bundle: &LockedBundle,
+    issuance: &dyn Issuance,
+) -> Result<PathBuf, BundleFault> {
+    issuance.note(bundle)?;
+    let outbox = home.outbox(&bundle.site);
     durable::create_dir_all(&outbox, Mode::Private)?;
     let path = outbox.join(file);
     durable::rename(staged, &path)?;

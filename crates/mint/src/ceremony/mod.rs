@@ -4,10 +4,16 @@
 
 pub mod own;
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use farside_crossing::charter::{self, Charter, CharterDraft};
-use farside_crossing::{LogKey, Refusal, Role, RoleName, SignerPublic};
+use farside_crossing::{Digest, Fingerprint, LogKey, Note, Refusal, Role, RoleName, SignerPublic};
 
 use crate::store::{Store, StoreFault, signed};
+
+/// Documents whose signatures are remembered as good: those of thousands of sites.
+const RELEASED_KNOWN_MAX: usize = 16_384;
 
 /// Who shall sign what: the people's roles of a new charter.
 #[derive(Debug, Clone)]
@@ -97,8 +103,8 @@ impl From<CharterFault> for farside_service::cli::Failure {
 pub fn adopt(store: &Store, bytes: &[u8], online: &SignerPublic, now: u64) -> Result<Charter, CharterFault> {
     let realm = store.realm()?;
     store.write(|transaction| {
-        let newest = read_chain(transaction)?.pop();
-        let charter = match &newest {
+        let chain = read_chain(transaction, store.followed())?;
+        let charter = match chain.last() {
             None => open_own(bytes)?,
             Some(newest) => charter::follow(newest, bytes)?,
         };
@@ -119,34 +125,91 @@ pub fn adopt(store: &Store, bytes: &[u8], online: &SignerPublic, now: u64) -> Re
 }
 
 /// Every adopted charter, oldest first, each followed from the one before.
-pub fn chain(store: &Store) -> Result<Vec<Charter>, CharterFault> {
-    store.read(|transaction| read_chain(transaction))
+pub fn chain(store: &Store) -> Result<Arc<Vec<Charter>>, CharterFault> {
+    store.read(|transaction| read_chain(transaction, store.followed()))
 }
 
 /// The charter in force.
 pub fn newest(store: &Store) -> Result<Charter, CharterFault> {
-    chain(store)?.pop().ok_or(CharterFault::None)
+    chain(store)?.last().cloned().ok_or(CharterFault::None)
 }
 
-pub(crate) fn read_chain(connection: &rusqlite::Connection) -> Result<Vec<Charter>, CharterFault> {
-    let mut statement =
-        connection.prepare("SELECT note FROM charter ORDER BY version").map_err(StoreFault::from)?;
-    let mut rows = statement.query([]).map_err(StoreFault::from)?;
-    let mut chain: Vec<Charter> = Vec::new();
-    while let Some(row) = rows.next().map_err(StoreFault::from)? {
-        let bytes: Vec<u8> = row.get(0).map_err(StoreFault::from)?;
-        let charter = match chain.last() {
-            None => open_own(&bytes)?,
-            Some(trusted) => charter::follow(trusted, &bytes)?,
-        };
-        chain.push(charter);
+/// What this process has verified already: byte for byte the same is not verified again.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    /// Owns the chain as it was followed last; held to look at it and to put another in its place.
+    chain: Mutex<Arc<Vec<Charter>>>,
+    /// Owns digests of what release people have signed, with the role that it takes; held for one look.
+    released: Mutex<HashSet<Digest>>,
+}
+
+impl Followed {
+    // Who panicked while holding it has exchanged it whole or not at all.
+    fn held(&self) -> MutexGuard<'_, Arc<Vec<Charter>>> {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether enough people of that role have signed this document.
+    pub(crate) fn released(&self, role: &Role, note: &[u8]) -> bool {
+        let mut bytes = format!("{}\n{}\n", role.name().as_str(), role.threshold()).into_bytes();
+        for signer in role.signers() {
+            bytes.extend_from_slice(format!("{signer}\n").as_bytes());
+        }
+        bytes.extend_from_slice(note);
+        let digest = Digest::of(&bytes);
+        if self.known().contains(&digest) {
+            return true;
+        }
+        let holds = Note::parse(note).is_ok_and(|note| role.verify(&note).is_ok());
+        let mut known = self.known();
+        if known.len() >= RELEASED_KNOWN_MAX {
+            known.clear();
+        }
+        if holds {
+            known.insert(digest);
+        }
+        holds
+    }
+
+    // Each insertion is whole.
+    fn known(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn read_chain(
+    connection: &rusqlite::Connection,
+    followed: &Followed,
+) -> Result<Arc<Vec<Charter>>, CharterFault> {
+    let mut statement =
+        connection.prepare_cached("SELECT note FROM charter ORDER BY version").map_err(StoreFault::from)?;
+    let mut rows = statement.query([]).map_err(StoreFault::from)?;
+    let known = Arc::clone(&followed.held());
+    let (mut same, mut new) = (0, Vec::new());
+    while let Some(row) = rows.next().map_err(StoreFault::from)? {
+        let bytes = row.get_ref(0).and_then(|note| Ok(note.as_blob()?)).map_err(StoreFault::from)?;
+        if new.is_empty() && known.get(same).is_some_and(|charter| charter.bytes() == bytes) {
+            same += 1;
+            continue;
+        }
+        let before = new.last().or_else(|| same.checked_sub(1).and_then(|last| known.get(last)));
+        let charter = match before {
+            None => open_own(bytes)?,
+            Some(trusted) => charter::follow(trusted, bytes)?,
+        };
+        new.push(charter);
+    }
+    if new.is_empty() && same == known.len() {
+        return Ok(known);
+    }
+    let chain: Arc<Vec<Charter>> = Arc::new(known.iter().take(same).cloned().chain(new).collect());
+    *followed.held() = Arc::clone(&chain);
     Ok(chain)
 }
 
 /// The realm's first charter: nobody vouches for it here but the operator, who compares its fingerprint at
 /// every gate.
 fn open_own(bytes: &[u8]) -> Result<Charter, Refusal> {
-    let fingerprint = charter::review(bytes)?.fingerprint;
-    charter::open_first(bytes, &fingerprint.into())
+    let seen = Fingerprint::from(Digest::of(Note::parse(bytes)?.text().as_bytes()));
+    charter::open_first(bytes, &seen.into())
 }

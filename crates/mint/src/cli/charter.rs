@@ -177,7 +177,7 @@ struct People<'a> {
 
 fn draft(people: &People<'_>, changes: Changes, out: &Path, program: &Program) -> Result<Vec<u8>, Failure> {
     let mint = program.mint()?;
-    let newest = ceremony::chain(&mint.store()?)?.pop();
+    let newest = ceremony::chain(&mint.store()?)?.last().cloned();
     let signers = |lines: &[String], held: Option<&Role>, role: &str, threshold: &Option<usize>| {
         let signers: Vec<SignerPublic> = match (lines, held) {
             ([], Some(held)) => held.signers().to_vec(),

@@ -117,6 +117,26 @@ pub enum LogFault {
         /// Leaves under a head that was published or carried.
         known: u64,
     },
+    /// Another bundle has gone out under this number, or a later one: another mint packs for the site.
+    // log.md §4.6
+    #[error("bundle {seq} of site {site} is not the next one: another mint has made bundles for it")]
+    BundleMoved {
+        /// The site.
+        site: String,
+        /// The number.
+        seq: u64,
+    },
+    /// The database does not hold the bundle that has gone out last: an old copy was put back.
+    // log.md §4.3 (g)
+    #[error(
+        "bundle {seq} of site {site} has gone out, and the database does not hold it: it was rolled back"
+    )]
+    BundleLost {
+        /// The site.
+        site: String,
+        /// The number.
+        seq: u64,
+    },
     /// Another process holds the lock.
     #[error("the lock of the log's heads is in use: {0}")]
     Held(LockFault),
@@ -172,11 +192,14 @@ impl LogFault {
     /// What a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            LogFault::Moved { .. } | LogFault::Held(_) => {
+            LogFault::Moved { .. } | LogFault::BundleMoved { .. } | LogFault::Held(_) => {
                 "one mint alone may sign this log: stop the other one, and find out what it has issued"
             }
             LogFault::RolledBack { .. } | LogFault::HeadForked { .. } | LogFault::Forked { .. } => {
                 "put back the newest copy of the log, all of its records: never an old one beside a newer lock"
+            }
+            LogFault::BundleLost { .. } => {
+                "put back the newest copy of the mint's folder: never an old one beside a newer lock"
             }
             LogFault::Clock { .. } => {
                 "set the clock right, then start the mint again; if it is right and was ahead when that head was \

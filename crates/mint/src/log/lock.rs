@@ -1,8 +1,9 @@
-//! The lock: the newest head of each shard that this mint has signed, in a file of its own. It is what a
-//! restored backup of everything else disagrees with, so it is never restored itself.
+//! The lock: the newest head of each shard that this mint has signed, and the newest bundle of each site that
+//! it has let out, in a file of its own. It is what a restored backup of everything else disagrees with, so it
+//! is never restored itself.
 //!
-//! For publishing alone. Refuses a second holder on this machine, and every swap whose old heads are not
-//! those that it holds.
+//! For publishing alone. Refuses a second holder on this machine, every swap whose old heads are not those
+//! that it holds, and a bundle's number twice.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,15 @@ use crate::store::{signed, unsigned};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Raised with every change of the schema.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 // log.md §4.2
 const SCHEMA: &str = "
     CREATE TABLE head (shard TEXT PRIMARY KEY, size INTEGER NOT NULL,
         root BLOB NOT NULL CHECK (length(root) = 32), checkpoint BLOB NOT NULL,
         signed_at INTEGER NOT NULL) STRICT;
+    -- The newest bundle of each site: no other may ever bear its number.
+    CREATE TABLE bundle (site TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest TEXT NOT NULL) STRICT;
     -- When anything was signed last, in microseconds since 1970.
     CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), signed_at INTEGER NOT NULL) STRICT;
     INSERT INTO clock (one, signed_at) VALUES (1, 0);
@@ -48,6 +51,17 @@ pub(super) struct Lock {
 pub(super) struct Locked {
     pub(super) head: Head,
     pub(super) checkpoint: Vec<u8>,
+}
+
+/// The newest bundle of a site that has gone out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockedBundle {
+    /// The site.
+    pub site: String,
+    /// Its number.
+    pub seq: u64,
+    /// SHA-256 of its manifest's text, in hexadecimal.
+    pub digest: String,
 }
 
 /// A shard's step from one head to the next.
@@ -93,6 +107,49 @@ impl Lock {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The newest bundle of each site.
+    pub(super) fn bundles(&self) -> Result<Vec<LockedBundle>, LogFault> {
+        let Some(connection) = &self.connection else { return Ok(Vec::new()) };
+        let mut statement = connection.prepare("SELECT site, seq, digest FROM bundle ORDER BY site")?;
+        let rows = statement.query_map([], |row| {
+            Ok(LockedBundle { site: row.get(0)?, seq: unsigned(row.get(1)?), digest: row.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Takes note of a bundle that is about to go out; durable when it returns. The same one twice changes
+    /// nothing.
+    // log.md §4.6
+    pub(super) fn note(&mut self, bundle: &LockedBundle) -> Result<(), LogFault> {
+        let LockedBundle { site, seq, digest } = bundle;
+        let moved = || LogFault::BundleMoved { site: site.clone(), seq: *seq };
+        let connection = self.ready(moved())?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = transaction
+            .prepare_cached(
+                "INSERT INTO bundle (site, seq, digest) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (site) DO UPDATE SET seq = ?2, digest = ?3
+                 WHERE seq < ?2 OR (seq = ?2 AND digest = ?3)",
+            )?
+            .execute((site, signed(*seq), digest))?;
+        if changed != 1 {
+            return Err(moved());
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// The file, made where nothing was ever signed; `moved` where another mint has made it since.
+    fn ready(&mut self, moved: LogFault) -> Result<&mut Connection, LogFault> {
+        let connection = match self.connection.take() {
+            Some(open) if self.path.exists() => open,
+            Some(_) => return Err(LogFault::LockMissing { path: self.path.clone() }),
+            // Made by another mint since this one looked.
+            None if self.path.exists() => return Err(moved),
+            None => create(&self.path)?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
     /// Refuses a clock that stands at or before the newest signature.
     // log.md §4.3 (d)
     pub(super) fn refuse_clock(&self, now_micros: u64) -> Result<(), LogFault> {
@@ -130,19 +187,9 @@ impl Lock {
     // log.md §4.1 (d)
     pub(super) fn swap(&mut self, steps: &[Step], now_micros: u64) -> Result<(), LogFault> {
         let before = self.signed_at;
-        let connection = match self.connection.take() {
-            Some(open) if self.path.exists() => open,
-            Some(_) => return Err(LogFault::LockMissing { path: self.path.clone() }),
-            // Made by another mint since this one looked.
-            None if self.path.exists() => {
-                return Err(LogFault::Moved {
-                    shard: steps.first().map_or_else(String::new, |step| step.shard.clone()),
-                });
-            }
-            None => create(&self.path)?,
-        };
-        let transaction =
-            self.connection.insert(connection).transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let shard = steps.first().map_or_else(String::new, |step| step.shard.clone());
+        let connection = self.ready(LogFault::Moved { shard })?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let turned = transaction.execute(
             "UPDATE clock SET signed_at = ?1 WHERE signed_at = ?2",
             (signed(now_micros), signed(before)),

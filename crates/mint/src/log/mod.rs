@@ -38,6 +38,7 @@ use crate::keys::LogKeyFile;
 pub use check::{Checked, ShardLength, check};
 pub use fault::LogFault;
 use lock::Lock;
+pub use lock::LockedBundle;
 pub use logged::{LineProof, Logged, ProvenExport};
 use publish::Heads;
 pub use publish::{Clock, Progress};

@@ -152,12 +152,17 @@ impl Nodes for Reader<'_> {
 
     fn node(&mut self, level: u32, index: u64) -> Result<Hash, LogFault> {
         let (row, inside) = (level / TILE_LEVELS, level % TILE_LEVELS);
+        let published = Arc::clone(&self.published);
+        if let Some(known) = published.known_node(level, index) {
+            return Ok(known);
+        }
         let (number, from) = place(index << inside);
         let hashes = self.row(u8::try_from(row).unwrap_or(u8::MAX), number)?;
+        let (shard, size) = (published.tree.shard(), published.tree.size());
         let part = hashes.get(from..from + (1 << inside));
-        let found = part.map(root_of);
-        let (shard, size) = (self.published.tree.shard(), self.published.tree.size());
-        found.ok_or_else(|| LogFault::Beyond { shard: shard.to_owned(), size })
+        let found = part.map(root_of).ok_or_else(|| LogFault::Beyond { shard: shard.to_owned(), size })?;
+        published.know_node(level, index, found);
+        Ok(found)
     }
 }
 

@@ -19,12 +19,15 @@ use farside_crossing::{Head, checkpoint};
 use farside_verify::merkle::{self, Hash};
 use serde::Serialize;
 
-use super::lock::{Lock, Locked, Step};
+use super::lock::{Lock, Locked, LockedBundle, Step};
 use super::replay::refuse_lost_lock;
 use super::tile::{Tile, Tiles};
 use super::tree::Tree;
 use super::{IssuanceLog, LogFault};
 use crate::keys::{LogKeyFile, LogKeysInForce};
+
+/// Roots of subtrees that are remembered of one shard; enough for the proofs of a bundle many times over.
+const NODES_KNOWN_MAX: usize = 4_096;
 
 /// A [`Clock`] counts microseconds.
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -56,11 +59,34 @@ pub(super) struct Published {
     pub(super) locked: Locked,
     /// Hashes of the leaves behind the last full tile: a bundle's proofs ask for them many times.
     tail: OnceLock<Vec<Hash>>,
+    /// Owns roots of perfect subtrees that were worked out once; they are the next head's as well.
+    nodes: Arc<Mutex<BTreeMap<(u32, u64), Hash>>>,
 }
 
 impl Published {
-    fn new(tree: Tree, locked: Locked) -> Arc<Published> {
-        Arc::new(Published { tree, locked, tail: OnceLock::new() })
+    /// What follows `before`, where something of the shard was published.
+    fn new(tree: Tree, locked: Locked, before: Option<&Arc<Published>>) -> Arc<Published> {
+        let nodes = before.map(|before| Arc::clone(&before.nodes)).unwrap_or_default();
+        Arc::new(Published { tree, locked, tail: OnceLock::new(), nodes })
+    }
+
+    /// The root of the perfect subtree of 2^level leaves that is the `index`-th of its level, where it was
+    /// worked out before.
+    pub(super) fn known_node(&self, level: u32, index: u64) -> Option<Hash> {
+        self.nodes().get(&(level, index)).copied()
+    }
+
+    /// Remembers one.
+    pub(super) fn know_node(&self, level: u32, index: u64, hash: Hash) {
+        let mut nodes = self.nodes();
+        if nodes.len() < NODES_KNOWN_MAX {
+            nodes.insert((level, index), hash);
+        }
+    }
+
+    // Each insertion is whole.
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<(u32, u64), Hash>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The hashes of a level behind its last full tile.
@@ -119,6 +145,27 @@ impl IssuanceLog {
         }
         order(lock.signed_at() / MICROS_PER_SECOND, now_micros / MICROS_PER_SECOND)?;
         Ok(lock.accept_clock(now_micros)?)
+    }
+
+    /// Takes note, in the lock, of a bundle that is about to go out.
+    ///
+    /// # Errors
+    /// Another one has gone out under its number, or a later one; or the lock failed. Nothing is signed then
+    /// until the log has been opened again.
+    // log.md §4.6
+    pub fn note_bundle(&self, bundle: &LockedBundle) -> Result<(), LogFault> {
+        let mut lock = self.heads.turn();
+        self.heads.refuse_stopped()?;
+        lock.note(bundle).inspect_err(|fault| self.heads.stop_after(fault))
+    }
+
+    /// The newest bundle of each site that has gone out; `None` where nothing was ever signed.
+    ///
+    /// # Errors
+    /// The lock cannot be read.
+    pub fn locked_bundles(&self) -> Result<Option<Vec<LockedBundle>>, LogFault> {
+        let lock = self.heads.turn();
+        if lock.exists() { lock.bundles().map(Some) } else { Ok(None) }
     }
 
     fn publish_in_order(&self, lock: &mut Lock) -> Result<Progress, LogFault> {
@@ -204,7 +251,7 @@ impl Heads {
         let shard = tree.shard().to_owned();
         self.tiles.show(&shard, &tree.partial(), full)?;
         self.tiles.show_checkpoint(&shard, &locked.checkpoint)?;
-        let published = Published::new(tree, locked);
+        let published = Published::new(tree, locked, self.published(&shard).as_ref());
         self.trees.write().unwrap_or_else(PoisonError::into_inner).insert(shard, published);
         Ok(())
     }
@@ -224,7 +271,7 @@ impl Heads {
         }
         self.tiles.show_checkpoint(shard, &checkpoint)?;
         let locked = Locked { head: published.locked.head, checkpoint };
-        let cosigned = Published::new(published.tree.clone(), locked);
+        let cosigned = Published::new(published.tree.clone(), locked, Some(&published));
         self.trees.write().unwrap_or_else(PoisonError::into_inner).insert(shard.to_owned(), cosigned);
         Ok(())
     }

@@ -38,7 +38,7 @@ pub fn outdated(
         for kind in [Kind::Keys, Kind::Policy, Kind::Pardon] {
             let newest = store.read(|transaction| newest(transaction, &site.name, kind))?;
             if let Some((version, bytes)) = newest
-                && !releases(next, &bytes)
+                && !store.followed().released(next, &bytes)
             {
                 let note = note::keep_signers(&bytes, &[held, next])?;
                 renewals.push(Renewal { site: site.name.clone(), kind, version, note });
@@ -51,11 +51,7 @@ pub fn outdated(
 /// Whether a document is in force without enough signatures of this release role.
 pub fn in_force_unsigned(store: &Store, site: &str, kind: Kind, role: &Role) -> Result<bool, StoreFault> {
     let newest = store.read(|transaction| newest(transaction, site, kind))?;
-    Ok(newest.is_some_and(|(_, bytes)| !releases(role, &bytes)))
-}
-
-fn releases(role: &Role, bytes: &[u8]) -> bool {
-    Note::parse(bytes).is_ok_and(|note| role.verify(&note).is_ok())
+    Ok(newest.is_some_and(|(_, bytes)| !store.followed().released(role, &bytes)))
 }
 
 /// Puts other signatures under a document that is in force; `false` where it is not.

@@ -223,11 +223,12 @@ impl Site {
     }
 
     /// When its next bundle is to be made; `None` before the first. No later than the last one has promised:
-    /// terms that are changed to rarer bundles reach the gate with one that still comes as often.
+    /// terms that are changed to rarer bundles reach the gate with one that still comes as often. A beacon
+    /// brings no tokens and no revocations, and puts off none.
     pub fn bundle_due_at(&self) -> Option<u64> {
         let last = self.last_bundle?;
         let promised = last.next_by.saturating_sub(self.terms.courier_seconds).max(last.issued_at);
-        Some(last.issued_at.saturating_add(self.terms.every_seconds).min(promised))
+        Some(last.content_at.saturating_add(self.terms.every_seconds).min(promised))
     }
 
     /// Name of the log shard that `replica` of the mint writes for this site: the site's own for the first
@@ -246,6 +247,8 @@ pub struct BundleMark {
     pub issued_at: u64,
     /// By when it said that the next one would be applied, in Unix seconds.
     pub next_by: u64,
+    /// When the newest one that was no beacon was made; 0 where there is none.
+    pub content_at: u64,
 }
 
 /// One audience of a site.

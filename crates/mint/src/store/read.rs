@@ -56,7 +56,7 @@ fn read_subjects(connection: &Connection) -> Result<Vec<Subject>, StoreFault> {
         "SELECT m.subject, m.team FROM team_member m JOIN team t ON t.name = m.team AND t.enabled
          ORDER BY 1, 2",
     )?;
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT name, kind, display, enabled, client_id, jwks, secret_sha256 FROM subject ORDER BY name",
     )?;
     let mut rows = statement.query([])?;
@@ -79,7 +79,7 @@ fn read_subjects(connection: &Connection) -> Result<Vec<Subject>, StoreFault> {
 }
 
 fn pairs(connection: &Connection, sql: &str) -> Result<HashMap<String, Vec<String>>, StoreFault> {
-    let mut statement = connection.prepare(sql)?;
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
     let mut found: HashMap<String, Vec<String>> = HashMap::new();
     while let Some(row) = rows.next()? {
@@ -89,10 +89,12 @@ fn pairs(connection: &Connection, sql: &str) -> Result<HashMap<String, Vec<Strin
 }
 
 fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT s.name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
                 leeway_seconds, courier_seconds, every_seconds, roles_allowed, sealed, recipient, enabled,
-                 b.seq, b.issued_at, profiles, lifetime_seconds_highest, b.next_by, status_claim, cedar
+                 b.seq, b.issued_at, profiles, lifetime_seconds_highest, b.next_by, status_claim, cedar,
+                 (SELECT c.issued_at FROM bundle c WHERE c.site = s.name AND c.kind <> 'beacon'
+                   ORDER BY c.seq DESC LIMIT 1)
          FROM site s LEFT JOIN bundle b
               ON b.site = s.name AND b.seq = (SELECT max(seq) FROM bundle WHERE site = s.name)
          ORDER BY s.name",
@@ -112,7 +114,12 @@ fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
 fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
     let seconds = |column: usize| row.get::<_, i64>(column).map(unsigned);
     let last_bundle = match row.get::<_, Option<i64>>(13)? {
-        Some(seq) => Some(BundleMark { seq: unsigned(seq), issued_at: seconds(14)?, next_by: seconds(17)? }),
+        Some(seq) => Some(BundleMark {
+            seq: unsigned(seq),
+            issued_at: seconds(14)?,
+            next_by: seconds(17)?,
+            content_at: row.get::<_, Option<i64>>(20)?.map_or(0, unsigned),
+        }),
         None => None,
     };
     Ok(Site {
@@ -142,7 +149,7 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
 }
 
 fn read_audiences(connection: &Connection) -> Result<HashMap<String, Vec<Audience>>, StoreFault> {
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT name, logged, stale_read_seconds_max, stale_write_seconds_max, stale_safety_seconds_max,
                 breakglass, site
          FROM audience ORDER BY rowid",
@@ -163,7 +170,7 @@ fn read_audiences(connection: &Connection) -> Result<HashMap<String, Vec<Audienc
 /// once a bundle that carried it was receipted, or is older than the courier interval. A site that has never
 /// been sent a key needs no such patience: its first keys travel before, or together with, the first token.
 fn read_keys(connection: &Connection) -> Result<HashMap<String, Vec<TokenKeyRecord>>, StoreFault> {
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "WITH sent (site, version, adopted_at, crossed_at) AS MATERIALIZED (
              SELECT d.site, d.version, d.adopted_at, min(
                  (SELECT min(b.issued_at) FROM bundle b WHERE b.site = d.site AND b.keys_version = d.version)
@@ -223,7 +230,7 @@ fn read_key(row: &Row<'_>) -> Result<TokenKeyRecord, StoreFault> {
 }
 
 fn read_orders(connection: &Connection) -> Result<Vec<Order>, StoreFault> {
-    let mut statement = connection.prepare(
+    let mut statement = connection.prepare_cached(
         "SELECT id, site, subject, audience, lifetime_seconds, profile, roles, claim, enabled,
             confirmation
          FROM standing_order ORDER BY id",

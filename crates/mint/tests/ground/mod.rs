@@ -16,7 +16,7 @@ use farside_mint::calendar::{self, Smithy, Wish};
 use farside_mint::ceremony::{self, Roles};
 use farside_mint::config::Home;
 use farside_mint::keys::{self, LogKeyFile, PairSigner, Passphrase};
-use farside_mint::log::{IssuanceLog, LogFault, Opening, TokenEntry};
+use farside_mint::log::{IssuanceLog, LockedBundle, LogFault, Opening, TokenEntry};
 use farside_mint::release;
 use farside_mint::revocation::{self, What};
 use farside_mint::site;
@@ -237,6 +237,10 @@ impl Issuance for Desk {
 
     fn shards(&self, site: &Site) -> Vec<String> {
         vec![site.name.clone()]
+    }
+
+    fn note(&self, bundle: &LockedBundle) -> Result<(), LogFault> {
+        self.log.note_bundle(bundle)
     }
 
     fn publish(&self) -> Result<(), LogFault> {
