@@ -1,5 +1,6 @@
-//! `cargo xtask simulate [--site-years N] [--seed S] [--worlds W] [--threads T]`: years of realms in a
-//! release build. Prints each seed, and ends with one line that sums up.
+//! `cargo xtask simulate [--site-years N] [--seed S] [--worlds W] [--threads T] [--log FILE]`: years of realms
+//! in a release build. Prints each seed, and ends with one line that sums up. With a log the run goes on where
+//! it was broken off, and beyond worlds that fail.
 
 use crate::run::{Outcome, cargo, must};
 
@@ -16,8 +17,13 @@ pub(crate) fn run(options: &[&str]) -> Outcome {
         ("--worlds", u64::MAX),
         ("--threads", threads),
     ];
+    let mut log = None;
     for pair in options.chunks(2) {
-        let [name, number] = pair else { return Err(format!("{} takes a number", pair[0])) };
+        let [name, number] = pair else { return Err(format!("{} takes a number or a file", pair[0])) };
+        if *name == "--log" {
+            log = Some((*number).to_owned());
+            continue;
+        }
         let place = asked.iter_mut().find(|(known, _)| known == name);
         let (_, value) = place.ok_or_else(|| format!("`{name}` is no option of simulate"))?;
         *value = number.parse().map_err(|_| format!("`{number}` is no number"))?;
@@ -27,5 +33,6 @@ pub(crate) fn run(options: &[&str]) -> Outcome {
             .map(str::to_owned)
             .to_vec();
     arguments.extend(asked.iter().map(|(_, number)| number.to_string()));
+    arguments.extend(log);
     must(cargo(&arguments.iter().map(String::as_str).collect::<Vec<_>>()))
 }

@@ -9,9 +9,11 @@ thread_local! {
     static MICROS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Sets the clock that [`micros`] reads.
+/// Sets the clock that [`micros`] reads. Within a second it goes on.
 pub(super) fn set(now: u64) {
-    MICROS.set(now * 1_000_000);
+    if MICROS.get() / 1_000_000 != now {
+        MICROS.set(now * 1_000_000);
+    }
 }
 
 /// The clock of the mint's log. Each reading takes a microsecond: two heads are never signed at one instant.

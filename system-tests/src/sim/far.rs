@@ -1,8 +1,10 @@
 //! The far side of one site: a real gate on a folder of its own, with its clock and its people.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use farside_crossing::RecipientPublic;
+use farside_gate::clock::{Proven, Steady, Witness};
 use farside_gate::config::Config;
 use farside_gate::enrol::{self, Candidate, Doors};
 use farside_gate::import::{self, Mode, Outcome, Report};
@@ -10,10 +12,12 @@ use farside_gate::judge;
 use farside_gate::pickup;
 use farside_gate::status;
 use farside_gate::trust::Gate;
+use farside_service::time::Reading;
 
 use super::clock::Clock;
 use super::history::{Step, could, wrong};
 use super::near::copy;
+use super::scenario::LEEWAY;
 
 /// A gate.
 pub(super) struct Far {
@@ -21,6 +25,12 @@ pub(super) struct Far {
     home: PathBuf,
     config: Config,
     gate: Option<Gate>,
+    /// The clock that a gate goes by which serves.
+    steady: Option<RefCell<Steady>>,
+    /// Which start of the machine it is, and when that was.
+    boot: (u64, u64),
+    /// The steady clock as a backup holds it.
+    copied: Option<Witness>,
 }
 
 /// What a door said.
@@ -36,7 +46,14 @@ impl Far {
         let nowhere = "127.0.0.1:1".parse().expect("an address");
         let doors = Doors { listen: nowhere, admin: nowhere };
         let (config, recipient) = could("a gate is made", enrol::init(home, site, &doors, now))?;
-        Ok((Far { clock: Clock::default(), home: home.to_owned(), config, gate: None }, recipient))
+        let (clock, home) = (Clock::default(), home.to_owned());
+        let far = Far { clock, home, config, gate: None, steady: None, boot: (0, now), copied: None };
+        Ok((far, recipient))
+    }
+
+    /// From now on it goes by its steady clock.
+    pub(super) fn serve(&mut self) {
+        self.steady = Some(RefCell::default());
     }
 
     /// Trusts a charter after its fingerprint was compared, and opens.
@@ -60,8 +77,36 @@ impl Far {
         self.gate.as_ref().expect("the gate runs")
     }
 
+    /// What time it is by this gate.
     pub(super) fn now(&self, truth: u64) -> u64 {
-        self.clock.shows(truth)
+        let wall = self.clock.shows(truth);
+        let (Some(steady), Ok(trust)) = (&self.steady, self.gate().trust()) else { return wall };
+        let proven = Proven {
+            floor: trust.time_floor(),
+            not_after: trust.applied().map(|applied| applied.not_after),
+            leeway_seconds: LEEWAY,
+        };
+        let since = Clock { set_at: self.boot.1, offset_seconds: 0, ..self.clock }.shows(truth) - self.boot.1;
+        let reading =
+            Reading { wall_ms: wall * 1_000, boot_ms: since * 1_000, boot: format!("start {}", self.boot.0) };
+        let mut steady = steady.borrow_mut();
+        let before = steady.witness().filter(|held| held.boot == reading.boot).map(|held| held.steady_ms);
+        let moment = steady.look(&reading, &proven);
+        let back = before.is_some_and(|before| moment.steady.is_none_or(|after| after < before / 1_000));
+        assert!(!back, "the steady clock of a machine that runs went back from {before:?}: {moment:?}");
+        moment.now
+    }
+
+    /// The program ends and starts, or with it the machine.
+    pub(super) fn start_again(&mut self, machine: Option<u64>) -> Step {
+        if let Some(now) = machine {
+            self.boot = (self.boot.0 + 1, now);
+        }
+        if let Some(steady) = &mut self.steady {
+            let kept = steady.get_mut().witness().cloned();
+            steady.replace(Steady::resume(kept));
+        }
+        self.restart()
     }
 
     /// Imports from a stick: a folder as it came.
@@ -125,12 +170,17 @@ impl Far {
         self.gate = None;
         let _ = std::fs::remove_dir_all(folder);
         copy(&self.home, folder, &["quarantine", "stick"]);
+        self.copied = self.steady.as_mut().and_then(|steady| steady.get_mut().witness().cloned());
         self.restart()
     }
 
     /// Puts a copy in the place of everything: a disk that was rolled back.
-    pub(super) fn restore_from(&mut self, folder: &Path) -> Step {
+    pub(super) fn restore_from(&mut self, folder: &Path, now: u64) -> Step {
         self.gate = None;
+        self.boot = (self.boot.0 + 1, now);
+        if let Some(steady) = &mut self.steady {
+            steady.replace(Steady::resume(self.copied.clone()));
+        }
         could("a disk is wiped", std::fs::remove_dir_all(&self.home))?;
         copy(folder, &self.home, &[]);
         could("a folder", std::fs::create_dir_all(self.config.quarantine()))?;

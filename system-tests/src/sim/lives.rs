@@ -1,7 +1,9 @@
 //! Lives of many worlds, one after the other or on several threads, and what a failure shows.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +29,38 @@ pub struct Lived {
     pub shown: u64,
     /// Two lives with one digest had one history.
     pub digest: u64,
+}
+
+impl fmt::Display for Lived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lived { seed, site_days, steps, bundles, shown, digest } = self;
+        write!(
+            f,
+            "seed {seed}: {site_days} site-days, {steps} steps, {bundles} bundles, {shown} tokens shown, "
+        )?;
+        write!(f, "history {digest:016x}")
+    }
+}
+
+impl FromStr for Lived {
+    type Err = ();
+
+    /// Reads what it is shown as.
+    fn from_str(line: &str) -> Result<Lived, ()> {
+        let words: Vec<&str> = line.split([' ', ':']).filter(|word| !word.is_empty()).collect();
+        let [_, seed, days, _, steps, _, bundles, _, shown, _, _, _, digest] = words[..] else {
+            return Err(());
+        };
+        let number = |word: &str| word.parse().map_err(|_| ());
+        Ok(Lived {
+            seed: number(seed)?,
+            site_days: number(days)?,
+            steps: number(steps)?,
+            bundles: number(bundles)?,
+            shown: number(shown)?,
+            digest: u64::from_str_radix(digest, 16).map_err(|_| ())?,
+        })
+    }
 }
 
 /// A life that broke one.
@@ -110,7 +144,8 @@ impl Sum {
         self.site_days / DAYS
     }
 
-    fn add(&mut self, lived: &Lived) {
+    /// Adds a life.
+    pub fn add(&mut self, lived: &Lived) {
         self.worlds += 1;
         self.site_days += lived.site_days;
         self.bundles += lived.bundles;
@@ -118,32 +153,57 @@ impl Sum {
     }
 }
 
-/// Lives worlds from `seed` on until `enough`, on so many threads; each world is told as it ends.
+/// Which worlds are lived.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// From this seed on.
+    pub seed: u64,
+    /// On so many threads.
+    pub threads: usize,
+    /// Seeds that were lived before.
+    pub lived: BTreeSet<u64>,
+    /// What these came to.
+    pub sum: Sum,
+    /// Whether a failure is told, and other worlds lived all the same.
+    pub goes_on: bool,
+}
+
+impl Run {
+    /// A run that begins, and ends with the first failure.
+    #[must_use]
+    pub fn new(seed: u64, threads: usize) -> Run {
+        Run { seed, threads, lived: BTreeSet::new(), sum: Sum::default(), goes_on: false }
+    }
+}
+
+/// Lives worlds until `enough`; each is told as it ends, one after the other.
 ///
 /// # Errors
 /// The first failure.
 pub fn many(
-    seed: u64,
-    threads: usize,
+    run: &Run,
     enough: impl Fn(&Sum) -> bool + Sync,
-    told: impl Fn(&Lived) + Sync,
+    told: impl Fn(&Result<Lived, Box<Failure>>) + Sync,
 ) -> Result<Sum, Box<Failure>> {
-    let (next, sum) = (AtomicU64::new(seed), Mutex::new((Sum::default(), None)));
+    let (next, sum) = (AtomicU64::new(run.seed), Mutex::new((run.sum, None)));
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..run.threads {
             scope.spawn(|| {
                 loop {
-                    let over = |held: &(Sum, Option<_>)| held.1.is_some() || enough(&held.0);
+                    let over =
+                        |held: &(Sum, Option<_>)| (held.1.is_some() && !run.goes_on) || enough(&held.0);
                     if over(&sum.lock().expect("no thread panics with it")) {
                         return;
                     }
-                    let outcome = live(next.fetch_add(1, Ordering::Relaxed));
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if run.lived.contains(&seed) {
+                        continue;
+                    }
+                    let outcome = live(seed);
                     let mut held = sum.lock().expect("no thread panics with it");
+                    told(&outcome);
                     match outcome {
-                        Ok(lived) => {
-                            held.0.add(&lived);
-                            told(&lived);
-                        }
+                        Ok(lived) => held.0.add(&lived),
                         Err(failure) => held.1 = held.1.take().or(Some(failure)),
                     }
                 }

@@ -28,5 +28,5 @@ mod scenario;
 mod world;
 
 pub use history::Wrong;
-pub use lives::{Failure, Lived, Sum, live, live_one, many};
+pub use lives::{Failure, Lived, Run, Sum, live, live_one, many};
 pub use scenario::{Scenario, SitePlan};

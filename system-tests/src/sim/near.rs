@@ -32,12 +32,26 @@ const LOG: &str = "acme-log";
 /// Everybody of the realm.
 pub(super) const SUBJECTS: [&str; 4] = ["ada", "grace", "lander", "rover"];
 
+/// A group, and who is in it.
+pub(super) const GROUP: &str = "crew";
+pub(super) const MEMBERS: [&str; 2] = ["grace", "rover"];
+
+/// What people know of the mint: who holds which keys.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    people: [String; 2],
+    online: u64,
+    charters: u64,
+}
+
 /// The mint and its people.
 pub(super) struct Near {
     pub(super) mint: Mint,
     desk: Option<Desk>,
     root: PairSigner,
     release: PairSigner,
+    /// The files of these two.
+    people: [String; 2],
     /// How many online keys there have been before this one.
     pub(super) online: u64,
     /// How many charters there have been.
@@ -84,16 +98,17 @@ impl Near {
     pub(super) fn found(folder: &Path, now: u64) -> Near {
         let home = Home(folder.to_owned());
         std::fs::create_dir_all(home.keys()).expect("a folder for keys");
-        let signer = |name: &str| signer(folder, name);
-        let (root, release) = (signer("root-0"), signer("release-0"));
+        let people = ["root-0".to_owned(), "release-0".to_owned()];
+        let [root, release] = people.each_ref().map(|name| signer(folder, name));
         keys::create_signer(&home.online_key(), "online-0", &passphrase()).expect("an online key");
         keys::create_log(&home.log_key(), LOG, &passphrase()).expect("a log key");
         let store = Store::create(&home.database(), REALM, now).expect("a database");
         std::fs::write(home.config(), format!("realm = \"{REALM}\"\n")).expect("a configuration");
         let mint = Mint::open(&home.config()).expect("a mint");
-        let mut near = Near { mint, desk: None, root, release, online: 0, charters: 1, made: 0 };
+        let mut near = Near { mint, desk: None, root, release, people, online: 0, charters: 1, made: 0 };
         let charter = near.charter(&store, &[], Changes::default(), now).expect("a first charter");
         assert_eq!(charter.version(), 1);
+        farside_mint::import::add(&store, &entry(GROUP, farside_mint::import::What::Group)).expect("a group");
         SUBJECTS.iter().for_each(|name| add_subject(&store, name));
         drop(store);
         near.start(now).expect("a mint that starts");
@@ -195,12 +210,12 @@ impl Near {
         newest.expect("the mint's store reads").is_some()
     }
 
-    pub(super) fn revoke(&self, site: &str, what: &What, now: u64) -> Step {
+    pub(super) fn revoke(&self, site: &str, what: &What, before: Option<u64>, now: u64) -> Step {
         let whole = matches!(what, What::Token { .. } | What::Key(_));
         let order = Order {
             what: what.clone(),
             site: (!whole).then(|| site.to_owned()),
-            before: None,
+            before,
             reason: "by the dice".into(),
             by: "simulator".into(),
         };
@@ -297,7 +312,7 @@ impl Near {
 
     /// Root people hand over to new ones.
     pub(super) fn rotate_root(&mut self, now: u64) -> Step {
-        let fresh = self.signer("root");
+        let fresh = self.signer(0, "root");
         let old = std::mem::replace(&mut self.root, fresh);
         self.charters += 1;
         self.charter(self.store(), &[&old], Changes::default(), now).map(drop)
@@ -306,7 +321,7 @@ impl Near {
     /// Release people hand over to new ones. What the old ones signed must be signed again.
     pub(super) fn rotate_release(&mut self, now: u64) -> Step {
         self.charters += 1;
-        self.release = self.signer("release");
+        self.release = self.signer(1, "release");
         self.charter(self.store(), &[], Changes::default(), now).map(drop)
     }
 
@@ -321,18 +336,36 @@ impl Near {
         self.charter(self.store(), &[], changes, now).map(drop)
     }
 
-    /// The log gets a new key, while the mint runs.
-    pub(super) fn rotate_log(&mut self, now: u64) -> Step {
+    /// The log gets a new key, while the mint runs; in an emergency the old one is believed no more.
+    pub(super) fn rotate_log(&mut self, log: LogChange, now: u64) -> Step {
         self.charters += 1;
         let file = self.mint.home.keys().join(format!("log-{}.key", self.charters));
         could("a log key", keys::create_log(&file, LOG, &passphrase()))?;
-        let changes = Changes { log: LogChange::Follow, ..Changes::default() };
+        let changes = Changes { log, ..Changes::default() };
         self.charter(self.store(), &[], changes, now).map(drop)
     }
 
-    fn signer(&mut self, role: &str) -> PairSigner {
+    fn signer(&mut self, place: usize, role: &str) -> PairSigner {
         self.made += 1;
-        signer(self.folder(), &format!("{role}-{}", self.made))
+        self.people[place] = format!("{role}-{}", self.made);
+        signer(self.folder(), &self.people[place])
+    }
+
+    /// What people know beside the mint's folder.
+    pub(super) fn known(&self) -> Known {
+        Known { people: self.people.clone(), online: self.online, charters: self.charters }
+    }
+
+    /// The folder is an old copy now: its people are those of then.
+    pub(super) fn forget_since(&mut self, known: Known) {
+        let open = |name: &String| {
+            let path = self.folder().join(format!("{name}.key"));
+            keys::open_signer(&path, &passphrase()).expect("it opens")
+        };
+        let [root, release] = known.people.each_ref().map(open);
+        (self.root, self.release) = (root, release);
+        let Known { people, online, charters } = known;
+        (self.people, self.online, self.charters) = (people, online, charters);
     }
 
     /// The charter in force, as gates trust it.
@@ -345,12 +378,32 @@ impl Near {
         copy(self.folder(), folder, &["lock", "outbox"]);
     }
 
+    /// Copies the whole disk, lock and all.
+    pub(super) fn copy_disk(&self, folder: &Path) {
+        copy(self.folder(), folder, &[]);
+    }
+
+    /// Puts such a copy in place of what is there.
+    pub(super) fn swap_disk(&self, folder: &Path) {
+        std::fs::remove_dir_all(self.folder()).expect("the mint's folder can be removed");
+        copy(folder, self.folder(), &[]);
+    }
+
     /// Puts a copy in place of what is there, the lock left as it is; answers what was there.
-    pub(super) fn swap(&self, copy_folder: &Path) {
+    pub(super) fn swap(&self, copy_folder: &Path, lock: bool) {
         let aside = self.folder().with_extension("aside");
         std::fs::rename(self.folder(), &aside).expect("the mint's folder can be moved");
         copy(copy_folder, self.folder(), &[]);
-        copy(&aside.join("lock"), &self.folder().join("lock"), &[]);
+        if lock {
+            copy(&aside.join("lock"), &self.folder().join("lock"), &[]);
+        }
+    }
+
+    /// The copy stays: what was there is no more, but for the bundles in the outbox.
+    pub(super) fn keep_swapped(&self) {
+        let aside = self.folder().with_extension("aside");
+        copy(&aside.join("outbox"), &self.folder().join("outbox"), &[]);
+        std::fs::remove_dir_all(&aside).expect("the old folder can be removed");
     }
 
     /// Undoes [`Near::swap`].
@@ -381,16 +434,20 @@ fn signer(folder: &Path, name: &str) -> PairSigner {
 }
 
 fn add_subject(store: &Store, name: &str) {
+    let member = MEMBERS.contains(&name);
     let what = farside_mint::import::What::Subject {
         kind: SubjectKind::Bot,
         display: String::new(),
-        groups: BTreeSet::new(),
+        groups: member.then(|| GROUP.to_owned()).into_iter().collect(),
         client_id: None,
         jwks: None,
     };
+    farside_mint::import::add(store, &entry(name, what)).expect("a subject");
+}
+
+fn entry(name: &str, what: farside_mint::import::What) -> farside_mint::import::Entry {
     let roles = BTreeSet::from(["operator".to_owned()]);
-    let entry = farside_mint::import::Entry { line: 0, name: name.into(), what, roles, enabled: true };
-    farside_mint::import::add(store, &entry).expect("a subject");
+    farside_mint::import::Entry { line: 0, name: name.into(), what, roles, enabled: true }
 }
 
 /// Copies a folder, without what is called as one of `but` on its first level.

@@ -37,7 +37,7 @@ pub(super) struct Revoked {
     pub(super) tokens: BTreeSet<String>,
     pub(super) subjects: BTreeMap<String, u64>,
     pub(super) keys: BTreeSet<String>,
-    /// Subjects whose client was revoked: a pardon of the subject alone does not take that back.
+    /// Subjects whose client or group was revoked: a pardon of the subject alone does not take that back.
     pub(super) clients: BTreeSet<String>,
     /// Everything issued up to then; 0: nothing.
     pub(super) all: u64,
@@ -178,7 +178,7 @@ pub(super) enum Leaf {
 }
 
 /// A site as the near side sees it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Site {
     pub(super) keys: Vec<Key>,
     /// The keys of each released document, from version 1.

@@ -32,6 +32,7 @@ pub fn site(every: u64, courier: u64, ttl: u64) -> SitePlan {
         drift_ppm: 0,
         orders: 1,
         receipts: false,
+        serves: false,
     }
 }
 

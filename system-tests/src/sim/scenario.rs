@@ -15,7 +15,9 @@ pub(super) const LEEWAY: u64 = 60;
 /// Longest lifetime that a site may allow.
 const LIFETIME_DAYS_MAX: u64 = 31;
 /// Sites of a world, at most.
-const SITES_MAX: u64 = 4;
+const SITES_MAX: u64 = 6;
+/// Of a thousand worlds so many live fast: bundles by the hour, for some weeks.
+const DENSE_PERMILLE: u64 = 25;
 
 /// How one site is run.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct SitePlan {
     pub orders: u64,
     /// Whether receipts come back.
     pub receipts: bool,
+    /// Whether its gate serves, and so goes by its steady clock; else by the machine's, as a command does.
+    pub serves: bool,
 }
 
 /// A whole world.
@@ -62,8 +66,12 @@ impl Scenario {
     /// What follows from `seed`, and the dice for the rest of its life.
     pub(super) fn of(seed: u64) -> (Scenario, Dice) {
         let mut dice = Dice::new(seed);
-        let days = dice.pick(&[365, 365, 730]);
-        let sites = (0..dice.between(1, SITES_MAX)).map(|number| site(&mut dice, number)).collect();
+        let dense = dice.permille(DENSE_PERMILLE);
+        let (days, sites_max) = match dense {
+            true => (dice.between(7, 25), 2),
+            false => (dice.pick(&[365, 365, 730]), SITES_MAX),
+        };
+        let sites = (0..dice.between(1, sites_max)).map(|number| site(&mut dice, dense, number)).collect();
         (Scenario { seed, days, sites }, dice)
     }
 
@@ -73,12 +81,24 @@ impl Scenario {
     }
 }
 
-fn site(dice: &mut Dice, number: u64) -> SitePlan {
-    let every = dice.pick(&[DAY, 2 * DAY, 3 * DAY, 7 * DAY, 7 * DAY, 7 * DAY, 7 * DAY]);
+fn site(dice: &mut Dice, dense: bool, number: u64) -> SitePlan {
+    let every = match dense {
+        true => dice.pick(&[HOUR, 4 * HOUR, 12 * HOUR]),
+        // Most of the years are spent where a bundle is rare: each is then a step to be held.
+        false => match dice.below(24) {
+            0..3 => dice.between(1, 3) * DAY,
+            3..9 => 7 * DAY,
+            9..17 => 14 * DAY,
+            _ => 21 * DAY,
+        },
+    };
     let courier = match every {
+        every if every < DAY => dice.pick(&[2 * HOUR, 6 * HOUR, DAY]),
         DAY => dice.pick(&[12 * HOUR, DAY, 2 * DAY]),
         every if every < 7 * DAY => dice.pick(&[DAY, 3 * DAY, 5 * DAY]),
-        _ => dice.pick(&[2 * DAY, 5 * DAY, 7 * DAY]),
+        every if every == 7 * DAY => dice.pick(&[2 * DAY, 5 * DAY, 7 * DAY]),
+        every if every == 14 * DAY => dice.pick(&[2 * DAY, 4 * DAY, 8 * DAY]),
+        _ => dice.pick(&[DAY, 2 * DAY, 9 * DAY]),
     };
     let bridging = every + 4 * courier + DAY;
     let lifetime_max = bridging.min(LIFETIME_DAYS_MAX * DAY);
@@ -97,6 +117,7 @@ fn site(dice: &mut Dice, number: u64) -> SitePlan {
         drift_ppm: i64::try_from(dice.below(46)).expect("small") - 23,
         orders: dice.between(1, 3),
         receipts: dice.permille(600),
+        serves: dice.permille(500),
     }
 }
 
@@ -104,5 +125,15 @@ impl SitePlan {
     /// The longest that a bundle may take where three couriers are missed.
     pub(super) fn every_and_couriers(&self) -> u64 {
         self.every + 4 * self.courier
+    }
+
+    /// So many days where bundles are made weekly; the more often they are, the sooner.
+    pub(super) fn pace(&self, days: u64) -> u64 {
+        match self.every {
+            every if every < DAY => days * DAY / 14,
+            every if every < 2 * DAY => days * DAY / 2,
+            every if every <= 7 * DAY => days * DAY,
+            _ => days * DAY * 2,
+        }
     }
 }

@@ -75,7 +75,7 @@ impl World {
         self.show(site, None)
     }
 
-    fn offer(&mut self, site: usize, bag: &[u64]) -> Step {
+    pub(super) fn offer(&mut self, site: usize, bag: &[u64]) -> Step {
         let mut files = Vec::new();
         for seq in bag.iter().filter(|seq| self.sites[site].near.bundles.contains_key(seq)) {
             let path = self.near.outbox(&self.name(site), *seq);

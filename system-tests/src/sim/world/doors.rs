@@ -122,6 +122,7 @@ impl World {
 
     /// Three missed couriers cause no outage: each holder of a standing order has a token that is good.
     fn hold_supply(&mut self, site: usize, now: u64) -> Step {
+        let holder = self.dice.below(self.sites[site].plan.orders);
         let life = &self.sites[site];
         if !life.plan.faithful || life.model.seq == 0 || self.now < life.excused_until {
             return Ok(());
@@ -129,8 +130,8 @@ impl World {
         if life.model.freshness(now) == "expired" {
             return wrong("three missed couriers cause no outage", format!("expired at {now}"));
         }
-        let orders = usize::try_from(life.plan.orders).expect("small");
-        for subject in SUBJECTS.iter().take(orders) {
+        let holder = usize::try_from(holder).expect("small");
+        for subject in &SUBJECTS[holder..=holder] {
             let named = &life.model.content.revoked;
             let revoked = named.subjects.get(*subject).copied().unwrap_or_default().max(named.all);
             let mut collected = life.far.collect(subject, now)?.into_iter().filter_map(|text| read(&text));

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use farside_crossing::{Kind, inspect};
 use farside_mint::release::Document;
 
-use super::{Event, World};
+use super::{Event, SiteLife, World};
 use crate::sim::history::{Step, could, wrong};
 use crate::sim::near::{SUBJECTS, refused_as_foreseen};
 use crate::sim::oracle::{Bundle, Content};
@@ -30,10 +30,12 @@ impl World {
         for other in 0..self.sites.len() {
             self.note_new(other)?;
         }
-        // Not later than the last one promised, whatever the terms are by now.
-        let plan = &self.sites[site].plan;
-        let due = |last: &Bundle| (last.issued_at + plan.every).min(last.next_by - plan.courier);
-        let due = self.sites[site].near.bundles.last_key_value().map_or(0, |(_, last)| due(last));
+        // Not later than the last one promised, whatever the terms are by now; a beacon puts nothing off.
+        let SiteLife { plan, near, .. } = &self.sites[site];
+        let content = near.bundles.values().rev().find(|bundle| bundle.kind != Kind::Beacon);
+        let content_at = content.map_or(0, |bundle| bundle.issued_at);
+        let due = |last: &Bundle| (content_at + plan.every).min(last.next_by - plan.courier);
+        let due = near.bundles.last_key_value().map_or(0, |(_, last)| due(last));
         if now >= due {
             return wrong("the cadence makes what is due", format!("none for {} at {now}", self.name(site)));
         }
@@ -51,7 +53,8 @@ impl World {
     /// Somebody has a bundle made out of turn.
     pub(super) fn extra(&mut self, site: usize) -> Step {
         let kind = self.dice.pick(&[Kind::Full, Kind::Delta, Kind::Beacon, Kind::Beacon]);
-        let after = self.dice.between(5 * DAY, 60 * DAY);
+        let plan = &self.sites[site].plan;
+        let after = self.dice.between(plan.pace(5), plan.pace(60));
         self.after(after, Event::Extra(site));
         let content = self.sites[site].near.bundles.values().rev().find(|last| last.kind != Kind::Beacon);
         let behind = content.is_none_or(|last| last.content.charter < self.near.charters);
@@ -151,6 +154,9 @@ impl World {
 
     /// Continues the calendar, in time or, where people are sloppy, too late.
     pub(super) fn plan_keys(&mut self, site: usize) -> Step {
+        if self.now != self.sites[site].keys_at {
+            return Ok(());
+        }
         let periods = usize::try_from(self.dice.between(1, 3)).expect("small");
         let plan = self.sites[site].plan.clone();
         let made = self.near.plan_keys(&plan, None, periods, self.mint_now())?;
@@ -163,6 +169,7 @@ impl World {
             false => self.dice.below(plan.every + 3 * plan.courier),
         };
         let at = ends.saturating_sub(lead).max(self.now + HOUR);
+        self.sites[site].keys_at = at;
         self.at(at, Event::PlanKeys(site));
         Ok(())
     }
@@ -216,6 +223,8 @@ impl World {
             Ok(_) if !foreseen => wrong("no key signs before its bundle can have come", &plan.name),
             Ok(issued) => {
                 let id = issued.token_id.clone();
+                // As a mint does that serves: every ten seconds.
+                could("heads are published", self.near.desk().issuer().log().publish())?;
                 self.learn(site, &issued.token)?;
                 self.show(site, Some(id.clone()))?;
                 if self.dice.permille(200) {

@@ -14,10 +14,13 @@ use super::clock::{self, Clock};
 use super::dice::Dice;
 use super::far::Far;
 use super::history::{History, Step};
-use super::near::Near;
+use super::near::{Known, Near};
 use super::oracle;
 use super::scenario::{BEGIN, DAY, HOUR, Scenario, SitePlan};
 use crate::programs::scratch;
+
+/// Of a thousand worlds so many end with a second mint on a copy of the whole disk.
+const TWINS_PERMILLE: u64 = 300;
 
 /// What may happen. Sites are named by their place in the scenario.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +53,20 @@ pub(super) enum Event {
     OldTerms(usize),
     /// Something happens to the mint.
     Near,
+    /// A copy of the mint is put back.
+    Restore,
+}
+
+/// A backup of the mint, and what was so when it was made.
+struct MintCopy {
+    known: Known,
+    sites: Vec<SiteCopy>,
+}
+
+struct SiteCopy {
+    near: oracle::Site,
+    every: u64,
+    leaves: u64,
 }
 
 /// One site on both sides of its gap.
@@ -58,6 +75,8 @@ pub(super) struct SiteLife {
     every_at_first: u64,
     /// When the cadence is next to be looked at: earlier entries of the agenda are void.
     cadence_at: u64,
+    /// The same of the calendar.
+    keys_at: u64,
     far: Far,
     /// What the gate must hold.
     model: oracle::Gate,
@@ -88,7 +107,7 @@ pub(super) struct World {
     agenda: BinaryHeap<Reverse<(u64, u64, Event)>>,
     serial: u64,
     mint_clock: Clock,
-    mint_copy: Option<Vec<u64>>,
+    mint_copy: Option<MintCopy>,
     near: Near,
     sites: Vec<SiteLife>,
     folder: tempfile::TempDir,
@@ -118,7 +137,7 @@ impl World {
         for plan in scenario.sites {
             world.settle(plan)?;
         }
-        let first = world.dice.between(DAY, 40 * DAY);
+        let first = world.dice.between(DAY, world.pace(40));
         world.after(first, Event::Near);
         Ok(world)
     }
@@ -135,7 +154,8 @@ impl World {
             self.history.steps += 1;
             self.happen(event)?;
         }
-        self.account()
+        self.account()?;
+        if self.dice.permille(TWINS_PERMILLE) { self.twin() } else { Ok(()) }
     }
 
     fn happen(&mut self, event: Event) -> Step {
@@ -154,6 +174,7 @@ impl World {
             Event::MendClock(site) => self.mend_clock(site),
             Event::OldTerms(site) => self.set_every(site, self.sites[site].every_at_first),
             Event::Near => self.near(),
+            Event::Restore => self.restore_mint(),
         }
     }
 
@@ -166,10 +187,14 @@ impl World {
             self.near.enrol(&plan.name, &recipient)?;
         }
         far.trust(&self.near.newest_charter()?, now)?;
+        if plan.serves {
+            far.serve();
+        }
         far.clock = Clock { offset_seconds: 0, drift_ppm: plan.drift_ppm, set_at: now };
         self.sites.push(SiteLife {
             every_at_first: plan.every,
             cadence_at: 0,
+            keys_at: now,
             plan,
             far,
             model: oracle::Gate { floor: farside_gate::trust::BUILT_AT, ..oracle::Gate::default() },
@@ -194,15 +219,20 @@ impl World {
         self.due_in(site, plan.every);
         for (event, within) in [
             (Event::Ask(site), plan.every),
-            (Event::People(site), 30 * DAY),
-            (Event::Far(site), 30 * DAY),
+            (Event::People(site), plan.pace(30)),
+            (Event::Far(site), plan.pace(30)),
             (Event::SetClock(site), 10 * DAY),
-            (Event::Extra(site), 30 * DAY),
+            (Event::Extra(site), plan.pace(30)),
         ] {
             let after = self.dice.between(HOUR, within);
             self.after(after, event);
         }
         Ok(())
+    }
+
+    /// So many days, or fewer where the world lives fast.
+    fn pace(&self, days: u64) -> u64 {
+        if self.scenario.days < 100 { days * DAY / 10 } else { days * DAY }
     }
 
     fn mint_now(&self) -> u64 {

@@ -8,18 +8,20 @@ use farside_mint::revocation::What;
 
 use super::{Event, World};
 use crate::sim::history::Step;
-use crate::sim::near::{SUBJECTS, terms};
+use crate::sim::near::{GROUP, MEMBERS, SUBJECTS, terms};
 use crate::sim::scenario::{DAY, HOUR};
 
 impl World {
     /// Something is decided for one site.
     pub(super) fn people(&mut self, site: usize) -> Step {
-        let after = self.dice.between(2 * DAY, 40 * DAY);
+        let plan = &self.sites[site].plan;
+        let after = self.dice.between(plan.pace(2), plan.pace(40));
         self.after(after, Event::People(site));
         match self.dice.below(100) {
-            0..35 => self.revoke_token(site)?,
-            35..55 => self.revoke_subject(site)?,
-            55..60 => self.revoke_all(site)?,
+            0..30 => self.revoke_token(site)?,
+            30..47 => self.revoke_subject(site)?,
+            47..53 => self.revoke_group(site)?,
+            53..60 => self.revoke_all(site)?,
             60..75 => self.pardon(site)?,
             75..85 => self.emergency(site)?,
             _ => return self.change_cadence(site),
@@ -35,7 +37,7 @@ impl World {
         let position = id.parse().expect("a token's id is its position");
         let expires_at = self.sites[site].tokens.iter().find(|token| token.id == id).map(|token| token.exp);
         let what = What::Token { position, expires_at };
-        self.near.revoke(&self.name(site), &what, self.mint_now())?;
+        self.near.revoke(&self.name(site), &what, None, self.mint_now())?;
         self.tell(site, format_args!("token {id} is revoked"));
         Rc::make_mut(&mut self.sites[site].near.revoked).tokens.insert(id.clone());
         self.sites[site].watched.insert(id);
@@ -50,15 +52,16 @@ impl World {
             true => What::Client(self.near.client_id(subject)),
             false => What::Subject(subject.to_owned()),
         };
-        self.near.revoke(&self.name(site), &what, now)?;
-        self.tell(site, format_args!("{subject} is revoked"));
+        let before = self.moment(now);
+        self.near.revoke(&self.name(site), &what, before, now)?;
+        self.tell(site, format_args!("{subject} is revoked, before {before:?}"));
         let life = &mut self.sites[site];
         let revoked = Rc::make_mut(&mut life.near.revoked);
         if by_client {
             revoked.clients.insert(subject.to_owned());
         }
-        let before = revoked.subjects.entry(subject.to_owned()).or_default();
-        *before = now.max(*before);
+        let until = revoked.subjects.entry(subject.to_owned()).or_default();
+        *until = before.unwrap_or(now).max(*until);
         let held = life.tokens.iter().filter(|token| token.subject == subject).map(|token| token.id.clone());
         life.watched.extend(held);
         Ok(())
@@ -67,11 +70,35 @@ impl World {
     /// Everything that was issued until now.
     fn revoke_all(&mut self, site: usize) -> Step {
         let now = self.mint_now();
-        self.near.revoke(&self.name(site), &What::All, now)?;
-        self.tell(site, "everything is revoked");
+        let before = self.moment(now);
+        self.near.revoke(&self.name(site), &What::All, before, now)?;
+        self.tell(site, format_args!("everything is revoked, before {before:?}"));
         let life = &mut self.sites[site];
-        Rc::make_mut(&mut life.near.revoked).all = now;
+        let revoked = Rc::make_mut(&mut life.near.revoked);
+        revoked.all = before.unwrap_or(now).max(revoked.all);
         life.watched.extend(life.tokens.iter().map(|token| token.id.clone()));
+        Ok(())
+    }
+
+    /// A moment that is past, where not everything until now is meant.
+    fn moment(&mut self, now: u64) -> Option<u64> {
+        self.dice.permille(300).then(|| now - self.dice.below(10 * DAY))
+    }
+
+    /// Whoever is in the group.
+    fn revoke_group(&mut self, site: usize) -> Step {
+        let now = self.mint_now();
+        self.near.revoke(&self.name(site), &What::Group(GROUP.to_owned()), None, now)?;
+        self.tell(site, "the group is revoked");
+        let life = &mut self.sites[site];
+        let revoked = Rc::make_mut(&mut life.near.revoked);
+        for member in MEMBERS {
+            revoked.clients.insert(member.to_owned());
+            let until = revoked.subjects.entry(member.to_owned()).or_default();
+            *until = now.max(*until);
+        }
+        let held = life.tokens.iter().filter(|token| MEMBERS.contains(&token.subject.as_str()));
+        life.watched.extend(held.map(|token| token.id.clone()));
         Ok(())
     }
 
@@ -82,7 +109,7 @@ impl World {
         let signing = life.near.keys.iter().filter(|key| life.near.may_sign(key, now));
         let Some(kid) = signing.map(|key| key.kid.clone()).next_back() else { return Ok(()) };
         self.tell(site, "the signing key is stolen");
-        self.near.revoke(&self.name(site), &What::Key(kid.clone()), now)?;
+        self.near.revoke(&self.name(site), &What::Key(kid.clone()), None, now)?;
         let life = &mut self.sites[site];
         Rc::make_mut(&mut life.near.revoked).keys.insert(kid.clone());
         let held = life.tokens.iter().filter(|token| token.kid == kid).map(|token| token.id.clone());
@@ -127,10 +154,10 @@ impl World {
     /// More bundles for a while, or as many as at first.
     fn change_cadence(&mut self, site: usize) -> Step {
         let back = self.sites[site].every_at_first;
-        let every = self.dice.pick(&[back, back / 2, 12 * HOUR, 4 * HOUR, HOUR]).min(back);
+        let every = self.dice.pick(&[back, back / 2, back / 3, back / 12, HOUR]).max(HOUR).min(back);
         if every < back {
             // Not for ever: that would be another site.
-            let after = self.dice.between(12 * HOUR, 4 * DAY);
+            let after = self.dice.between(every, (8 * every).max(12 * HOUR));
             self.after(after, Event::OldTerms(site));
         }
         self.set_every(site, every)
