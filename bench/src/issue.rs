@@ -133,6 +133,8 @@ impl Realm {
 
 /// Issuer URL, subject, audience, client id, times, id, floor and one role: complete after RFC 9068.
 fn print_size(realm: &Realm) {
+    // Opened first: a mint without its lock does not start where bundles were made.
+    let issuer = realm.issuer();
     let digest = "0".repeat(64);
     realm.sql(&format!(
         "INSERT INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, issued_at, not_after,
@@ -153,8 +155,9 @@ fn print_size(realm: &Realm) {
         confirmation: None,
         assertion: None,
     };
-    let token = realm.issuer().issue(&request, now_unix()).expect("a token");
+    let token = issuer.issue(&request, now_unix()).expect("a token");
     println!("token_es256_bytes {}", token.expose().len());
+    realm.sql("DELETE FROM bundle");
 }
 
 fn print_signing(realm: &Realm, algorithm: Algorithm) {

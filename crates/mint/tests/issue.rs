@@ -43,6 +43,7 @@ fn a_gate_believes_tokens_of_every_algorithm() {
 #[test]
 fn tokens_are_small() {
     let realm = Realm::founded();
+    let issuer = realm.issuer();
     let digest = "0".repeat(64);
     realm.sql(&format!(
         "INSERT INTO bundle (site, seq, kind, digest, file_sha256, file_bytes, file, issued_at,
@@ -50,7 +51,6 @@ fn tokens_are_small() {
             charter_version, keys_version, policy_version)
          VALUES ('plant7', 4711, 'full', '{digest}', '{digest}', 1, 'f', {NOW}, {NOW}, {NOW}, 1, 1, 1)"
     ));
-    let issuer = realm.issuer();
     let token = issuer.issue(&for_ada(), NOW).unwrap();
     assert_eq!(gate(&realm).verify(token.expose(), NOW).unwrap().floor(), Some(4711));
     assert!(token.expose().len() <= 380, "{} bytes", token.expose().len());
