@@ -1,6 +1,6 @@
-//! `cargo xtask simulate [--site-years N] [--seed S] [--worlds W] [--threads T] [--log FILE]`: years of realms
-//! in a release build. Prints each seed, and ends with one line that sums up. With a log the run goes on where
-//! it was broken off, and beyond worlds that fail.
+//! `cargo xtask simulate [--site-years N] [--seed S] [--worlds W] [--threads T] [--log FILE]`: years of
+//! realms in a release build. Prints each seed, and ends with one line that sums up. With a log the run goes
+//! on where it was broken off, and beyond worlds that fail.
 
 use crate::run::{Outcome, cargo, must};
 

@@ -1,6 +1,6 @@
 //! The lock: the newest head of each shard that this mint has signed, and the newest bundle of each site that
-//! it has let out, in a file of its own. It is what a restored backup of everything else disagrees with, so it
-//! is never restored itself.
+//! it has let out, in a file of its own. It is what a restored backup of everything else disagrees with, so
+//! it is never restored itself.
 //!
 //! For publishing alone. Refuses a second holder on this machine, every swap whose old heads are not those
 //! that it holds, and a bundle's number twice.
