@@ -93,6 +93,16 @@ pub(super) struct Gate {
 impl Gate {
     /// What becomes of a bundle, by the codes that say so; the first is what is likeliest.
     pub(super) fn foresees(&self, bundle: &Bundle, now: u64) -> Vec<&'static str> {
+        let mut foreseen = self.foresees_if_read(bundle, now);
+        // A new charter came with the base that this gate has missed: it knows none of who signed since.
+        let builds = bundle.kind != Kind::Full && bundle.base != self.content.seq;
+        if builds && self.seq > 0 && bundle.content.charter > self.content.charter {
+            foreseen.push("threshold_unmet");
+        }
+        foreseen
+    }
+
+    fn foresees_if_read(&self, bundle: &Bundle, now: u64) -> Vec<&'static str> {
         let clock = now.max(self.floor);
         // Signed by an online key that this gate's charter does not name, with no newer charter in front.
         let stranger = self.seq > 0
