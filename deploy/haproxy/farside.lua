@@ -39,6 +39,11 @@ local function question(txn)
     passed["x-forwarded-proto"] = { txn.f:ssl_fc() == 1 and "https" or "http" }
     passed["x-forwarded-host"] = values_of(headers["host"] or {})
     passed["x-forwarded-uri"] = { txn.f:pathq() }
+    -- The certificate that the client has shown, where HAProxy asks for one (bind … ssl verify optional ca-ignore-err all):
+    -- `certificate = "client-cert"` beside it.
+    if txn.f:ssl_fc() == 1 and txn.f:ssl_c_used() == 1 then
+        passed["client-cert"] = { ":" .. txn.c:base64(txn.f:ssl_c_der()) .. ":" }
+    end
     return passed
 end
 

@@ -84,7 +84,7 @@ fn in_folder(mut command: std::process::Command, folder: &std::path::Path) -> st
 }
 
 /// The npm packages that the tests ask for by name.
-const NPM_PACKAGES: [&str; 2] = ["jose", "@sd-jwt/jwt-status-list"];
+const NPM_PACKAGES: [&str; 3] = ["jose", "@sd-jwt/jwt-status-list", "dpop"];
 
 /// The npm packages that serve as oracles, exactly as their lock file pins them.
 fn javascript() -> Outcome {

@@ -117,6 +117,23 @@ pub struct Ssh {
 pub struct Proxy {
     /// The headers in which it says what it received; it sets each of them itself, whatever its client sent.
     pub request: Option<RequestHeaders>,
+    /// The header in which it says which certificate's key its client has proven to hold; it sets or removes
+    /// that header itself. If not said, a certificate counts that was shown to this gate's own TLS.
+    pub certificate: Option<CertificateHeader>,
+}
+
+/// Headers that say which certificate a proxy's client has shown, each with its form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateHeader {
+    /// `Client-Cert` (RFC 9440): base64 of the DER between colons. Caddy, HAProxy.
+    ClientCert,
+    /// `X-SSL-Client-Cert`: escaped PEM. nginx's `$ssl_client_escaped_cert`.
+    XSslClientCert,
+    /// `X-Forwarded-Client-Cert`: Envoy's, of which `Hash` counts.
+    XForwardedClientCert,
+    /// `X-Forwarded-Tls-Client-Cert`: Traefik's, PEM without its first and last line.
+    XForwardedTlsClientCert,
 }
 
 /// Headers that say what a proxy received.

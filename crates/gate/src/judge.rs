@@ -4,7 +4,7 @@
 //! ```text
 //!   can this gate judge? ─▶ token holds ─▶ audience ─▶ fresh ─▶ floor ─▶ revoked? ─▶ logged ─▶ Inspection
 //!   trust, clock, expiry    verify                                                                 │
-//!                              ┌─ site's Cedar policies ◀─ bound to a key? refused as bearer ◀─────┘
+//!                              ┌─ site's Cedar policies ◀─ bound to a key? proven, or refused ◀────┘
 //!                              └───────────────────────────────────────────────────────────────▶ Pending
 //!   a pass instead ─▶ its order ─▶ counts still ─▶ audience ─▶ revoked? ─▶ Cedar policies ──────▶ Pending
 //!                                                     what counts once is remembered (replay) ─▶ Grant
@@ -15,6 +15,7 @@
 
 mod explain;
 mod grant;
+mod holder;
 mod once;
 mod pass;
 mod policy;
@@ -158,25 +159,14 @@ pub fn judge<'a>(
     now: u64,
 ) -> Result<Pending, Refusal> {
     let wanted = wanted.into();
-    let Some(audience) = wanted.audience else {
+    if wanted.audience.is_none() {
         return Err(Refusal::new(Code::AudienceMismatch, "nobody said for which audience", ""));
-    };
+    }
     let mut inspection = sound(trust, credential, wanted, now)?;
-    // token.md §5.6: a token that names a key is worth nothing to whoever merely holds its text.
-    if inspection.is_bound() {
-        return Err(Refusal::new(Code::HolderProofRequired, "it was shown as a bearer token", ""));
-    }
-    if trust.believed().and_then(|held| held.audience(audience)).is_some_and(|policy| policy.holder_bound) {
-        let detail = format!("audience {audience} admits only tokens that are bound to a key");
-        return Err(Refusal::new(
-            Code::HolderProofRequired,
-            detail,
-            "Ask for a token that is bound to your key.",
-        ));
-    }
+    let proofs = holder::proven(trust, &inspection, (credential, wanted), now)?;
     let proven = policy::proven(&inspection);
     inspection.policies = policy::permitted(trust, &inspection, &wanted, &proven, now)?;
-    Ok(Pending::new(inspection, Vec::new()))
+    Ok(Pending::new(inspection, proofs))
 }
 
 /// Judges a token that was carried for whoever logs in with an SSH key. The key is proven afterwards: sshd

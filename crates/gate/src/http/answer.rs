@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use farside_service::time::rfc3339;
-use farside_verify::{Code, Refusal};
+use farside_verify::{Algorithm, Code, Refusal};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -114,12 +114,26 @@ pub(crate) fn status_of(code: Code) -> StatusCode {
     }
 }
 
+/// Under which schemes a door takes tokens, beside Bearer, and this one was shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Schemes {
+    /// Whether DPoP proofs can be checked there.
+    pub(crate) dpop_taken: bool,
+    /// Whether the token came under the DPoP scheme.
+    pub(crate) dpop_shown: bool,
+}
+
 /// A refused token: 401, 403 or 503 with its code, what was found and the cure.
 pub(crate) fn refused(refusal: &Refusal) -> Answer {
+    refused_by(refusal, Schemes::default())
+}
+
+/// [`refused`], at a door that takes more than bearer tokens.
+pub(crate) fn refused_by(refusal: &Refusal, schemes: Schemes) -> Answer {
     let status = status_of(refusal.code());
     let found = if refusal.detail().is_empty() { refusal.sentence() } else { refusal.detail() };
     let body = json!({
-        "error": oauth_error(status),
+        "error": oauth_error(status, refusal.code(), schemes),
         "code": refusal.code().as_str(),
         "sentence": refusal.sentence(),
         "detail": refusal.detail(),
@@ -129,7 +143,14 @@ pub(crate) fn refused(refusal: &Refusal) -> Answer {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
     } else {
-        challenge(&mut answer, status, refusal.code(), found, refusal.cure());
+        let error = oauth_error(status, refusal.code(), schemes);
+        let words = format!("{}: {found}. {}", refusal.code().as_str(), refusal.cure());
+        challenge(
+            &mut answer,
+            refusal.code(),
+            &format!("error=\"{error}\", error_description=\"{}\"", quotable(&words)),
+            schemes,
+        );
     }
     answer
 }
@@ -231,23 +252,35 @@ pub(crate) enum Spaces {
     Encoded,
 }
 
-// RFC 6750 §3.1: without any credential the challenge names no error.
-fn challenge(answer: &mut Answer, status: StatusCode, code: Code, found: &str, cure: &str) {
-    let value = if code == Code::MissingToken {
-        "Bearer realm=\"farside\"".to_owned()
-    } else {
-        let words = format!("{}: {found}. {cure}", code.as_str());
-        let error = oauth_error(status);
-        format!("Bearer realm=\"farside\", error=\"{error}\", error_description=\"{}\"", quotable(&words))
+// RFC 6750 §3.1: without any credential the challenge names no error. RFC 9449 §7.1: where proofs can be
+// checked the scheme for them is offered beside, and a fault is told under the scheme that the token was
+// shown under.
+fn challenge(answer: &mut Answer, code: Code, fault: &str, schemes: Schemes) {
+    let dpop = |fault: &str| format!("DPoP realm=\"farside\", {fault}algs=\"{}\"", algorithms());
+    let bearer = match code {
+        Code::MissingToken => "Bearer realm=\"farside\"".to_owned(),
+        _ => format!("Bearer realm=\"farside\", {fault}"),
+    };
+    let offered = matches!(code, Code::MissingToken | Code::HolderProofRequired);
+    let value = match schemes {
+        Schemes { dpop_shown: true, .. } => dpop(&format!("{fault}, ")),
+        Schemes { dpop_taken: true, .. } if offered => format!("{bearer}, {}", dpop("")),
+        _ => bearer,
     };
     insert(answer, WWW_AUTHENTICATE, &value);
 }
 
-fn oauth_error(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::BAD_REQUEST => "invalid_request",
-        StatusCode::FORBIDDEN => "insufficient_scope",
-        StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+fn algorithms() -> String {
+    let names: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+    names.join(" ")
+}
+
+fn oauth_error(status: StatusCode, code: Code, schemes: Schemes) -> &'static str {
+    match (status, code) {
+        (StatusCode::BAD_REQUEST, _) => "invalid_request",
+        (StatusCode::FORBIDDEN, _) => "insufficient_scope",
+        (StatusCode::SERVICE_UNAVAILABLE, _) => "temporarily_unavailable",
+        (_, Code::HolderProofInvalid) if schemes.dpop_shown => "invalid_dpop_proof",
         _ => "invalid_token",
     }
 }

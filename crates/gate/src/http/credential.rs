@@ -81,6 +81,13 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, CredentialFault> {
     token_of(authorization(headers)?, BEARER)
 }
 
+/// Whether a token was shown under the DPoP scheme, for the scheme of the answer.
+pub(crate) fn is_dpop(headers: &HeaderMap) -> bool {
+    let scheme =
+        |value: &[u8]| value.split(|byte| *byte == b' ').next().unwrap_or_default().to_ascii_lowercase();
+    authorization(headers).is_ok_and(|value| scheme(value) == DPOP.as_bytes())
+}
+
 fn authorization(headers: &HeaderMap) -> Result<&[u8], CredentialFault> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(CredentialFault::Absent)?;

@@ -38,7 +38,7 @@ use super::answer::{Answer, RequestFault};
 use super::body::RequestBody;
 use super::form::Form;
 use super::verify::{self, Question};
-use super::{Door, Doors, wanted};
+use super::{Door, Doors, forwarded, wanted};
 use crate::judge::Requested;
 
 /// Where Envoy calls.
@@ -101,13 +101,15 @@ impl Authorization for Doors {
 
 async fn answer(doors: &Doors, attributes: AttributeContext) -> Answer {
     let said = said(&attributes);
+    let certificate = attributes.source.as_ref().map_or("", |source| source.certificate.as_str());
+    let certificate = forwarded::certificate_of_pem(certificate);
     let Some(http) = attributes.request.and_then(|request| request.http) else {
         return verify::wrong(Door::ExtAuthz, &unreadable("the check is about no HTTP request"));
     };
     let received = Received { method: http.method, scheme: http.scheme, host: http.host, path: http.path };
     match headers(http.header_map, http.headers) {
         Ok(headers) => {
-            let question = Question { headers: &headers, said, request: received.read() };
+            let question = Question { headers: &headers, said, request: received.read(), certificate };
             verify::ask(doors, Door::ExtAuthz, question).await
         }
         Err(fault) => verify::wrong(Door::ExtAuthz, &fault),

@@ -6,13 +6,14 @@
 //! configuration says that it sets these headers (`forwarded`). Nothing else decides, and a request that
 //! brings an identity header of ours is refused whole.
 
+use farside_service::web::PeerCertificate;
 use farside_verify::{Code, Refusal};
 use hyper::body::Bytes;
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, StatusCode};
 
-use super::answer::{self, Answer, RequestFault, Spaces};
+use super::answer::{self, Answer, RequestFault, Schemes, Spaces};
 use super::credential::{self, Credential, CredentialFault};
 use super::form::Form;
 use super::{Door, Doors, forwarded, wanted};
@@ -44,20 +45,27 @@ pub(super) struct Question<'a> {
     pub(super) said: Result<Form, RequestFault>,
     /// The request that it received, where it is believed to say so.
     pub(super) request: Result<Option<Requested<'a>>, RequestFault>,
+    /// SHA-256 of the certificate that the client has shown, where there is one.
+    pub(super) certificate: Result<Option<[u8; 32]>, RequestFault>,
 }
 
 /// Answers one forward-auth question.
 pub(crate) async fn answer(doors: &Doors, request: &Parts) -> Answer {
     let headers = &request.headers;
     let received = forwarded::request(headers, &doors.proxy);
-    ask(doors, Door::Verify, Question { headers, said: read_query(request), request: received }).await
+    let (said, certificate) = (read_query(request), certificate(doors, request));
+    ask(doors, Door::Verify, Question { headers, said, request: received, certificate }).await
 }
 
 /// Answers the question.
 pub(super) async fn ask(doors: &Doors, door: Door, question: Question<'_>) -> Answer {
+    let schemes = Schemes {
+        dpop_taken: matches!(question.request, Ok(Some(_))),
+        dpop_shown: credential::is_dpop(question.headers),
+    };
     match decide(doors, door, question).await {
         Ok(grant) => admitted(&grant),
-        Err(Closed::Refused(refusal)) => answer::refused(&refusal),
+        Err(Closed::Refused(refusal)) => answer::refused_by(&refusal, schemes),
         Err(Closed::Wrong(fault)) => wrong(door, &fault),
     }
 }
@@ -70,7 +78,7 @@ pub(super) fn wrong(door: Door, fault: &RequestFault) -> Answer {
 }
 
 async fn decide(doors: &Doors, door: Door, question: Question<'_>) -> Result<Grant, Closed> {
-    let Question { headers, said, request } = question;
+    let Question { headers, said, request, certificate } = question;
     if let Some(name) = credential::forged_identity(headers) {
         return Err(Closed::Wrong(RequestFault::IdentityHeaderForged(printable(name))));
     }
@@ -80,7 +88,7 @@ async fn decide(doors: &Doors, door: Door, question: Question<'_>) -> Result<Gra
     let trust = doors.gate.trust().map_err(Closed::Refused)?;
     let audience = Some(audience_of(&trust, &said).map_err(Closed::Wrong)?);
     let action = wanted::action_of(&said).map_err(Closed::Wrong)?;
-    let holder = Holder { shown, certificate_sha256: None };
+    let holder = Holder { shown, certificate_sha256: certificate.map_err(Closed::Wrong)? };
     let wanted = Wanted { audience, action, request: request.as_ref(), holder, deed: Deed::Request };
     doors.admit(door, &trust, token, wanted).await.map_err(Closed::Refused)
 }
@@ -92,6 +100,14 @@ fn read_query(request: &Parts) -> Result<Form, RequestFault> {
     match query.stranger(&[AUDIENCE, wanted::ACTION]) {
         None => Ok(query),
         Some(name) => Err(RequestFault::ParametersInvalid(format!("the parameter {name} is not known here"))),
+    }
+}
+
+/// The certificate that the client has shown to the proxy, or to this gate itself where no proxy is believed.
+fn certificate(doors: &Doors, request: &Parts) -> Result<Option<[u8; 32]>, RequestFault> {
+    match doors.proxy.certificate {
+        Some(header) => forwarded::certificate(&request.headers, header),
+        None => Ok(request.extensions.get::<PeerCertificate>().map(|shown| shown.sha256)),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use farside_verify::uri::{self, Authority, Scheme};
+use farside_verify::uri::{self, Authority, HttpUri, Scheme};
 
 /// Longest method; registered ones have at most 17 characters.
 pub const METHOD_BYTES_MAX: usize = 32;
@@ -124,6 +124,11 @@ impl<'a> Requested<'a> {
     /// The query without its question mark, exactly as it was received.
     pub fn query(&self) -> Option<&str> {
         self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The address as a DPoP proof may name it; `None` where an escape in its path is broken.
+    pub(super) fn uri(&self) -> Option<HttpUri> {
+        HttpUri::of(self.scheme, &self.authority, self.raw_path())
     }
 
     fn raw_path(&self) -> &str {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use farside_crossing::PolicyDocument;
 use farside_gate::config::{Proxy as Told, RequestHeaders};
 use farside_gate::http::Doors;
 use farside_service::journal::Journal;
 use serde_json::{Value, json};
 
-use super::realm::{Far, NOW};
+use super::realm::{Far, NOW, Plan, policy};
 use super::{Said, ask};
 
 /// Doors whose proxy is believed.
@@ -19,8 +20,12 @@ pub(crate) struct Behind {
 
 impl Behind {
     pub(crate) fn open(told: Told) -> Behind {
+        Behind::with(told, policy(1))
+    }
+
+    pub(crate) fn with(told: Told, policy: PolicyDocument) -> Behind {
         let (mut realm, far) = Far::enrolled();
-        far.import(&realm.send(realm.plan()));
+        far.import(&realm.send(Plan { policy: Some(policy), ..realm.plan() }));
         let (journal, _) = Journal::open(&far.config.journal(), "gate").unwrap();
         let doors = Doors::new(Arc::new(far.gate()), journal, &[], || NOW).proxy(told);
         Behind { realm, far, doors: Arc::new(doors) }
@@ -44,7 +49,7 @@ pub(crate) fn last_request(far: &Far) -> Value {
 }
 
 pub(crate) fn believed() -> Told {
-    Told { request: Some(RequestHeaders::XForwarded) }
+    Told { request: Some(RequestHeaders::XForwarded), certificate: None }
 }
 
 const FACTS: [(&str, &str); 4] = [

@@ -81,10 +81,9 @@ impl Proxy {
     }
 
     /// One process in the foreground, its files below `folder`.
-    fn start(self, at: &Addresses, folder: &Path) -> Child {
-        let text = self.text(at);
+    fn start(self, text: &str, at: &Addresses, folder: &Path) -> Child {
         if self == Proxy::Nginx {
-            return super::nginx::start_nginx(folder, &text);
+            return super::nginx::start_nginx(folder, text);
         }
         // Envoy and Traefik go by the name of the file.
         let file = folder.join("configuration.yaml");
@@ -175,7 +174,7 @@ impl Front {
         let (door, application) = (free_address(), Application::serve());
         let folder = tempfile::tempdir().unwrap();
         let at = Addresses { gate: gate.doors, application: application.address, door };
-        let proxy = kind.start(&at, folder.path());
+        let proxy = kind.start(&kind.text(&at), &at, folder.path());
         let mut front = Front { gate, application, door, proxy, folder };
         let started = Instant::now();
         // A door that listens may not have read its routes yet.
@@ -184,6 +183,19 @@ impl Front {
             assert!(ended.is_none() && started.elapsed() < PATIENCE, "{kind:?} {ended:?}: {}", front.words());
             std::thread::sleep(Duration::from_millis(20));
         }
+        front
+    }
+
+    /// nginx, with what stands behind its `listen` on the door for people.
+    pub(crate) fn over_tls(gate: Running, tls: &str) -> Front {
+        let (door, application) = (free_address(), Application::serve());
+        let folder = tempfile::tempdir().unwrap();
+        let at = Addresses { gate: gate.doors, application: application.address, door };
+        let listen = format!("listen {door}");
+        let text = Proxy::Nginx.text(&at).replacen(&format!("{listen};"), &format!("{listen}{tls}"), 1);
+        let proxy = Proxy::Nginx.start(&text, &at, folder.path());
+        let front = Front { gate, application, door, proxy, folder };
+        front.gate.wait_until("listening", || TcpStream::connect(door).is_ok());
         front
     }
 

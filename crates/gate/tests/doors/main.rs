@@ -5,6 +5,7 @@
 mod realm;
 
 mod agent;
+mod bound;
 mod breakglass;
 mod discovery;
 mod ext_authz;
@@ -12,6 +13,7 @@ mod forwarded;
 mod freshness;
 mod fronts;
 mod hold;
+mod holder;
 mod introspect;
 mod load;
 mod logged;

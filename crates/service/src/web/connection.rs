@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 
 use super::Limits;
 use super::listen::HEADER_BYTES_MIN;
+use super::peer::{Attested, PeerCertificate};
 use super::places::{Arriving, Place, Seat};
 
 /// How every HTTP/2 connection begins; no HTTP/1 request does.
@@ -138,7 +139,8 @@ impl Carrier {
             Stream::Tcp(stream, Some(tls)) => {
                 self.bound(&stream)?;
                 let (stream, version) = self.handshake(stream, &tls).await?;
-                self.speak(stream, version, service, watcher).await
+                let certificate = PeerCertificate::of(stream.get_ref().1);
+                self.speak(stream, version, Attested { service, certificate }, watcher).await
             }
             Stream::Tcp(stream, None) => {
                 self.bound(&stream)?;

@@ -30,6 +30,21 @@ pub struct Tls {
     pub certificates: PathBuf,
     /// PEM file: the private key, for its owner's and group's eyes only.
     pub key: PathBuf,
+    /// Whether clients are asked for a certificate; none is demanded.
+    #[serde(default)]
+    pub client_certificates: ClientCertificates,
+}
+
+/// What is asked of clients in the handshake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificates {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// A certificate, whoever issued it and whatever it says: that its key is the client's is proven, and
+    /// nothing else is believed of it.
+    Ask,
 }
 
 /// Why clear text beyond loopback is acceptable there.

@@ -218,7 +218,8 @@ async fn the_unix_socket_is_for_its_owner_and_for_one_server() {
 async fn tls_is_spoken_with_the_configured_certificate_and_an_exposed_key_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let tls = Tls { certificates: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+    let (certificates, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let tls = Tls { certificates, key, client_certificates: ClientCertificates::default() };
     std::fs::write(&tls.certificates, made.cert.pem()).unwrap();
     std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
     std::fs::set_permissions(&tls.key, std::fs::Permissions::from_mode(0o644)).unwrap();

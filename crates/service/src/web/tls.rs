@@ -11,7 +11,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
-use super::Tls;
+use super::peer::AnyKeyProven;
+use super::{ClientCertificates, Tls};
 use crate::durable::{self, Failed, failed};
 
 const PEM_BYTES_MAX: u64 = 1 << 20;
@@ -41,10 +42,14 @@ pub enum TlsFault {
 pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsFault> {
     let certificates = certificates(&tls.certificates)?;
     let key = key(&tls.key)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match tls.client_certificates {
+        ClientCertificates::Ignore => builder.with_no_client_auth(),
+        ClientCertificates::Ask => builder.with_client_cert_verifier(Arc::new(AnyKeyProven(provider))),
+    };
+    let mut config = builder.with_single_cert(certificates, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
