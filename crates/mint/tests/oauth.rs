@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod common;
+#[path = "oauth/dpop.rs"]
+mod dpop;
 
 use std::sync::Arc;
 
@@ -444,6 +446,7 @@ async fn metadata_and_keys_are_published() {
     let metadata = mint.ask(get("/.well-known/oauth-authorization-server")).await.body;
     assert_eq!(metadata["issuer"], URL);
     assert_eq!(metadata["token_endpoint"], format!("{URL}/oauth2/token"));
+    assert!(metadata["dpop_signing_alg_values_supported"].as_array().unwrap().contains(&json!("ES256")));
     assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
     let jwks_path = metadata["jwks_uri"].as_str().unwrap().strip_prefix(URL).unwrap();
     let keys = mint.ask(get(jwks_path)).await;

@@ -220,6 +220,15 @@ pub(crate) fn joined(names: &[String]) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(", ") }
 }
 
+/// A SHA-256 as `cnf` has it.
+// token.md §5.6
+pub(crate) fn thumbprint(text: &str) -> Result<String, String> {
+    match farside_verify::encode::base64url_decode(text) {
+        Some(hash) if hash.len() == 32 => Ok(text.to_owned()),
+        _ => Err("that is not 32 bytes in base64url: 43 characters".to_owned()),
+    }
+}
+
 /// What binds a token to the SSH public key in a `.pub` file.
 fn ssh_confirmation(path: &std::path::Path) -> Result<crate::claims::Confirmation, Failure> {
     let bytes = farside_service::durable::read_limited(path, farside_verify::SSH_KEY_BYTES_MAX as u64)?;

@@ -55,6 +55,12 @@ pub struct Add {
     /// Bind it to this SSH public key (a .pub file): it then logs in where sshd asks the gate
     #[arg(long, value_name = "FILE")]
     ssh_key: Option<PathBuf>,
+    /// Bind it to the key with this JWK thumbprint (DPoP)
+    #[arg(long, value_name = "THUMBPRINT", value_parser = super::thumbprint, conflicts_with_all = ["ssh_key", "certificate"])]
+    jkt: Option<String>,
+    /// Bind it to the client certificate with this SHA-256, base64url
+    #[arg(long = "x5t-s256", value_name = "HASH", value_parser = super::thumbprint, conflicts_with = "ssh_key")]
+    certificate: Option<String>,
     /// How the holder collects it at the gate [default: phrase; with --ssh-key: file]
     #[arg(long, value_enum)]
     claim: Option<ClaimName>,
@@ -92,7 +98,10 @@ fn run_add(add: Add, program: &Program) -> Result<(), Failure> {
     }
     let mint = program.mint()?;
     let (claim, made_phrase) = claim(&add)?;
-    let confirmation = add.ssh_key.as_deref().map(super::ssh_confirmation).transpose()?;
+    let ssh = add.ssh_key.as_deref().map(super::ssh_confirmation).transpose()?;
+    let (jkt, certificate) = (add.jkt.clone(), add.certificate.clone());
+    let key = jkt.map(Confirmation::Jkt).or(certificate.map(Confirmation::X5tS256));
+    let confirmation = ssh.or(key);
     let order = add.order(claim, confirmation);
     let placed = orders::add(&mint.store()?, &order, farside_service::time::now_unix())?;
     let site = &add.site;

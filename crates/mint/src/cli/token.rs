@@ -46,10 +46,10 @@ pub struct Issue {
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
     /// Bind it to the key with this JWK thumbprint (DPoP)
-    #[arg(long, value_name = "THUMBPRINT", conflicts_with = "certificate")]
+    #[arg(long, value_name = "THUMBPRINT", value_parser = super::thumbprint, conflicts_with = "certificate")]
     jkt: Option<String>,
     /// Bind it to the client certificate with this SHA-256, base64url
-    #[arg(long = "x5t-s256", value_name = "HASH")]
+    #[arg(long = "x5t-s256", value_name = "HASH", value_parser = super::thumbprint)]
     certificate: Option<String>,
     /// Bind it to this SSH public key (a .pub file)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["jkt", "certificate"])]

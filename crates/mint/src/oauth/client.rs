@@ -13,9 +13,11 @@ use farside_service::digest;
 use farside_verify::encode::base64url_decode;
 use farside_verify::{Claims, Code, KeySet, Policy, Refusal, Verified, Verifier};
 
+use super::dpop;
 use super::error::{ErrorCode, OAuthError};
 use super::form::{self, Form};
 use super::replay::{SpentAssertions, Unspendable, mark};
+use crate::claims::Confirmation;
 use crate::store::{Directory, Kind, Subject};
 
 /// `client_assertion_type` of RFC 7523 §2.2.
@@ -70,6 +72,12 @@ impl Authenticator {
                 self.by_assertion(directory, client_id, assertion, now)
             }
         }
+    }
+
+    /// The key that this request, of a client that has proved who it is, wants its token to be bound to.
+    pub(super) fn key(&self, headers: &HeaderMap, now: u64) -> Result<Option<Confirmation>, OAuthError> {
+        let [_, endpoint] = &self.audiences;
+        dpop::key(headers, endpoint, &self.spent, now)
     }
 
     fn by_assertion<'d>(

@@ -25,6 +25,8 @@ pub enum ErrorCode {
     InvalidScope,
     /// The audience is missing, unknown or more than one (RFC 8707 §2).
     InvalidTarget,
+    /// A DPoP proof does not hold (RFC 9449 §5).
+    InvalidDpopProof,
     /// This mint failed (the name is RFC 6749 §4.1.2.1's).
     ServerError,
     /// This mint cannot issue at the moment (the name is RFC 6749 §4.1.2.1's).
@@ -49,6 +51,7 @@ impl ErrorCode {
             ErrorCode::UnsupportedGrantType => "unsupported_grant_type",
             ErrorCode::InvalidScope => "invalid_scope",
             ErrorCode::InvalidTarget => "invalid_target",
+            ErrorCode::InvalidDpopProof => "invalid_dpop_proof",
             ErrorCode::ServerError => "server_error",
             ErrorCode::TemporarilyUnavailable => "temporarily_unavailable",
         }

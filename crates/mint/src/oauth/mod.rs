@@ -1,9 +1,10 @@
 //! The OAuth 2.0 face of the mint: token endpoint (RFC 6749, client credentials), revocation (RFC 7009),
-//! metadata (RFC 8414), keys.
+//! metadata (RFC 8414), keys. A token is bound to the client's key where it shows a DPoP proof (RFC 9449 §5).
 //!
 //! Refuses whatever the RFCs refuse, in their words; what a token may say, [`judge`](crate::judge) decides.
 
 mod client;
+mod dpop;
 mod error;
 mod form;
 mod replay;
@@ -107,9 +108,12 @@ impl Endpoints {
         let now = now_unix();
         let directory = self.issuer.store().directory().map_err(IssueFault::from)?;
         let client = self.authenticator.client(&directory, headers, &form, now)?;
-        let request = request(&directory, &client, &form)?;
+        let mut request = request(&directory, &client, &form)?;
+        request.confirmation = self.authenticator.key(headers, now)?;
+        // RFC 9449 §5
+        let token_type = if request.confirmation.is_some() { "DPoP" } else { "Bearer" };
         let token = self.issue(&directory, request, now).await?;
-        Ok(token_response(&token, now))
+        Ok(token_response(&token, token_type, now))
     }
 
     // A slow signature (RSA) is made beside the event loop, not in it.
@@ -221,10 +225,10 @@ struct TokenAnswer<'t> {
     scope: Option<&'t str>,
 }
 
-fn token_response(token: &SignedToken, now: u64) -> Response {
+fn token_response(token: &SignedToken, token_type: &'static str, now: u64) -> Response {
     let answer = TokenAnswer {
         access_token: token.expose(),
-        token_type: "Bearer",
+        token_type,
         expires_in: token.draft().expires_at().saturating_sub(now),
         scope: token.draft().scope(),
     };
@@ -255,6 +259,8 @@ async fn metadata(State(endpoints): State<Arc<Endpoints>>) -> Json<serde_json::V
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": AUTH_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": algorithms(),
+        // RFC 9449 §5.1
+        "dpop_signing_alg_values_supported": algorithms(),
     }))
 }
 

@@ -1,4 +1,5 @@
-//! Client assertions that have been spent: each may buy one token (RFC 7523 §3, item 7).
+//! Client assertions that have been spent: each may buy one token (RFC 7523 §3, item 7); and DPoP proofs, in
+//! memory alone, as a second one buys nothing that the client's own proof of who it is would not.
 //!
 //! Refuses rather than forgets: nothing unexpired is ever evicted. What was spent on a token is also in the
 //! log's record of it, under the same fsync, and comes back from there after a restart.
