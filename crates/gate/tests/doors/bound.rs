@@ -171,7 +171,10 @@ fn curl(to: SocketAddr, path: &str, token: &str, shown: Option<&Pem>) -> String 
     if let Some(Pem { certificate, key, .. }) = shown {
         curl.arg("--cert").arg(certificate).arg("--key").arg(key);
     }
-    let ran = curl.arg(format!("https://{to}{path}")).output().unwrap();
+    // Whoever asks for certificates wants to be called by a name.
+    let port = to.port();
+    curl.args(["--resolve", &format!("localhost:{port}:127.0.0.1")]);
+    let ran = curl.arg(format!("https://localhost:{port}{path}")).output().unwrap();
     String::from_utf8(ran.stdout).unwrap()
 }
 
@@ -180,20 +183,81 @@ fn tried(to: SocketAddr, path: &str, token: &str, holder: &Pem, other: &Pem) -> 
     [Some(holder), Some(other), None].map(|shown| curl(to, path, token, shown))
 }
 
+/// What an operator changes in a proxy's file, so that it asks clients for certificates of any authority.
+fn asking(proxy: Proxy, server: &Pem, both: &Path) -> Vec<(&'static str, String)> {
+    let (certificate, key, both) = (server.certificate.display(), server.key.display(), both.display());
+    match proxy {
+        Proxy::Nginx => vec![(
+            "listen DOOR;",
+            format!(
+                "listen DOOR ssl;\nssl_certificate {certificate};\nssl_certificate_key {key};\n\
+                 ssl_verify_client optional_no_ca;"
+            ),
+        )],
+        Proxy::Caddy => vec![
+            // No authority of Caddy's own, and no listener beside this one.
+            ("admin off\n", "admin off\nauto_https off\nskip_install_trust\n".to_owned()),
+            ("http://:PORT", "https://localhost:PORT".to_owned()),
+            (
+                "bind 127.0.0.1\n",
+                format!("bind 127.0.0.1\ntls {certificate} {key} {{\nclient_auth {{\nmode request\n}}\n}}\n"),
+            ),
+        ],
+        Proxy::Haproxy => vec![(
+            "bind DOOR",
+            format!(
+                "bind DOOR ssl crt {both} verify optional ca-file {certificate} ca-ignore-err all crt-ignore-err all"
+            ),
+        )],
+        Proxy::Envoy => {
+            let files = format!(
+                "certificate_chain: {{ filename: {certificate} }}, private_key: {{ filename: {key} }}"
+            );
+            let any = format!(
+                "validation_context: {{ trusted_ca: {{ filename: {certificate} }}, \
+                 trust_chain_verification: ACCEPT_UNTRUSTED }}"
+            );
+            let tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+            let socket = format!(
+                "        - transport_socket: {{ name: tls, typed_config: {{ \"@type\": {tls}, common_tls_context: \
+                 {{ tls_certificates: [ {{ {files} }} ], {any} }} }} }}\n          filters:\n"
+            );
+            vec![("        - filters:\n", socket)]
+        }
+        _ => vec![(
+            "http:\n  routers:\n",
+            format!(
+                "tls:\n  certificates: [ {{ certFile: {certificate}, keyFile: {key} }} ]\n  options:\n    default:\n      \
+                 clientAuth: {{ clientAuthType: RequestClientCert }}\nhttp:\n  routers:\n"
+            ),
+        )],
+    }
+}
+
 #[test]
-fn a_certificate_shown_to_nginx_lets_its_holder_in_and_nobody_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let [server, holder, other] = ["server", "holder", "other"].map(|name| Pem::make(folder.path(), name));
-    let tls = format!(
-        " ssl;\nssl_certificate {};\nssl_certificate_key {};\nssl_verify_client optional_no_ca;\n",
-        server.certificate.display(),
-        server.key.display()
-    );
-    let told = format!("{BELIEVED}certificate = \"x-ssl-client-cert\"\n");
-    let front = Front::over_tls(Running::start(&told, &[]), &tls);
-    let token = holder.token(&front.gate);
-    assert_eq!(tried(front.door, "/page", &token, &holder, &other), ["200", "401", "401"]);
-    assert_eq!(front.application.seen().len(), 1);
+fn a_certificate_shown_to_a_proxy_lets_its_holder_in_and_nobody_else() {
+    for proxy in [Proxy::Nginx, Proxy::Caddy, Proxy::Haproxy, Proxy::Envoy, Proxy::Traefik] {
+        let folder = tempfile::tempdir().unwrap();
+        let [server, holder, other] =
+            ["server", "holder", "other"].map(|name| Pem::make(folder.path(), name));
+        let both = folder.path().join("both.pem");
+        let [certificate, key] = [&server.certificate, &server.key].map(|path| std::fs::read(path).unwrap());
+        std::fs::write(&both, [certificate, key].concat()).unwrap();
+        let told = format!("{BELIEVED}certificate = \"{}\"\n", header_of(proxy));
+        let mut changes = asking(proxy, &server, &both);
+        if proxy == Proxy::Traefik {
+            changes.push((
+                "      service: application\n",
+                "      service: application\n      tls: {}\n".to_owned(),
+            ));
+        }
+        let front = Front::over_tls(proxy, Running::start(&told, &[]), &changes);
+        let token = holder.token(&front.gate);
+        front.gate.wait_until("served", || curl(front.door, "/page", "a.b.c", None) == "401");
+        let statuses = tried(front.door, "/page", &token, &holder, &other);
+        assert_eq!(statuses, ["200", "401", "401"], "{proxy:?}");
+        assert_eq!(front.application.seen().len(), 1, "{proxy:?}");
+    }
 }
 
 #[test]

@@ -186,14 +186,19 @@ impl Front {
         front
     }
 
-    /// nginx, with what stands behind its `listen` on the door for people.
-    pub(crate) fn over_tls(gate: Running, tls: &str) -> Front {
+    /// With its file changed, as operators change it to speak TLS.
+    pub(crate) fn over_tls(kind: Proxy, gate: Running, changes: &[(&str, String)]) -> Front {
         let (door, application) = (free_address(), Application::serve());
         let folder = tempfile::tempdir().unwrap();
         let at = Addresses { gate: gate.doors, application: application.address, door };
-        let listen = format!("listen {door}");
-        let text = Proxy::Nginx.text(&at).replacen(&format!("{listen};"), &format!("{listen}{tls}"), 1);
-        let proxy = Proxy::Nginx.start(&text, &at, folder.path());
+        let mut text = kind.text(&at);
+        for (place, here) in changes {
+            let place = place.replace("DOOR", &door.to_string()).replace("PORT", &door.port().to_string());
+            assert!(text.contains(&place), "{kind:?}: {place}");
+            let here = here.replace("DOOR", &door.to_string()).replace("PORT", &door.port().to_string());
+            text = text.replace(&place, &here);
+        }
+        let proxy = kind.start(&text, &at, folder.path());
         let front = Front { gate, application, door, proxy, folder };
         front.gate.wait_until("listening", || TcpStream::connect(door).is_ok());
         front
