@@ -132,8 +132,6 @@ pub enum CertificateHeader {
     XSslClientCert,
     /// `X-Forwarded-Client-Cert`: Envoy's, of which `Hash` counts.
     XForwardedClientCert,
-    /// `X-Forwarded-Tls-Client-Cert`: Traefik's, PEM without its first and last line.
-    XForwardedTlsClientCert,
 }
 
 /// Headers that say what a proxy received.

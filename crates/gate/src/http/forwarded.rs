@@ -61,6 +61,9 @@ pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a 
     value.to_str().map_err(|_| wrong("is not visible ASCII"))
 }
 
+/// What Caddy writes over TLS whose client has shown no certificate: the name of what it does not have.
+const CADDYS_NONE: &str = ":{http.request.tls.client.certificate_der_base64}:";
+
 /// SHA-256 of the certificate that the proxy's client has shown, where the proxy names one.
 ///
 /// # Errors
@@ -76,15 +79,13 @@ pub(super) fn certificate(
     }
     let value = only(headers, &name)?.trim();
     // What a proxy writes whose client has shown none.
-    if value.is_empty() || value == "::" {
+    if value.is_empty() || value == "::" || value == CADDYS_NONE {
         return Ok(None);
     }
     let hash = match header {
         CertificateHeader::ClientCert => rfc9440(value).map(|der| digest::sha256(&der)),
         CertificateHeader::XForwardedClientCert => envoys(value),
-        CertificateHeader::XSslClientCert | CertificateHeader::XForwardedTlsClientCert => {
-            pem(value).map(|der| digest::sha256(&der))
-        }
+        CertificateHeader::XSslClientCert => pem(value).map(|der| digest::sha256(&der)),
     };
     let wrong = || RequestFault::ForwardedInvalid(format!("{name} does not hold one certificate"));
     hash.map(Some).ok_or_else(wrong)
@@ -104,7 +105,6 @@ fn header_name(header: CertificateHeader) -> HeaderName {
         CertificateHeader::ClientCert => "client-cert",
         CertificateHeader::XSslClientCert => "x-ssl-client-cert",
         CertificateHeader::XForwardedClientCert => "x-forwarded-client-cert",
-        CertificateHeader::XForwardedTlsClientCert => "x-forwarded-tls-client-cert",
     })
 }
 
@@ -182,27 +182,27 @@ mod tests {
 
     #[test]
     fn each_proxys_form_gives_the_same_thumbprint() {
-        use CertificateHeader::{ClientCert, XForwardedClientCert, XForwardedTlsClientCert, XSslClientCert};
+        use CertificateHeader::{ClientCert, XForwardedClientCert, XSslClientCert};
         let hash = digest::sha256(&STANDARD.decode(BASE64).unwrap());
         let hex = digest::hex(&hash);
         let escaped = "-----BEGIN%20CERTIFICATE-----%0AMAMC%0AASo%3D%0A-----END%20CERTIFICATE-----%0A";
         for (header, value) in [
             (ClientCert, ":MAMCASo=:".to_owned()),
             (XSslClientCert, escaped.to_owned()),
-            (XForwardedTlsClientCert, BASE64.to_owned()),
-            (XForwardedTlsClientCert, format!("{BASE64},MAMCASs=")),
-            (XForwardedTlsClientCert, "MAMCASo%3D".to_owned()),
+            (XSslClientCert, BASE64.to_owned()),
+            (XSslClientCert, format!("{BASE64},MAMCASs=")),
             (XForwardedClientCert, format!("Hash={hex}")),
             (XForwardedClientCert, format!("By=spiffe://a;Hash={hex};Subject=\"CN=a;Hash=0,b\"")),
         ] {
             assert_eq!(told(header, &[&value]), Ok(Some(hash)), "{value}");
             assert!(told(header, &[&value, &value]).is_err(), "twice: {value}");
         }
-        for header in [ClientCert, XSslClientCert, XForwardedClientCert, XForwardedTlsClientCert] {
+        for header in [ClientCert, XSslClientCert, XForwardedClientCert] {
             assert_eq!(told(header, &[]), Ok(None));
             assert_eq!(told(header, &[""]), Ok(None));
         }
         assert_eq!(told(ClientCert, &["::"]), Ok(None));
+        assert_eq!(told(ClientCert, &[CADDYS_NONE]), Ok(None));
     }
 
     #[test]
