@@ -134,6 +134,7 @@ fn terms(name: &str) -> SiteTerms {
             stale_seconds_max: farside_crossing::policy::StaleMax::default(),
             logged: Logged::No,
             breakglass: Default::default(),
+            single_use: false,
         }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,

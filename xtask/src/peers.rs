@@ -4,7 +4,7 @@
 use crate::run::{Outcome, command, must, present, root};
 
 /// Program to look for, and the Debian package that brings it.
-const PEERS: [(&str, &str); 14] = [
+const PEERS: [(&str, &str); 15] = [
     ("nginx", "nginx"),
     ("caddy", "caddy"),
     ("haproxy", "haproxy"),
@@ -16,6 +16,7 @@ const PEERS: [(&str, &str); 14] = [
     ("apache2", "apache2 libapache2-mod-auth-openidc"),
     ("sshd", "openssh-server openssh-client"),
     ("faketime", "faketime"),
+    ("redis-server", "redis-server"),
     // With the module that speaks TLS.
     ("rsyslogd", "rsyslog rsyslog-gnutls"),
     ("softhsm2-util", "softhsm2"),

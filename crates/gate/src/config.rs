@@ -12,6 +12,7 @@ use farside_service::web::{Limits, Listen};
 use serde::Deserialize;
 
 use crate::enrol::Doors;
+use crate::replay;
 
 /// Name of the configuration file in the gate's folder.
 pub const FILE_NAME: &str = "gate.toml";
@@ -50,6 +51,8 @@ pub struct Config {
     pub ssh: Option<Ssh>,
     /// What the proxy in front is believed.
     pub proxy: Proxy,
+    /// How much is remembered of what counts once, and where.
+    pub replay: replay::Settings,
     home: PathBuf,
 }
 
@@ -175,6 +178,8 @@ struct File {
     ssh: Option<Ssh>,
     #[serde(default)]
     proxy: Proxy,
+    #[serde(default)]
+    replay: replay::Table,
 }
 
 #[derive(Deserialize)]
@@ -206,6 +211,7 @@ impl Config {
             kubernetes: file.kubernetes.map(kubernetes).transpose()?,
             ssh: file.ssh,
             proxy: file.proxy,
+            replay: replay::Settings::read(file.replay, &home)?,
             home,
         })
     }
@@ -233,6 +239,11 @@ impl Config {
     /// The folder of the hash-chained journals.
     pub fn journal(&self) -> PathBuf {
         self.home.join("journal")
+    }
+
+    /// What was seen that counts once, where this gate keeps it itself.
+    pub fn replay_folder(&self) -> PathBuf {
+        self.home.join("replay")
     }
 
     /// The secret half of the key that parcels are sealed to.

@@ -22,6 +22,7 @@ pub mod import;
 pub mod judge;
 mod live;
 pub mod logged;
+mod patience;
 pub mod pickup;
 pub mod published;
 pub mod quarantine;

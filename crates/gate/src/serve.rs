@@ -1,8 +1,9 @@
 //! `farside gate serve`: opens the doors, watches the inbox, and closes without losing an answer.
 //!
-//! Six things run side by side until a signal ends them: the doors, the admin address, the watch, which
-//! imports what the ferry dropped, the vigil over freshness, the keeper of the clock, and whoever keeps the
-//! trust folder. Verification opens no socket; the only sockets are the ones listened on.
+//! Seven things run side by side until a signal ends them: the doors, the admin address, the watch, which
+//! imports what the ferry dropped, the vigil over freshness, the keeper of the clock, that of the replay
+//! store, and whoever keeps the trust folder. Verification opens no socket, and what counts once none but to
+//! the Redis that gates may share; all other sockets are the ones listened on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::freshness::keeper;
 use crate::http::Doors;
 use crate::import::{self, Outcome, Report};
+use crate::replay::{self, Replay};
 use crate::trust::Gate;
 use crate::trust_folder;
 
@@ -52,9 +54,12 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
         Some(listen) => Some(Server::bind(listen, &config.limits).await?),
         None => None,
     };
+    let now = gate.moment().now;
+    let replay = Replay::open(&config, gate.store(), now)?;
+    let lost = replay.meet(now).await?;
     let asked = gate.clone();
     let clock = move || asked.moment().now;
-    let doors = Doors::new(gate.clone(), journal, &config.introspection_clients, clock);
+    let doors = Doors::new(gate.clone(), journal, replay, &config.introspection_clients, clock);
     let doors = doors.kubernetes(config.kubernetes.clone()).ssh(config.ssh.clone());
     let doors = Arc::new(doors.proxy(config.proxy.clone()));
     doors
@@ -71,6 +76,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let keeping = tokio::spawn(Keeper::default().run(gate.clone(), doors.clone(), shutdown.clone()));
     let showing = tokio::spawn(show(config.clone(), gate.clone(), shutdown.clone()));
     let glass = tokio::spawn(breakglass::watch::keep(config.clone(), gate.clone(), shutdown.clone()));
+    let remembering = tokio::spawn(replay::keeper::keep(doors.clone(), gate.clone(), lost, shutdown.clone()));
     let admin = tokio::spawn(serve_admin(admin, handle, gate.clone(), shutdown.clone()));
     let served = serve_doors(server, doors.clone(), shutdown.clone()).await;
     // Whatever ended the doors ends the rest.
@@ -80,6 +86,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let watched = watched.and(keeping.await.or_could_not(|| "keep the clock".to_owned()));
     let shown = showing.await.or_could_not(|| "keep the trust folder".to_owned());
     let watched = watched.and(glass.await.or_could_not(|| "watch broken glass".to_owned()));
+    let watched = watched.and(remembering.await.or_could_not(|| "keep the replay store".to_owned()));
     let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
     if doors.write_down("stopped", gate.moment().now, json!({"by": operator()})).await.is_err() {
         tracing::error!("the end could not be written to the journal");

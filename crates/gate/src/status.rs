@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::freshness::{Freshness, doing};
 use crate::published::PublishedKey;
 use crate::quarantine;
+use crate::replay::shown::ReplayShown;
 use crate::revocations::Counts;
 use crate::store::{self, AppliedRow, ForkRow, LogForkRow, LogRow, MissingRow, ParcelCounts, StoreFault};
 use crate::trust::{self, Gate, TrustState};
@@ -80,6 +81,8 @@ pub struct Status {
     pub quarantine: usize,
     /// Older bundles offered since.
     pub superseded: u64,
+    /// What is remembered of what counts once.
+    pub replay: ReplayShown,
     /// This machine's clock against what is proven.
     pub clock: Seen,
 }
@@ -240,6 +243,7 @@ pub fn look_by(config: &Config, moment: &Moment) -> Result<Status, Failure> {
         log_forks,
         quarantine: quarantine::count(config),
         superseded,
+        replay: ReplayShown::look(config, now)?,
         clock: Seen::of(&trust, moment),
     })
 }
@@ -280,7 +284,7 @@ impl Status {
         let now = self.clock.now;
         let held = self.ready && self.freshness == "fresh" && !self.frozen && self.missing_now.is_empty();
         let glass = self.breakglass.iter().any(GlassShown::is_broken);
-        held && !glass && !self.tiers.iter().any(|tier| tier.ended(now))
+        held && !glass && !self.replay.needs_a_hand() && !self.tiers.iter().any(|tier| tier.ended(now))
     }
 }
 

@@ -214,7 +214,7 @@ pub(crate) fn policy_document(realm: &str, site: &Site, version: u64, now: u64) 
                 stale_seconds_max: audience.stale_seconds_max,
                 logged: audience.logged,
                 holder_bound: false,
-                single_use: false,
+                single_use: audience.single_use,
                 breakglass: audience.breakglass,
             })
             .collect(),

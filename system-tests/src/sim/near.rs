@@ -77,6 +77,7 @@ pub(super) fn terms(plan: &SitePlan) -> SiteTerms {
             stale_seconds_max: StaleMax::default(),
             logged: plan.logged,
             breakglass: Breakglass::Allowed,
+            single_use: false,
         }],
         algorithm: plan.algorithm,
         lifetime_seconds_default: plan.lifetime_max,

@@ -77,9 +77,9 @@ fn tell(verdict: Result<Inspection, Refusal>, output: Output) -> Result<(), Fail
         Ok(inspection) => {
             let value = match inspection.shown() {
                 Shown::Token(claims) => {
-                    let bearer = !inspection.is_bound();
+                    let (bearer, once) = (!inspection.is_bound(), inspection.once().is_some());
                     let claims: Option<&RawValue> = serde_json::from_str(claims.json()).ok();
-                    json!({"verdict": "accept", "bearer": bearer, "claims": claims})
+                    json!({"verdict": "accept", "bearer": bearer, "single_use": once, "claims": claims})
                 }
                 Shown::Pass(through) => {
                     json!({"verdict": "accept", "bearer": true, "breakglass": through.order(),
@@ -101,12 +101,13 @@ fn accepted(inspection: &Inspection) -> String {
     let style = Style::stdout();
     let until = inspection.expires_at().map_or_else(|| "-".to_owned(), rfc3339);
     let bound = if inspection.is_bound() { ", but only with proof of the key it names" } else { "" };
+    let once = if inspection.once().is_some() { ", once, if it was not used yet" } else { "" };
     let shown = match inspection.shown() {
         Shown::Token(claims) => format!("token {}", printable(claims.token_id().unwrap_or("-"))),
         Shown::Pass(through) => style.red(&format!("break-glass order {}", through.order().id)),
     };
     let subject = style.bold(&printable(inspection.subject().unwrap_or("-")));
-    format!("{} {subject} until {until} ({shown}){bound}", style.green("accept"))
+    format!("{} {subject} until {until} ({shown}){bound}{once}", style.green("accept"))
 }
 
 fn refused(refusal: &Refusal) -> String {

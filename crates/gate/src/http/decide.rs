@@ -6,11 +6,9 @@
 //! after a deadline.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use farside_crossing::staple;
-use farside_service::append::Ticket;
 use farside_service::digest;
 use farside_service::time::read_clocks;
 use farside_verify::{Code, Refusal};
@@ -20,9 +18,6 @@ use super::{Door, Doors};
 use crate::breakglass;
 use crate::judge::{self, Clocks, Deed, Grant, Inspection, Kept, Pending, Requested, Shown, Wanted};
 use crate::trust::TrustState;
-
-/// A journal that takes longer than this to write one line counts as gone.
-pub const JOURNAL_WAIT_SECONDS_MAX: u64 = 2;
 
 /// More of a path is not written down: strangers must not fill the disk.
 const PATH_CHARACTERS_MAX: usize = 256;
@@ -146,38 +141,15 @@ impl Doors {
     /// # Errors
     /// `journal_unavailable`.
     pub(crate) async fn write_down(&self, event: &str, now: u64, members: Value) -> Result<(), Refusal> {
-        if self.disk_hangs.load(Ordering::Relaxed) {
-            return Err(unwritten(&"an earlier line still waits for the disk"));
-        }
+        self.patience.ready().map_err(|late| unwritten(&late))?;
         let recorded = self.journal.record_at(now, event, members);
-        let mut ticket = recorded.map_err(|broken| unwritten(&broken))?;
-        let wait = Duration::from_secs(JOURNAL_WAIT_SECONDS_MAX);
-        match tokio::time::timeout(wait, &mut ticket).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(broken)) => Err(unwritten(&broken)),
-            Err(_) => {
-                self.close_until_durable(ticket);
-                Err(unwritten(&format!("no answer from the disk within {JOURNAL_WAIT_SECONDS_MAX} s")))
-            }
-        }
-    }
-
-    /// While a disk hangs nothing more is queued for it: a full queue would hold up every thread, and then
-    /// the whole gate would hang instead of refusing. The line that waits opens the doors again when it is
-    /// through.
-    fn close_until_durable(&self, ticket: Ticket) {
-        self.disk_hangs.store(true, Ordering::Relaxed);
-        let disk_hangs = Arc::clone(&self.disk_hangs);
-        tokio::spawn(async move {
-            // A broken journal says so itself, on the next line.
-            let _ = ticket.await;
-            disk_hangs.store(false, Ordering::Relaxed);
-        });
+        let ticket = recorded.map_err(|broken| unwritten(&broken))?;
+        self.patience.wait(ticket).await.map_err(|fault| unwritten(&fault))
     }
 
     /// Whether a decision could be written down now.
     pub(crate) fn can_write(&self) -> bool {
-        !self.disk_hangs.load(Ordering::Relaxed) && self.journal.healthy().is_ok()
+        self.patience.ready().is_ok() && self.journal.healthy().is_ok()
     }
 
     /// Remembers what counts once, and writes the decision down. Whoever then cannot be told of it has used

@@ -35,17 +35,16 @@ mod verify;
 mod wanted;
 
 pub use body::RequestBody;
-pub use decide::JOURNAL_WAIT_SECONDS_MAX;
 pub use ext_authz::AnyAnswer;
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use farside_service::journal::Journal;
 use hyper::{Method, Request};
 
 use crate::config::{IntrospectionClient, Kubernetes, Proxy, Ssh};
-use crate::replay::{self, Replay};
+use crate::patience::Patience;
+use crate::replay::Replay;
 use crate::trust::Gate;
 use answer::Answer;
 use attempts::Attempts;
@@ -62,8 +61,8 @@ pub struct Doors {
     proxy: Proxy,
     /// Owns the counts of failed pick-ups.
     attempts: Mutex<Attempts>,
-    /// A line of the journal waits for a disk that does not answer.
-    disk_hangs: Arc<AtomicBool>,
+    /// How the journal's disk is waited for.
+    patience: Patience,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -95,10 +94,12 @@ impl Door {
 }
 
 impl Doors {
-    /// Opens the doors of a gate, deciding by `clock` (Unix seconds) and writing into `journal`.
+    /// Opens the doors of a gate, deciding by `clock` (Unix seconds), writing into `journal`, and remembering
+    /// in `replay` what counts once.
     pub fn new(
         gate: Arc<Gate>,
         journal: Journal,
+        replay: Replay,
         clients: &[IntrospectionClient],
         clock: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
@@ -109,10 +110,10 @@ impl Doors {
             clients,
             kubernetes: None,
             ssh: None,
-            replay: Replay::of(replay::ENTRIES_MAX_DEFAULT),
+            replay,
             proxy: Proxy::default(),
             attempts: Mutex::default(),
-            disk_hangs: Arc::default(),
+            patience: Patience::default(),
             clock: Box::new(clock),
         }
     }
@@ -179,6 +180,10 @@ impl Doors {
             "/readyz" => health::ready(self),
             _ => answer::bare(hyper::StatusCode::NOT_FOUND),
         }
+    }
+
+    pub(crate) fn replay(&self) -> &Replay {
+        &self.replay
     }
 
     pub(crate) fn now(&self) -> u64 {

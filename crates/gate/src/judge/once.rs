@@ -37,6 +37,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As it stands in keys and stores.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Kind::Token => 1,
+            Kind::Proof => 2,
+        }
+    }
+
     /// As journals, metrics and stores spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -112,10 +120,7 @@ pub(super) fn of_token(
 fn key(kind: Kind, owner: &[u8], id: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(DOMAIN);
-    hash.update(&[match kind {
-        Kind::Token => 1,
-        Kind::Proof => 2,
-    }]);
+    hash.update(&[kind.number()]);
     hash.update(&(owner.len() as u64).to_be_bytes());
     hash.update(owner);
     hash.update(id);

@@ -16,14 +16,14 @@ use farside_service::time::rfc3339;
 use crate::judge::{Kind, Once};
 
 /// Entries whose ends lie in one span of so many seconds are let go together.
-const SPAN_SECONDS: u64 = 64;
+pub(crate) const SPAN_SECONDS: u64 = 64;
 
 /// Bytes of a key that are kept. Whoever finds two ids that share them has made one of his own tokens
 /// worthless.
-const KEY_BYTES: usize = 16;
+pub(crate) const KEY_BYTES: usize = 16;
 
 /// What is kept of a key.
-type Key = [u8; KEY_BYTES];
+pub(crate) type Key = [u8; KEY_BYTES];
 
 /// Why entries were not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,15 +96,32 @@ impl Seen {
         }
     }
 
-    /// What was shown until `since` is not known.
-    #[cfg(test)]
-    fn stand(&mut self, since: u64) {
+    /// What was taken in an earlier life is remembered again, however many there are.
+    pub(crate) fn restore(&mut self, key: Key, until: u64) {
+        if until > self.forgotten {
+            self.insert(key, until);
+        }
+    }
+
+    /// What ends by `forgotten` is not remembered any more, and what was shown until `since` not known.
+    pub(crate) fn stand(&mut self, forgotten: u64, since: u64) {
+        self.forgotten = self.forgotten.max(forgotten);
         self.since = self.since.max(since);
+        self.forget(self.forgotten);
+    }
+
+    /// What ends by then is refused.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// What was shown until then is not known: 0 where all is.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
     }
 
     /// How many are remembered.
-    #[cfg(test)]
-    fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         self.entries
     }
 
@@ -131,12 +148,12 @@ impl std::fmt::Display for Untaken {
 }
 
 /// Which set an end lies in.
-fn span(until: u64) -> u64 {
+pub(crate) fn span(until: u64) -> u64 {
     until / SPAN_SECONDS
 }
 
 /// What is kept of a key.
-fn short(key: &[u8; 32]) -> Key {
+pub(crate) fn short(key: &[u8; 32]) -> Key {
     let mut short = [0; KEY_BYTES];
     short.copy_from_slice(&key[..KEY_BYTES]);
     short
@@ -193,7 +210,7 @@ mod tests {
     #[test]
     fn what_can_have_been_shown_before_a_loss_is_refused() {
         let mut seen = Seen::new(10);
-        seen.stand(800);
+        seen.stand(0, 800);
         assert_eq!(seen.take(&[proof(1, 920)], 900), Err(Untaken::Before(Kind::Proof, 800)));
         assert!(seen.take(&[proof(1, 921)], 900).is_ok());
     }

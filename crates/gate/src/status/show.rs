@@ -176,6 +176,8 @@ impl Status {
             );
         }
         page.row("leaves", &format!("{} kept for proof of logging", self.leaves), plain);
+        let paint = if self.replay.needs_a_hand() { Style::red } else { plain };
+        page.row("used once", &self.replay.sentence(), paint);
         if !self.missing.is_empty() {
             let hole = |row: &MissingRow| match row {
                 MissingRow { first, last, .. } if first == last => first.to_string(),

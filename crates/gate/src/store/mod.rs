@@ -17,6 +17,7 @@ pub(crate) mod evidence;
 mod leaves;
 mod log;
 mod parcels;
+mod replay;
 mod shown;
 mod trust;
 
@@ -49,6 +50,7 @@ pub(crate) use parcels::{
     add as add_parcel, bound_to_ssh, counts as parcel_counts, forget_expired, mark_collected, show_proof,
     waiting,
 };
+pub(crate) use replay::{KeptBy, replay_kept_by, set_replay_kept_by};
 pub(crate) use shown::shown_sequence;
 pub(crate) use trust::{
     add_bundle, add_charter, add_fork, add_missing, add_status_part, advance, bundle, changed, charters,

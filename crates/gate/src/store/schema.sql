@@ -7,7 +7,8 @@ CREATE TABLE state (
     time_floor INTEGER NOT NULL,          -- highest issued_at of any bundle applied; never sinks
     lifetime_seconds_highest INTEGER NOT NULL, -- longest token lifetime that any policy has allowed; never sinks
     stream TEXT NOT NULL,                 -- high-water marks: crossing::acceptance::Stream as JSON
-    superseded INTEGER NOT NULL           -- how many older bundles were offered since
+    superseded INTEGER NOT NULL,          -- how many older bundles were offered since
+    replay TEXT NOT NULL CHECK (replay IN ('nothing', 'disk', 'redis')) -- who keeps what counts once
 ) STRICT;
 
 CREATE TABLE charter (

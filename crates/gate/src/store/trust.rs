@@ -70,8 +70,9 @@ pub struct ForkRow {
 
 pub(super) fn insert_state(connection: &Connection, site: &str) -> Result<(), StoreFault> {
     connection.execute(
-        "INSERT INTO state (id, site, generation, time_floor, lifetime_seconds_highest, stream, superseded)
-         VALUES (1, ?1, 1, 0, 0, '', 0)",
+        "INSERT INTO state (id, site, generation, time_floor, lifetime_seconds_highest, stream, superseded,
+             replay)
+         VALUES (1, ?1, 1, 0, 0, '', 0, 'nothing')",
         [site],
     )?;
     Ok(())

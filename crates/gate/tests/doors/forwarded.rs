@@ -27,7 +27,7 @@ impl Behind {
         let (mut realm, far) = Far::enrolled();
         far.import(&realm.send(Plan { policy: Some(policy), ..realm.plan() }));
         let (journal, _) = Journal::open(&far.config.journal(), "gate").unwrap();
-        let doors = Doors::new(Arc::new(far.gate()), journal, &[], || NOW).proxy(told);
+        let doors = Doors::new(Arc::new(far.gate()), journal, far.replay(), &[], || NOW).proxy(told);
         Behind { realm, far, doors: Arc::new(doors) }
     }
 

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use farside_crossing::PolicyDocument;
+use farside_gate::judge::judge;
+use farside_verify::Code;
 use serde_json::{Value, json};
 
 use super::introspect::{basic, introspect};
-use super::realm::{NOW, Plan, audience, policy};
+use super::realm::{AUDIENCE, Far, HOUR, NOW, Plan, audience, policy};
 use super::{CLIENT_SECRET, Site, ask, ssh};
 
 #[path = "../../../verify/tests/support/twin.rs"]
@@ -75,6 +78,29 @@ async fn of_many_that_bring_the_same_token_at_once_one_enters() {
             entered += u32::from(one.await.unwrap() == 200);
         }
         assert_eq!(entered, 1, "in round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_later_policy_of_a_longer_leeway_brings_no_used_token_back() {
+    let (mut realm, far) = Far::enrolled();
+    let mut once = policy(1);
+    once.audiences[0].single_use = true;
+    far.import(&realm.send(Plan { policy: Some(once.clone()), ..realm.plan() }));
+    let (token, replay) = (realm.token("anna", 1, ""), far.replay());
+    let enters = async |now| match judge(&far.trust_state(), &token, AUDIENCE, now) {
+        Ok(pending) => pending.remember(&replay, now).await.map(drop).map_err(|refusal| refusal.code()),
+        Err(refusal) => Err(refusal.code()),
+    };
+    assert_eq!(enters(NOW).await, Ok(()));
+    let ended = NOW + HOUR + 120;
+    assert_eq!(enters(ended).await, Err(Code::Expired));
+    let longer = PolicyDocument { version: 2, leeway_seconds: 600, ..once };
+    let plan = Plan { policy: Some(longer), issued_at: NOW + 1, ..realm.plan() };
+    far.import_at(&realm.send(plan), NOW + 1);
+    for now in [ended, NOW + HOUR + 599] {
+        replay.tend(now).await.unwrap();
+        assert_eq!(enters(now).await, Err(Code::Replayed), "it is valid again, and used");
     }
 }
 

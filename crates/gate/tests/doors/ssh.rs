@@ -180,8 +180,6 @@ async fn a_gate_that_cannot_judge_or_has_no_such_door_names_no_key() {
     let long = json!({"user": "ada", "key": "a".repeat(20_000)}).to_string();
     assert_eq!(expired.knock(&long).await.code(), (400, "body_invalid".to_owned()));
 
-    let folder = expired.far.config.home().join("other");
-    let (journal, _) = farside_service::journal::Journal::open(&folder, "gate").unwrap();
-    let doors = farside_gate::http::Doors::new(std::sync::Arc::new(expired.far.gate()), journal, &[], || NOW);
+    let doors = super::plain_doors(&super::realm::Far::made());
     assert_eq!(ask(&doors, "POST", "/ssh/authorized-keys", &[], &body).await.status, 404);
 }

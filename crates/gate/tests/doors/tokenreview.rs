@@ -149,9 +149,6 @@ async fn a_gate_that_cannot_judge_says_so_and_not_that_the_token_is_bad() {
 
 #[tokio::test]
 async fn without_configuration_there_is_no_such_door() {
-    let site = Site::open();
-    let journal = farside_service::journal::Journal::open(&site.far.config.home().join("other"), "gate");
-    let doors =
-        farside_gate::http::Doors::new(std::sync::Arc::new(site.far.gate()), journal.unwrap().0, &[], || NOW);
+    let doors = super::plain_doors(&super::realm::Far::made());
     assert_eq!(ask(&doors, "POST", "/kubernetes/tokenreview", &[], "{}").await.status, 404);
 }

@@ -29,6 +29,7 @@ use farside_crossing::{
 use farside_gate::config::Config;
 use farside_gate::enrol::{self, Candidate, Doors};
 use farside_gate::import::{self, Mode, Outcome, Report};
+use farside_gate::replay::Replay;
 use farside_gate::trust::{Gate, TrustState};
 use farside_verify::encode::base64url;
 use farside_verify::leaf::{self, TokenPosition};
@@ -407,6 +408,11 @@ impl Far {
 
     pub(crate) fn gate(&self) -> Gate {
         Gate::open(&self.config).unwrap()
+    }
+
+    /// What this gate remembers of what counts once.
+    pub(crate) fn replay(&self) -> Replay {
+        Replay::open(&self.config, self.gate().store(), NOW).unwrap()
     }
 
     pub(crate) fn trust_state(&self) -> Arc<TrustState> {

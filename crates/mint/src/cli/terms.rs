@@ -36,7 +36,11 @@ pub(super) struct Terms {
     /// `forbidden`. [a new site: allowed]
     #[arg(long, value_parser = breakglass)]
     breakglass: Option<Breakglass>,
-    /// Let `--stale`, `--logged` and `--breakglass` change this audience alone; repeatable. [all audiences]
+    /// Whether its gates admit each token once, and never again. [a new site: no]
+    #[arg(long, value_name = "YES|NO", value_parser = BoolishValueParser::new())]
+    single_use: Option<bool>,
+    /// Let `--stale`, `--logged`, `--breakglass` and `--single-use` change this audience alone; repeatable.
+    /// [all audiences]
     #[arg(long, value_name = "AUDIENCE")]
     only: Vec<String>,
     /// Algorithm of its token keys. [a new site: ES256]
@@ -111,6 +115,7 @@ pub(super) fn audience(name: &str) -> Audience {
         stale_seconds_max: StaleMax::default(),
         logged: Logged::default(),
         breakglass: Breakglass::default(),
+        single_use: false,
     }
 }
 
@@ -158,6 +163,7 @@ impl Terms {
             audience.stale_seconds_max = self.stale.unwrap_or(audience.stale_seconds_max);
             audience.logged = self.logged.unwrap_or(audience.logged);
             audience.breakglass = self.breakglass.unwrap_or(audience.breakglass);
+            audience.single_use = self.single_use.unwrap_or(audience.single_use);
         }
         Ok(())
     }

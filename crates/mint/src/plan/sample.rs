@@ -226,6 +226,7 @@ fn site() -> Site {
             stale_seconds_max: StaleMax::default(),
             logged: Logged::Leaf,
             breakglass: Breakglass::Allowed,
+            single_use: false,
         }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,

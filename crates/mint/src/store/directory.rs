@@ -262,6 +262,8 @@ pub struct Audience {
     pub logged: Logged,
     /// Whether cards may open it in an emergency.
     pub breakglass: Breakglass,
+    /// Whether the gate admits each token once.
+    pub single_use: bool,
 }
 
 /// What a token key is for.

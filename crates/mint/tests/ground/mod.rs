@@ -114,6 +114,7 @@ pub(crate) fn plant() -> SiteTerms {
             stale_seconds_max: Default::default(),
             logged: Logged::No,
             breakglass: Default::default(),
+            single_use: false,
         }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,
