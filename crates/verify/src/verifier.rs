@@ -4,7 +4,8 @@
 //!   text ─▶ Parsed ─▶ Authentic ─▶ Verified<Claims>
 //!        strict    key, signature   types, times, policy
 //! ```
-//! Each arrow may refuse; nothing after an arrow is looked at before it has been passed.
+//! Each arrow may refuse; nothing after an arrow is looked at before it has been passed. Only what the clock
+//! decides can change afterwards, so whoever keeps a `Verified` asks it again: [`Verified::still`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -39,6 +40,10 @@ pub struct Verified<T> {
     signing_input: Box<[u8]>,
     /// Its SHA-256, where the signature's check needed it.
     sha256: Option<[u8; leaf::HASH_BYTES]>,
+    /// Until when its key is accepted.
+    accept_until: Option<u64>,
+    /// The tolerance of whoever verified it.
+    leeway_seconds: u64,
 }
 
 /// The bytes that a signature covers, of whatever kind.
@@ -86,9 +91,10 @@ impl Verifier {
         let judge = Judge { policy: &self.policy, claims: &claims, now };
         judge.typ(&authentic.header)?;
         judge.key(authentic.key, &authentic.header)?;
-        judge.times()?;
+        judge.clock().times()?;
+        judge.lifetime()?;
         judge.parties()?;
-        Ok(authentic.into_verified(claims))
+        Ok(authentic.into_verified(claims, &self.policy))
     }
 
     /// Checks the signature alone (RFC 7515 §5.2), over a payload of any kind.
@@ -97,7 +103,7 @@ impl Verifier {
         let mut scratch = Scratch::new();
         let mut authentic = self.authenticate(token.as_ref(), &mut scratch)?;
         let payload = Payload(std::mem::take(&mut authentic.payload));
-        Ok(authentic.into_verified(payload))
+        Ok(authentic.into_verified(payload, &self.policy))
     }
 
     fn authenticate<'t>(
@@ -120,7 +126,7 @@ impl Verifier {
 
 impl Authentic<'_> {
     #[inline]
-    fn into_verified<T>(self, content: T) -> Verified<T> {
+    fn into_verified<T>(self, content: T, policy: &Policy) -> Verified<T> {
         Verified {
             content,
             key_id: Arc::clone(&self.key.id),
@@ -128,6 +134,8 @@ impl Authentic<'_> {
             typ: self.header.typ.map(kept_typ),
             signing_input: self.signing_input.into(),
             sha256: self.signed.sha256,
+            accept_until: self.key.calendar.accept_until,
+            leeway_seconds: policy.leeway_seconds,
         }
     }
 }
@@ -192,9 +200,7 @@ impl Judge<'_> {
             let detail = "the key is for JWT-SVIDs, whose `typ` is JWT, JOSE or absent";
             return Err(Refusal::because(Code::TypMismatch, detail));
         }
-        if key.calendar.accept_until.is_some_and(|until| self.now > until) {
-            return Err(retired(key, "its tokens are accepted no more"));
-        }
+        self.clock().key_accepted(&key.id, key.calendar.accept_until)?;
         let (from, until) = (key.calendar.sign_from, key.calendar.sign_until);
         if from.is_none() && until.is_none() {
             return Ok(());
@@ -205,30 +211,17 @@ impl Judge<'_> {
         let early = from.is_some_and(|from| issued.is_before(i128::from(from) - leeway));
         let late = until.is_some_and(|until| issued.is_after(i128::from(until) + leeway));
         if early || late {
-            Err(retired(key, "the token was signed outside its key's period"))
+            Err(retired(&key.id, "the token was signed outside its key's period"))
         } else {
             Ok(())
         }
     }
 
-    // token.md §6.5
-    fn times(&self) -> Result<(), Refusal> {
-        let (now, leeway) = (i128::from(self.now), i128::from(self.policy.leeway_seconds));
-        let claims = self.claims;
-        // RFC 7519 §4.1.4: the current time must be before `exp`.
-        if let Some(expires) = claims.expires().filter(|expires| !expires.is_after(now - leeway)) {
-            return Err(self.against_clock(Code::Expired, "exp", expires));
-        }
-        // RFC 7519 §4.1.5: the current time must be `nbf` or after.
-        if let Some(from) = claims.valid_from().filter(|from| from.is_after(now + leeway)) {
-            return Err(self.against_clock(Code::NotYetValid, "nbf", from));
-        }
-        if let Some(issued) = claims.issued().filter(|issued| issued.is_after(now + leeway)) {
-            return Err(self.against_clock(Code::IssuedInFuture, "iat", issued));
-        }
-        self.lifetime()
+    fn clock(&self) -> Clock<'_> {
+        Clock { claims: self.claims, leeway_seconds: self.policy.leeway_seconds, now: self.now }
     }
 
+    // token.md §6.5
     fn lifetime(&self) -> Result<(), Refusal> {
         let Some(seconds_max) = self.policy.lifetime_seconds_max else { return Ok(()) };
         let why = "the lifetime is limited here";
@@ -262,9 +255,45 @@ impl Judge<'_> {
         }
         Ok(())
     }
+}
 
-    fn against_clock(&self, code: Code, claim: &str, moment: Moment) -> Refusal {
-        let (at, now, leeway) = (moment.seconds_floor(), self.now, self.policy.leeway_seconds);
+/// What the clock decides: all of a verification that may end otherwise the next time.
+struct Clock<'a> {
+    claims: &'a Claims,
+    leeway_seconds: u64,
+    now: u64,
+}
+
+impl Clock<'_> {
+    // token.md §4.7
+    fn key_accepted(&self, key_id: &str, accept_until: Option<u64>) -> Result<(), Refusal> {
+        if accept_until.is_some_and(|until| self.now > until) {
+            return Err(retired(key_id, "its tokens are accepted no more"));
+        }
+        Ok(())
+    }
+
+    // token.md §6.5
+    fn times(&self) -> Result<(), Refusal> {
+        let (now, leeway) = (i128::from(self.now), i128::from(self.leeway_seconds));
+        let claims = self.claims;
+        // RFC 7519 §4.1.4: the current time must be before `exp`.
+        if let Some(expires) = claims.expires().filter(|expires| !expires.is_after(now - leeway)) {
+            return Err(self.against(Code::Expired, "exp", expires));
+        }
+        // RFC 7519 §4.1.5: the current time must be `nbf` or after.
+        if let Some(from) = claims.valid_from().filter(|from| from.is_after(now + leeway)) {
+            return Err(self.against(Code::NotYetValid, "nbf", from));
+        }
+        if let Some(issued) = claims.issued().filter(|issued| issued.is_after(now + leeway)) {
+            return Err(self.against(Code::IssuedInFuture, "iat", issued));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn against(&self, code: Code, claim: &str, moment: Moment) -> Refusal {
+        let (at, now, leeway) = (moment.seconds_floor(), self.now, self.leeway_seconds);
         let (apart, side) = if at >= now { (at - now, "ahead of") } else { (now - at, "behind") };
         let detail = format!("`{claim}` {at} is {apart} s {side} the time {now}; leeway {leeway} s");
         Refusal::because(code, detail)
@@ -280,8 +309,8 @@ fn missing(claim: &str, why: &str) -> Refusal {
     Refusal::because(Code::ClaimMissing, format!("`{claim}`: {why}"))
 }
 
-fn retired(key: &Key, why: &str) -> Refusal {
-    let id = crate::refusal::shown_id(&key.id);
+fn retired(key_id: &str, why: &str) -> Refusal {
+    let id = crate::refusal::shown_id(key_id);
     Refusal::because(Code::KeyRetired, format!("key {id}: {why}"))
 }
 
@@ -316,6 +345,35 @@ impl<T> Verified<T> {
     /// The content alone.
     pub fn into_inner(self) -> T {
         self.content
+    }
+}
+
+impl Verified<Claims> {
+    /// Judges again, at the Unix time `now`, all that the clock decides: whether the key is still accepted,
+    /// `exp`, `nbf` and `iat`. Everything else was judged once and for all of the same bytes, so this says
+    /// what [`Verifier::verify`] of the same verifier would say of the same token.
+    ///
+    /// ```
+    /// # use farside_verify::{Claims, Code, Verified};
+    /// fn admit_again(remembered: &Verified<Claims>, now: u64) -> bool {
+    ///     remembered.still(now).is_ok()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`], for the same reasons.
+    // token.md §6.6
+    pub fn still(&self, now: u64) -> Result<(), Refusal> {
+        let clock = Clock { claims: &self.content, leeway_seconds: self.leeway_seconds, now };
+        clock.key_accepted(&self.key_id, self.accept_until)?;
+        clock.times()
+    }
+
+    /// With the token's identity worked out, so that whoever keeps this never hashes it again.
+    #[must_use]
+    pub fn identified(mut self) -> Self {
+        self.sha256 = Some(self.signing_input_sha256());
+        self
     }
 }
 

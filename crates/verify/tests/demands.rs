@@ -97,6 +97,38 @@ fn the_lifetime_is_capped_exactly_and_needs_both_ends() {
     assert_eq!(at(capped(), r#"{"iat":1000}"#, 1000), Err(Code::ClaimMissing));
 }
 
+/// Whoever remembers a verified token asks it again, and hears what verifying it anew would say.
+#[test]
+fn what_is_remembered_is_judged_by_the_clock_as_if_it_were_new() {
+    let signer = Signer::fixed("k1");
+    let keys = || {
+        let jwk = signer.jwk();
+        let retiring = jwk.replacen('{', r#"{"accept_until":5000,"sign_from":100,"sign_until":4000,"#, 1);
+        KeySet::from_jwks(format!(r#"{{"keys":[{retiring}]}}"#).as_bytes()).unwrap()
+    };
+    let payloads = [
+        r#"{"iat":1000,"exp":3000}"#,
+        r#"{"iat":1000.5,"exp":3000.5,"nbf":1500.000001}"#,
+        r#"{"iat":1000}"#,
+        r#"{"iat":1000,"exp":9000,"nbf":-5}"#,
+        r#"{"iat":1e3,"exp":253402300799}"#,
+    ];
+    for policy in [Policy::undemanding(), Policy::undemanding().leeway_seconds(60)] {
+        let verifier = Verifier::new(keys(), policy);
+        for payload in payloads {
+            let token = signer.sign(signer.header("JWT"), payload);
+            let remembered = verifier.verify(&token, 2000).unwrap().identified();
+            let edges = [1000, 1500, 2000, 3000, 4000, 5000, 9000].into_iter();
+            let times = edges
+                .flat_map(|at: u64| [-61, -60, -1, 0, 1, 59, 60, 61].map(|by| at.saturating_add_signed(by)));
+            for now in times.chain([0, u64::MAX]) {
+                let anew = verifier.verify(&token, now).map(drop);
+                assert_eq!(remembered.still(now), anew, "{payload} at {now}");
+            }
+        }
+    }
+}
+
 #[test]
 fn issuer_and_audience_are_compared_to_the_byte() {
     let policy = || Policy::undemanding().issuer("https://a").audiences(["db", "web"]);
