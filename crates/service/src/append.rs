@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 pub use frame::{Log, LogFault, Record, Recovery, TornTail, read};
 pub use segments::{Cursor, Place, RewriteFault, SEGMENT_BYTES_MAX, Segments};
@@ -34,6 +35,10 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 pub const QUEUE_BYTES_MAX: usize = 4 << 20;
 /// Records waiting for the writer before `append` makes its caller wait.
 pub const QUEUE_RECORDS_MAX: usize = 1 << 16;
+/// How long a record that nobody waits for may wait for others, to be made durable with them.
+pub const LINGER_MILLISECONDS: u64 = 50;
+/// So many bytes wait for nothing.
+const LINGER_BYTES_MAX: usize = 512 << 10;
 
 /// Where batches go: the file, or what stands for it in a crash test.
 pub trait Tape: Send + 'static {
@@ -104,6 +109,24 @@ pub enum Refused {
     Broken(#[from] Broken),
 }
 
+/// How soon a record is to be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// At once: somebody waits for it.
+    Now,
+    /// Nobody waits: it may wait [`LINGER_MILLISECONDS`] for others, and all are made durable together.
+    Soon,
+}
+
+/// What came of trying.
+#[derive(Debug)]
+pub enum Tried<T> {
+    /// It is in the queue.
+    Taken(Ticket),
+    /// The queue is full; here it is again.
+    Full(T),
+}
+
 /// The appending end of a log. Shared by reference; dropped, it writes what is waiting and ends its thread.
 #[derive(Debug)]
 pub struct Group {
@@ -131,22 +154,48 @@ impl Group {
     /// # Errors
     /// The record is too long, or the log is broken.
     pub fn append(&self, record: Vec<u8>) -> Result<Ticket, Refused> {
-        if record.len() > RECORD_BYTES_MAX {
-            return Err(Refused::TooLong { bytes: record.len() });
-        }
+        fits(&record)?;
         let mut state = self.shared.lock();
         while state.is_full(record.len()) && state.broken.is_none() {
             state = self.shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        self.push(state, record, Haste::Now)
+    }
+
+    /// As [`Group::append`], for callers that may never wait: where the queue is full the record comes back.
+    ///
+    /// # Errors
+    /// As [`Group::append`].
+    pub fn try_append(&self, record: Vec<u8>, haste: Haste) -> Result<Tried<Vec<u8>>, Refused> {
+        fits(&record)?;
+        let state = self.shared.lock();
+        if state.is_full(record.len()) && state.broken.is_none() {
+            return Ok(Tried::Full(record));
+        }
+        self.push(state, record, haste).map(Tried::Taken)
+    }
+
+    fn push(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        record: Vec<u8>,
+        haste: Haste,
+    ) -> Result<Ticket, Refused> {
         if let Some(broken) = &state.broken {
             return Err(broken.clone().into());
         }
         let number = state.appended;
         state.appended += 1;
         state.pending_bytes += record.len();
-        // The writer waits only while nothing is pending: whoever ends that has told it for all who follow.
-        let ends_the_wait = state.pending.is_empty();
+        let (first, lingered) = (state.pending.is_empty(), state.lingers());
+        if first {
+            state.since = Some(Instant::now());
+        }
         state.pending.push(record);
+        state.urgent |= haste == Haste::Now;
+        // The writer waits only while nothing is pending, or nothing that cannot wait: whoever ends that has
+        // told it for all who follow.
+        let ends_the_wait = first || lingered && !state.lingers();
         drop(state);
         if ends_the_wait {
             self.shared.work.notify_one();
@@ -244,6 +293,13 @@ impl Future for Ticket {
     }
 }
 
+fn fits(record: &[u8]) -> Result<(), Refused> {
+    match record.len() {
+        bytes if bytes > RECORD_BYTES_MAX => Err(Refused::TooLong { bytes }),
+        _ => Ok(()),
+    }
+}
+
 /// What the appending threads, the writer and the tickets share.
 #[derive(Debug, Default)]
 struct Shared {
@@ -262,6 +318,10 @@ struct Shared {
 struct State {
     pending: Vec<Vec<u8>>,
     pending_bytes: usize,
+    /// Somebody waits for one of those pending.
+    urgent: bool,
+    /// When the first of those pending came.
+    since: Option<Instant>,
     appended: u64,
     durable: u64,
     turns_asked: u64,
@@ -287,16 +347,24 @@ impl Shared {
     /// What the writer does next, or `None` when the group is closed and all is written.
     fn next_work(&self) -> Option<Work> {
         let mut state = self.lock();
-        while state.pending.is_empty() {
-            if state.turns_made < state.turns_asked {
-                return Some(Work::Turn { until: state.turns_asked, number: state.durable });
+        loop {
+            if state.pending.is_empty() {
+                if state.turns_made < state.turns_asked {
+                    return Some(Work::Turn { until: state.turns_asked, number: state.durable });
+                }
+                if state.closing == Closing::Asked {
+                    return None;
+                }
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else if let Some(rest) = state.rest() {
+                let waited = self.work.wait_timeout(state, rest);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                break;
             }
-            if state.closing == Closing::Asked {
-                return None;
-            }
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.pending_bytes = 0;
+        state.urgent = false;
         let batch = std::mem::take(&mut state.pending);
         let number = state.durable;
         drop(state);
@@ -332,6 +400,21 @@ impl Shared {
 }
 
 impl State {
+    /// Whether those pending may wait for others.
+    fn lingers(&self) -> bool {
+        let awaited = self.urgent || self.closing == Closing::Asked || self.turns_made < self.turns_asked;
+        !awaited && self.pending_bytes < LINGER_BYTES_MAX
+    }
+
+    /// How much longer they may; nothing where they may not.
+    fn rest(&self) -> Option<Duration> {
+        if !self.lingers() {
+            return None;
+        }
+        let waited = self.since.map_or(Duration::MAX, |since| since.elapsed());
+        Duration::from_millis(LINGER_MILLISECONDS).checked_sub(waited).filter(|rest| !rest.is_zero())
+    }
+
     fn is_full(&self, more_bytes: usize) -> bool {
         let crowded = self.pending.len() >= QUEUE_RECORDS_MAX;
         crowded || !self.pending.is_empty() && self.pending_bytes + more_bytes > QUEUE_BYTES_MAX

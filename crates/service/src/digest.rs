@@ -1,7 +1,5 @@
 //! SHA-256 and its spelling in hexadecimal, for everything that compares files or chains lines.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
 /// Bytes of a SHA-256 digest.
@@ -49,12 +47,23 @@ impl Default for Sha256 {
 /// ```
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| digits(*byte));
     let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
+    text.extend(digits.map(char::from));
     text
+}
+
+/// Puts lower-case hexadecimal at the end of `out`.
+pub fn hex_into(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(bytes.len() * 2);
+    for byte in bytes {
+        out.extend_from_slice(&digits(*byte));
+    }
+}
+
+fn digits(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
 /// Exactly `N` bytes from lower-case hexadecimal; anything else is `None`.
@@ -96,6 +105,9 @@ mod tests {
         pieces.update(b"c");
         assert_eq!(pieces.finish(), sha256(b"abc"));
         assert_eq!(hex(&sha256(b"abc"))[..16], *"ba7816bf8f01cfea");
+        let mut text = b"0x".to_vec();
+        hex_into(&[0, 255, 0x1a], &mut text);
+        assert_eq!(text, b"0x00ff1a");
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 mod audit;
 mod end;
+mod event;
 mod files;
 mod follow;
 mod line;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::append::{self, Framing, Group, Recovery, Ticket, frame};
+use crate::append::{self, Framing, Group, Haste, Recovery, Ticket, Tried, frame};
 use crate::durable::{self, Failed, Mode, failed};
 use crate::lock::LockFault;
 use crate::time;
@@ -32,17 +33,16 @@ use crate::time;
 pub use audit::{Reach, audit};
 use end::{End, Mark, before_open, first_number, read_end};
 pub use end::{Head, heads};
+pub use event::Event;
 use files::{Files, Rotating, is_still, open_path};
 pub use follow::Follower;
+use line::LINE_BYTES_MAX;
 pub use line::LineFault;
-use line::{LINE_BYTES_MAX, RESERVED};
 pub use verify::{Beginning, JournalFault, Noted, Stored, Summary, verify};
 
 /// Bytes after which a journal's file is closed and a new one begun.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Bytes behind a line's own members: numbers, time, hashes. What an event may add is the rest of the limit.
-const MEMBERS_BYTES_MAX: usize = 512;
 /// Why a line was not recorded.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordFault {
@@ -134,7 +134,7 @@ impl Journal {
         frame::set_aside(&file, &path, &mut recovery)?;
         let next = mark.last + 1;
         let tape = Rotating { file, path: path.clone(), bytes, first, next, bytes_max: file_bytes_max };
-        let group = Group::over(tape, Chain(mark), mark.last);
+        let group = Group::over(tape, Chain::behind(mark), mark.last);
         let group = group.map_err(|source| failed("start writing", &path, source))?;
         Ok((Self { group, path }, recovery))
     }
@@ -153,19 +153,28 @@ impl Journal {
     /// As [`Journal::record`].
     pub fn record_at(&self, now: u64, event: &str, members: Value) -> Result<Ticket, RecordFault> {
         let Value::Object(members) = members else { return Err(RecordFault::NotAnObject) };
-        if let Some(name) = RESERVED.iter().find(|name| members.contains_key(**name)) {
-            return Err(RecordFault::Reserved((*name).to_owned()));
-        }
-        let mut text = format!("\"at\":\"{}\",\"event\":{}", time::rfc3339(now), Value::from(event));
-        if !members.is_empty() {
-            let object = Value::Object(members).to_string();
-            text.push(',');
-            text.push_str(&object[1..object.len() - 1]);
-        }
-        if text.len() + MEMBERS_BYTES_MAX > LINE_BYTES_MAX {
-            return Err(RecordFault::TooLong);
-        }
-        Ok(self.group.append(text.into_bytes())?)
+        let mut line = Event::new(now, event);
+        members.iter().for_each(|(name, value)| line.put(name, value));
+        self.write(line)
+    }
+
+    /// Records an event. It has happened once the ticket says so.
+    ///
+    /// # Errors
+    /// As [`Journal::record`].
+    pub fn write(&self, event: Event) -> Result<Ticket, RecordFault> {
+        Ok(self.group.append(event.into_text()?)?)
+    }
+
+    /// As [`Journal::write`], for callers that may never wait for room in the queue.
+    ///
+    /// # Errors
+    /// As [`Journal::record`].
+    pub fn try_write(&self, event: Event, haste: Haste) -> Result<Tried<Event>, RecordFault> {
+        Ok(match self.group.try_append(event.into_text()?, haste)? {
+            Tried::Taken(ticket) => Tried::Taken(ticket),
+            Tried::Full(text) => Tried::Full(Event::again(text)),
+        })
     }
 
     /// Whether the journal still takes lines; a program whose journal does not must stop answering.
@@ -184,14 +193,24 @@ impl Journal {
 }
 
 /// The end of the chain, owned by the writing thread.
-struct Chain(Mark);
+struct Chain {
+    end: Mark,
+    scratch: Vec<u8>,
+}
+
+impl Chain {
+    fn behind(end: Mark) -> Chain {
+        Chain { end, scratch: Vec::new() }
+    }
+}
 
 impl Framing for Chain {
     fn frame(&mut self, batch: &[Vec<u8>], out: &mut Vec<u8>) {
-        let first = self.0.last + 1;
+        let first = self.end.last + 1;
         for members in batch {
-            self.0.last += 1;
-            self.0.head = line::write(self.0.last, first, members, &self.0.head, out);
+            self.end.last += 1;
+            self.end.head =
+                line::write(self.end.last, first, members, &self.end.head, out, &mut self.scratch);
         }
     }
 }

@@ -34,7 +34,13 @@ pub fn install() -> Result<Handle, MetricsFault> {
 }
 
 impl Handle {
-    /// The Prometheus text of this moment; also folds histogram samples together, so a scrape bounds memory.
+    /// Folds the samples of histograms together. Each takes room until then, whether anybody scrapes or not,
+    /// so a server does this every few seconds.
+    pub fn fold(&self) {
+        self.0.run_upkeep();
+    }
+
+    /// The Prometheus text of this moment.
     #[must_use]
     pub fn render(&self) -> String {
         self.0.run_upkeep();

@@ -46,6 +46,85 @@ fn many_threads_append_and_all_is_there_in_order_of_position() {
     assert_eq!(records(&path), expected);
 }
 
+/// Holds each sync until it is let through, and tells of each.
+struct Gated {
+    told: mpsc::Sender<usize>,
+    through: mpsc::Receiver<()>,
+}
+
+impl Tape for Gated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let _ = self.told.send(bytes.len());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.through.recv().map_err(io::Error::other)
+    }
+}
+
+struct AsTheyAre;
+
+impl Framing for AsTheyAre {
+    fn frame(&mut self, batch: &[Vec<u8>], out: &mut Vec<u8>) {
+        batch.iter().for_each(|record| out.extend_from_slice(record));
+    }
+}
+
+#[test]
+fn what_nobody_waits_for_is_written_with_others_and_without_being_asked() {
+    let ((told, batches), (let_through, through)) = (mpsc::channel(), mpsc::channel());
+    let group = Group::over(Gated { told, through }, AsTheyAre, 0).unwrap();
+    // The first keeps the writer busy while the others gather.
+    let first = group.append(b"a".to_vec()).unwrap();
+    assert_eq!(batches.recv().unwrap(), 1);
+    let soon = |text: &[u8]| match group.try_append(text.to_vec(), Haste::Soon).unwrap() {
+        Tried::Taken(ticket) => ticket,
+        Tried::Full(_) => panic!("there is room"),
+    };
+    for _ in 0..10 {
+        let _nobody_waits = soon(b"b");
+    }
+    let last = group.append(b"c".to_vec()).unwrap();
+    let_through.send(()).unwrap();
+    first.wait().unwrap();
+    assert_eq!(batches.recv().unwrap(), 11, "one write for all");
+    let_through.send(()).unwrap();
+    last.wait().unwrap();
+    // Nothing urgent follows, and it is written all the same.
+    let alone = soon(b"dd");
+    assert_eq!(batches.recv().unwrap(), 2);
+    let_through.send(()).unwrap();
+    alone.wait().unwrap();
+    // Nor does the end lose any.
+    let _nobody_waits = soon(b"eee");
+    let_through.send(()).unwrap();
+    drop(group);
+    assert_eq!(batches.recv().unwrap(), 3);
+}
+
+#[test]
+fn who_may_not_wait_gets_the_record_back_from_a_full_queue() {
+    let ((told, batches), (let_through, through)) = (mpsc::channel(), mpsc::channel());
+    let group = Group::over(Gated { told, through }, AsTheyAre, 0).unwrap();
+    let first = group.append(vec![0; 8]).unwrap();
+    batches.recv().unwrap();
+    let large = || vec![1; RECORD_BYTES_MAX];
+    let mut taken = 0;
+    while let Tried::Taken(_) = group.try_append(large(), Haste::Soon).unwrap() {
+        taken += 1;
+    }
+    assert_eq!(taken, QUEUE_BYTES_MAX / RECORD_BYTES_MAX);
+    assert!(
+        matches!(group.try_append(large(), Haste::Now).unwrap(), Tried::Full(record) if record == large())
+    );
+    let_through.send(()).unwrap();
+    first.wait().unwrap();
+    batches.recv().unwrap();
+    assert!(matches!(group.try_append(large(), Haste::Now).unwrap(), Tried::Taken(_)));
+    drop(let_through);
+}
+
 #[test]
 fn a_log_goes_on_where_it_ended() {
     let dir = tempfile::tempdir().unwrap();

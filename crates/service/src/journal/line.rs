@@ -3,10 +3,12 @@
 //! A line's own members stand at fixed places around those of its event, so that reading back millions of
 //! lines costs little more than hashing them; the whole is read as JSON all the same.
 
+use std::io::Write as _;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::digest::{SHA256_BYTES, hex, sha256, unhex};
+use crate::digest::{SHA256_BYTES, hex_into, sha256, unhex};
 
 /// The longest line, its end not counted.
 pub(super) const LINE_BYTES_MAX: usize = 1 << 16;
@@ -109,16 +111,18 @@ pub(super) fn write(
     members: &[u8],
     prev: &[u8; SHA256_BYTES],
     out: &mut Vec<u8>,
+    scratch: &mut Vec<u8>,
 ) -> [u8; SHA256_BYTES] {
     let start = out.len();
-    out.extend_from_slice(format!("{{\"n\":{n},\"batch\":{batch},").as_bytes());
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "{{\"n\":{n},\"batch\":{batch},");
     out.extend_from_slice(members);
     out.extend_from_slice(PREV_MEMBER);
-    out.extend_from_slice(hex(prev).as_bytes());
+    hex_into(prev, out);
     out.push(b'"');
-    let hash = chained(prev, &out[start..], &mut Vec::new());
+    let hash = chained(prev, &out[start..], scratch);
     out.extend_from_slice(HASH_MEMBER);
-    out.extend_from_slice(hex(&hash).as_bytes());
+    hex_into(&hash, out);
     out.extend_from_slice(b"\"}\n");
     hash
 }

@@ -178,7 +178,7 @@ fn a_tail_cut_off_and_a_chain_written_anew_show_against_a_head_noted_elsewhere()
 #[test]
 fn a_long_journal_is_read_in_pieces_and_its_faults_have_their_numbers() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut chain, mut bytes) = (Chain(Mark::default()), Vec::new());
+    let (mut chain, mut bytes) = (Chain::behind(Mark::default()), Vec::new());
     let line = |n: usize| {
         let pad = "y".repeat(n % 97 * 9);
         format!("\"at\":\"2026-11-23T20:00:00Z\",\"event\":\"x\",\"pad\":\"{pad}\"").into_bytes()
@@ -186,7 +186,7 @@ fn a_long_journal_is_read_in_pieces_and_its_faults_have_their_numbers() {
     (0..12_000).for_each(|n| chain.frame(&[line(n)], &mut bytes));
     let path = dir.path().join("gate.jsonl");
     fs::write(&path, &bytes).unwrap();
-    assert_eq!(verify(&path).unwrap().head, crate::digest::hex(&chain.0.head));
+    assert_eq!(verify(&path).unwrap().head, crate::digest::hex(&chain.end.head));
     let starts: Vec<usize> =
         bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
     for wrong in [2_000, 7_000, 11_999] {
@@ -220,7 +220,7 @@ proptest::proptest! {
         lost_sectors: u8,
     ) {
         let dir = tempfile::tempdir().unwrap();
-        let mut chain = Chain(Mark::default());
+        let mut chain = Chain::behind(Mark::default());
         let (mut image, mut last) = (Vec::new(), Vec::new());
         let members = r#""at":"2026-11-23T20:00:00Z","event":"x","pad":"PAD""#;
         let line = || members.replace("PAD", &"y".repeat(90)).into_bytes();
