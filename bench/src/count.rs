@@ -1,9 +1,11 @@
 //! An allocator that counts what the Rust code of this program allocates.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// A server under load is not to be slowed by being counted.
+static STOPPED: AtomicBool = AtomicBool::new(false);
 
 struct Counting;
 
@@ -14,7 +16,7 @@ static COUNTING: Counting = Counting;
 // SAFETY: every call is handed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller keeps `System`'s contract, since it is ours.
         unsafe { System.alloc(layout) }
     }
@@ -25,10 +27,21 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, bytes) }
     }
+}
+
+fn count() {
+    if !STOPPED.load(Ordering::Relaxed) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts no more.
+pub(crate) fn stop() {
+    STOPPED.store(true, Ordering::Relaxed);
 }
 
 /// How many allocations `work` makes on a quiet process.

@@ -25,9 +25,13 @@ pub(crate) fn run() {
         farside_gate::serve::run(&Config::load(Path::new(&config)).unwrap()).unwrap();
         return;
     }
+    if crate::servers::serve_if_child() {
+        return;
+    }
     if std::env::var_os(crate::logged::CHILD).is_none() {
         served();
         judged();
+        crate::served::run();
     }
     crate::logged::run();
 }

@@ -7,6 +7,7 @@ mod gate;
 mod import;
 mod issue;
 mod journals;
+mod load;
 mod log;
 mod logged;
 mod policies;
@@ -15,6 +16,8 @@ mod realm;
 mod revocation;
 mod rotation;
 mod rounds;
+mod served;
+mod servers;
 mod soak;
 #[allow(dead_code, reason = "tests of the audit use more of it")]
 #[path = "../../crates/audit/src/staged.rs"]
