@@ -12,6 +12,7 @@ use farside_service::web::{Limits, Listen};
 use serde::Deserialize;
 
 use crate::enrol::Doors;
+use crate::known::CacheLimits;
 use crate::replay;
 
 /// Name of the configuration file in the gate's folder.
@@ -37,6 +38,10 @@ pub struct Config {
     pub admin: Option<Listen>,
     /// Bounds on connections and requests.
     pub limits: Limits,
+    /// When a decision counts as written down.
+    pub audit: Audit,
+    /// How many verified tokens are kept in memory.
+    pub cache: CacheLimits,
     /// How often `serve` looks into the inbox.
     pub inbox_poll: Seconds,
     /// Most bytes that refused bundles may take on disk.
@@ -54,6 +59,29 @@ pub struct Config {
     /// How much is remembered of what counts once, and where.
     pub replay: replay::Settings,
     home: PathBuf,
+}
+
+/// `audit`: when a decision counts as written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audit {
+    /// Once its line is on the medium: nobody enters of whom the journal would not tell. The default.
+    #[default]
+    Strict,
+    /// Once its line is on the way there: a power cut, or a gate that is killed, takes the last decisions
+    /// with it, those of about a twentieth of a second.
+    Batched,
+}
+
+impl Audit {
+    /// As it is spelled in `gate.toml`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Audit::Strict => "strict",
+            Audit::Batched => "batched",
+        }
+    }
 }
 
 /// One client of `/introspect`: a resource server of this site.
@@ -169,6 +197,10 @@ struct File {
     admin: Option<Listen>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    audit: Audit,
+    #[serde(default)]
+    cache: CacheLimits,
     inbox_poll: Option<Seconds>,
     quarantine_bytes_max: Option<u64>,
     #[serde(default)]
@@ -204,6 +236,8 @@ impl Config {
             listen: file.listen,
             admin: file.admin,
             limits: file.limits,
+            audit: file.audit,
+            cache: file.cache,
             inbox_poll: file.inbox_poll.unwrap_or(Seconds(INBOX_POLL_SECONDS_DEFAULT)),
             quarantine_bytes_max: file.quarantine_bytes_max.unwrap_or(QUARANTINE_BYTES_MAX_DEFAULT),
             introspection_clients: clients,

@@ -10,6 +10,8 @@
 //!                                                     what counts once is remembered (replay) ─▶ Grant
 //! ```
 //!
+//! What is remembered is only that a signature holds ([`crate::known`]); all else is judged every time.
+//!
 //! No clock; no I/O but for proof of logging, where the policy demands it: a leaf that is not in memory yet
 //! is looked up, and a head that a token brought along is kept before anybody enters by it.
 
@@ -23,11 +25,13 @@ mod requested;
 mod wanted;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use farside_crossing::{Action, AudiencePolicy, Logged, Staple, staple};
 use farside_verify::leaf::{self, TokenPosition};
 use farside_verify::{Claims, Code, Confirmation, Refusal, Verified};
 
+use crate::known::Room;
 use crate::trust::{Believed, TrustState};
 
 pub use explain::{Explained, Step, explain, explain_pass};
@@ -56,7 +60,7 @@ pub struct Inspection {
 #[derive(Debug)]
 pub enum Shown {
     /// A token.
-    Token(Box<Verified<Claims>>),
+    Token(Arc<Verified<Claims>>),
     /// The pass of a broken glass.
     Pass(Box<ByGlass>),
 }
@@ -230,7 +234,7 @@ pub(crate) fn sound(
     logged(trust, (&claims, wanted.audience), &position, staple.as_ref(), now)?;
     let once = once::of_token(trust, &claims, wanted.audience)?;
     let audience = wanted.audience.map(str::to_owned);
-    Ok(Inspection { shown: Shown::Token(Box::new(claims)), audience, once, policies: None })
+    Ok(Inspection { shown: Shown::Token(claims), audience, once, policies: None })
 }
 
 /// Whether a token that lies here for its holder is still good, if only for reading. Whether it is in the
@@ -241,11 +245,10 @@ pub(crate) fn sound(
 pub(crate) fn still_good(trust: &TrustState, token: &str, now: u64) -> Result<(), Refusal> {
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
-    let claims = held.verify_carried(token, now)?;
+    let claims = held.believer().verify_carried(token, now)?;
     let wanted = Wanted { action: Some(Action::Read), deed: Deed::Collect, ..Wanted::default() };
     let (claims, _) = holds(trust, held, claims, wanted, now)?;
-    let carried =
-        Inspection { shown: Shown::Token(Box::new(claims)), audience: None, once: None, policies: None };
+    let carried = Inspection { shown: Shown::Token(claims), audience: None, once: None, policies: None };
     policy::permitted(trust, &carried, &wanted, &[], now).map(drop)
 }
 
@@ -264,10 +267,11 @@ fn examine(
     token: &str,
     wanted: Wanted<'_>,
     now: u64,
-) -> Result<(Verified<Claims>, TokenPosition), Refusal> {
+) -> Result<(Arc<Verified<Claims>>, TokenPosition), Refusal> {
     trust.ready(now)?;
     let held = trust.believed().ok_or_else(|| trust.holds_nothing())?;
-    let claims = held.verifier().verify(token, now).map_err(|refusal| explain_key(trust, held, refusal))?;
+    let verified = held.believer().verify(token, now, Room::Made);
+    let claims = verified.map_err(|refusal| explain_key(trust, held, refusal))?;
     holds(trust, held, claims, wanted, now)
 }
 
@@ -275,10 +279,10 @@ fn examine(
 fn holds(
     trust: &TrustState,
     held: &Believed,
-    claims: Verified<Claims>,
+    claims: Arc<Verified<Claims>>,
     wanted: Wanted<'_>,
     now: u64,
-) -> Result<(Verified<Claims>, TokenPosition), Refusal> {
+) -> Result<(Arc<Verified<Claims>>, TokenPosition), Refusal> {
     meant_for(trust, held, &claims, wanted, now)?;
     floor_reached(trust, &claims)?;
     let position = position(&claims)?;

@@ -20,6 +20,7 @@ pub mod freshness;
 pub mod http;
 pub mod import;
 pub mod judge;
+pub mod known;
 mod live;
 pub mod logged;
 mod patience;

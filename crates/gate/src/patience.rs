@@ -14,6 +14,8 @@ use farside_service::append::{Broken, Ticket};
 /// A disk that takes longer than this to make one record durable counts as gone.
 pub(crate) const DISK_WAIT_SECONDS_MAX: u64 = 2;
 
+const DISK_WAIT: Duration = Duration::from_secs(DISK_WAIT_SECONDS_MAX);
+
 /// Why a record does not count as durable.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotDurable {
@@ -33,6 +35,8 @@ pub(crate) enum NotDurable {
 pub(crate) struct Patience {
     /// A record waits for a disk that does not answer.
     hangs: Arc<AtomicBool>,
+    /// One of the records that nobody waits for is watched.
+    watched: Arc<AtomicBool>,
 }
 
 impl Patience {
@@ -45,19 +49,35 @@ impl Patience {
     /// Waits until a record is durable, for as long as anyone should. A record that is late opens the way
     /// again when it is through.
     pub(crate) async fn wait(&self, mut ticket: Ticket) -> Result<(), NotDurable> {
-        let wait = Duration::from_secs(DISK_WAIT_SECONDS_MAX);
-        match tokio::time::timeout(wait, &mut ticket).await {
+        match tokio::time::timeout(DISK_WAIT, &mut ticket).await {
             Ok(durable) => Ok(durable?),
             Err(_) => {
                 self.hangs.store(true, Ordering::Relaxed);
-                let hangs = Arc::clone(&self.hangs);
-                tokio::spawn(async move {
-                    // A broken log says so itself, at the next record.
-                    let _ = ticket.await;
-                    hangs.store(false, Ordering::Relaxed);
-                });
+                tokio::spawn(open_when_durable(Arc::clone(&self.hangs), ticket));
                 Err(NotDurable::Late)
             }
         }
     }
+
+    /// Of the records that nobody waits for one is always watched, so that a disk which hangs closes the way
+    /// all the same. One that breaks says so itself, at the next record.
+    pub(crate) fn watch(&self, mut ticket: Ticket) {
+        if self.watched.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (watched, hangs) = (Arc::clone(&self.watched), Arc::clone(&self.hangs));
+        tokio::spawn(async move {
+            if tokio::time::timeout(DISK_WAIT, &mut ticket).await.is_err() {
+                hangs.store(true, Ordering::Relaxed);
+                open_when_durable(hangs, ticket).await;
+            }
+            watched.store(false, Ordering::Relaxed);
+        });
+    }
+}
+
+async fn open_when_durable(hangs: Arc<AtomicBool>, ticket: Ticket) {
+    // A broken log says so itself, at the next record.
+    let _ = ticket.await;
+    hangs.store(false, Ordering::Relaxed);
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::breakglass;
 use crate::clock::{Keeper, Seen};
-use crate::config::Config;
+use crate::config::{Audit, Config};
 use crate::freshness::keeper;
 use crate::http::Doors;
 use crate::import::{self, Outcome, Report};
@@ -26,6 +26,9 @@ use crate::trust_folder;
 
 /// The journal of decisions, beside the one that the import keeps.
 const JOURNAL_NAME: &str = "gate";
+
+/// How often the samples of histograms are folded together.
+const METRICS_FOLDED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the trust folder is compared with the trust.
 const FOLDER_LOOK: Duration = Duration::from_secs(1);
@@ -58,18 +61,25 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let replay = Replay::open(&config, gate.store(), now)?;
     let lost = replay.meet(now).await?;
     let asked = gate.clone();
-    let clock = move || asked.moment().now;
+    let clock = move || asked.time();
     let doors = Doors::new(gate.clone(), journal, replay, &config.introspection_clients, clock);
     let doors = doors.kubernetes(config.kubernetes.clone()).ssh(config.ssh.clone());
-    let doors = Arc::new(doors.proxy(config.proxy.clone()));
+    let doors = Arc::new(doors.proxy(config.proxy.clone()).audit(config.audit));
     doors
-        .write_down("started", gate.moment().now, json!({"by": operator(), "site": config.site}))
+        .write_down(
+            "started",
+            gate.moment().now,
+            json!({"by": operator(), "site": config.site, "audit": config.audit.as_str()}),
+        )
         .await
         .map_err(|refusal| {
             Failure::could_not(format!("write to the journal: {refusal}")).hint(refusal.cure().to_owned())
         })?;
     let address = server.local_addr().map(|address| address.to_string()).unwrap_or_default();
     tracing::info!(address, site = config.site, "the doors are open");
+    if config.audit == Audit::Batched {
+        tracing::warn!("audit = \"batched\": a power cut takes the last decisions from the journal");
+    }
 
     let watching = tokio::spawn(watch(config.clone(), gate.clone(), shutdown.clone()));
     let vigil = tokio::spawn(keeper::keep(doors.clone(), gate.clone(), shutdown.clone()));
@@ -77,6 +87,7 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let showing = tokio::spawn(show(config.clone(), gate.clone(), shutdown.clone()));
     let glass = tokio::spawn(breakglass::watch::keep(config.clone(), gate.clone(), shutdown.clone()));
     let remembering = tokio::spawn(replay::keeper::keep(doors.clone(), gate.clone(), lost, shutdown.clone()));
+    let folding = tokio::spawn(fold(handle.clone(), shutdown.clone()));
     let admin = tokio::spawn(serve_admin(admin, handle, gate.clone(), shutdown.clone()));
     let served = serve_doors(server, doors.clone(), shutdown.clone()).await;
     // Whatever ended the doors ends the rest.
@@ -87,11 +98,22 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let shown = showing.await.or_could_not(|| "keep the trust folder".to_owned());
     let watched = watched.and(glass.await.or_could_not(|| "watch broken glass".to_owned()));
     let watched = watched.and(remembering.await.or_could_not(|| "keep the replay store".to_owned()));
+    let watched = watched.and(folding.await.or_could_not(|| "keep the metrics".to_owned()));
     let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
     if doors.write_down("stopped", gate.moment().now, json!({"by": operator()})).await.is_err() {
         tracing::error!("the end could not be written to the journal");
     }
     served.and(watched).and(shown).and(administered)
+}
+
+/// Keeps the histograms small, scraped or not.
+async fn fold(handle: exposed::Handle, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(METRICS_FOLDED_EVERY) => handle.fold(),
+        }
+    }
 }
 
 async fn serve_doors(server: Server, doors: Arc<Doors>, shutdown: Shutdown) -> Result<(), Failure> {
@@ -124,10 +146,9 @@ async fn serve_admin(
 async fn watch(config: Arc<Config>, gate: Arc<Gate>, shutdown: Shutdown) {
     let poll = Duration::from_secs(config.inbox_poll.0.max(1));
     loop {
-        let (round, moment) = (config.clone(), gate.moment());
-        let imported =
-            tokio::task::spawn_blocking(move || import::inbox_by(&round, moment.now, moment.earliest()))
-                .await;
+        let (round, known, moment) = (config.clone(), gate.clone(), gate.moment());
+        let import = move || import::inbox_of(&known, &round, moment.now, moment.earliest());
+        let imported = tokio::task::spawn_blocking(import).await;
         match imported {
             Ok(Ok(reports)) => reports.iter().for_each(log_report),
             Ok(Err(failure)) => tracing::error!(%failure, "the inbox could not be read"),

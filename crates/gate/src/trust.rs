@@ -9,7 +9,7 @@
 //! revocation holds at every door from the moment the import that brought it has returned, whichever process
 //! ran it. A store that cannot be read refuses everyone.
 
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -19,12 +19,13 @@ use farside_crossing::{
     StatusDocument, Stream, charter,
 };
 use farside_service::time::rfc3339;
-use farside_verify::{Claims, Code, KeySet, Refusal, Verified, Verifier};
+use farside_verify::{Code, Refusal, Verifier};
 
 use crate::breakglass::Glasses;
 use crate::clock::GateClock;
 use crate::config::Config;
 pub use crate::freshness::Freshness;
+use crate::known::{Believer, Believers};
 use crate::live::Live;
 use crate::logged::{LogRows, Logs};
 use crate::published::{self, PublishedKey};
@@ -32,8 +33,9 @@ use crate::revocations::Revocations;
 use crate::shown_lists::ShownLists;
 use crate::store::{AppliedRow, ClockNoteRow, ClockRow, GlassRow, Store, StoreFault, Watch};
 
-mod demands;
+pub(crate) mod demands;
 mod time;
+mod warm;
 
 /// No clock is right that stands before this gate was made: 1 November 2026, raised with each release.
 pub const BUILT_AT: u64 = 1_793_491_200;
@@ -47,8 +49,9 @@ pub struct Gate {
     /// Where the doors keep heads that tokens bring along: they wait for no import.
     keeper: Arc<Store>,
     live: Arc<Live>,
-    /// Wakes whoever keeps the leaves in memory.
-    changed: OnceLock<SyncSender<()>>,
+    /// Wakes whoever keeps leaves and tokens in memory.
+    changed: OnceLock<[SyncSender<()>; 2]>,
+    believers: Arc<Believers>,
     current: ArcSwap<TrustState>,
     clock: GateClock,
     /// Owns the connection that notices changes; held for one look at a counter.
@@ -65,41 +68,11 @@ impl Gate {
         let keeper = Arc::new(Store::open_impatient(&config.database())?);
         let live = Arc::new(Live::default());
         let watch = Mutex::new(Watch::open(&config.database())?);
-        let first = TrustState::load(&store, &keeper, &live, None)?;
+        let believers = Arc::new(Believers::new(config.cache));
+        let first = TrustState::load(&store, &keeper, &live, &believers, None)?;
         let clock = GateClock::resume(first.clock());
         let current = ArcSwap::from_pointee(first);
-        Ok(Gate { store, keeper, live, changed: OnceLock::new(), current, clock, watch })
-    }
-
-    /// Brings the log's live leaves into memory. Until then, and for what comes later, the store is asked.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn warm(&self) -> Result<u64, StoreFault> {
-        // Its own connection: ten million leaves take a second, and no door waits for it.
-        self.live.refresh(&Store::open(self.store.path())?)?;
-        Ok(self.live.count())
-    }
-
-    /// Keeps the leaves in memory warm from now on, on a thread of its own that ends with the gate.
-    pub fn keep_warm(self: &Arc<Gate>) {
-        let (changed, changes) = mpsc::sync_channel(1);
-        // Awake at once, and then at each change of trust.
-        let _ = changed.try_send(());
-        if self.changed.set(changed).is_err() {
-            return;
-        }
-        let gate = Arc::downgrade(self);
-        std::thread::spawn(move || {
-            while changes.recv().is_ok() {
-                let Some(gate) = gate.upgrade() else { return };
-                match gate.warm() {
-                    Ok(leaves) => tracing::debug!(leaves, "log leaves are in memory"),
-                    // The doors ask the store, and say so if it fails them too.
-                    Err(fault) => tracing::error!(%fault, "log leaves cannot be brought into memory"),
-                }
-            }
-        });
+        Ok(Gate { store, keeper, live, changed: OnceLock::new(), believers, current, clock, watch })
     }
 
     /// What is believed now. To be called for every request; costs microseconds unless something changed.
@@ -119,6 +92,11 @@ impl Gate {
         self.current.load_full()
     }
 
+    /// Who verifies: an import in this process asks the same, so that what it has verified is known here.
+    pub(crate) fn believers(&self) -> &Arc<Believers> {
+        &self.believers
+    }
+
     /// The store, for what holders collect.
     pub fn store(&self) -> &Store {
         &self.store
@@ -132,9 +110,11 @@ impl Gate {
         }
         // The lock is kept while the new picture is built, so that it is built once and no request overtakes
         // it.
-        let renewed = Arc::new(TrustState::load(&self.store, &self.keeper, &self.live, Some(&current))?);
+        let (store, believers) = (&self.store, &self.believers);
+        let renewed = TrustState::load(store, &self.keeper, &self.live, believers, Some(&current))?;
+        let renewed = Arc::new(renewed);
         self.current.store(Arc::clone(&renewed));
-        if let Some(changed) = self.changed.get() {
+        for changed in self.changed.get().into_iter().flatten() {
             // Full: it will wake up anyway.
             let _ = changed.try_send(());
         }
@@ -187,14 +167,11 @@ pub struct TrustState {
 
 /// What the applied bundles said.
 pub struct Believed {
-    verifier: Verifier,
-    /// With the keys of JWT-SVIDs alone, for those that are carried for their holders.
-    svids: Verifier,
+    believer: Arc<Believer>,
     policy: PolicyDocument,
     /// The Cedar policies of `policy`, read.
     cedar: Option<Arc<Policies>>,
     revocations: Revocations,
-    keys: Vec<PublishedKey>,
 }
 
 impl TrustState {
@@ -207,6 +184,7 @@ impl TrustState {
         store: &Arc<Store>,
         keeper: &Arc<Store>,
         live: &Arc<Live>,
+        believers: &Believers,
         before: Option<&TrustState>,
     ) -> Result<TrustState, TrustFault> {
         let rows = store.read(rows)?;
@@ -218,7 +196,8 @@ impl TrustState {
             (Some(keys), Some(policy), Some(status)) => {
                 let policy = serde_json::from_slice(&policy).map_err(|error| unreadable("policy", error))?;
                 let status = serde_json::from_slice(&status).map_err(|error| unreadable("status", error))?;
-                Some(Believed::new(&keys, policy, &status, before.and_then(TrustState::believed))?)
+                let before = before.and_then(TrustState::believed);
+                Some(Believed::new(believers, &keys, policy, &status, before)?)
             }
             _ => None,
         };
@@ -280,7 +259,7 @@ impl TrustState {
 
     /// Keys and demands.
     pub fn verifier(&self) -> Option<&Verifier> {
-        self.believed.as_ref().map(|held| &held.verifier)
+        self.believed.as_ref().map(Believed::verifier)
     }
 
     /// What the applied bundles said, if any has been applied.
@@ -366,40 +345,29 @@ impl TrustState {
 }
 
 impl Believed {
-    /// Makes a verifier of the documents; refuses keys that no token could be verified with.
+    /// Takes the documents in; refuses keys that no token could be verified with. What verifies is asked of
+    /// `believers`: where keys and policy are as they were, it knows whom it has verified already.
     pub(crate) fn new(
+        believers: &Believers,
         jwks: &[u8],
         policy: PolicyDocument,
         status: &StatusDocument,
         before: Option<&Believed>,
     ) -> Result<Self, TrustFault> {
-        let keys = KeySet::from_jwks(jwks).map_err(|error| unreadable("keys", error))?;
         let revocations = Revocations::read(status).map_err(|error| unreadable("status", error))?;
-        let published = published::read(jwks).map_err(|error| unreadable("keys", error))?;
-        let svids = format!("{{\"keys\":[{}]}}", published::for_svids(&published).join(","));
-        let svids = KeySet::from_jwks(svids.as_bytes()).map_err(|error| unreadable("keys", error))?;
-        let svids = Verifier::new(svids, demands::of_svids(&policy));
-        let verifier = Verifier::new(keys, demands::of_tokens(&policy));
         let before = before.map(|before| (&before.policy, &before.cedar));
         let cedar = demands::cedar(&policy, before)?;
-        Ok(Believed { verifier, svids, policy, cedar, revocations, keys: published })
+        Ok(Believed { believer: believers.of(jwks, &policy)?, policy, cedar, revocations })
     }
 
     /// Keys and demands.
     pub fn verifier(&self) -> &Verifier {
-        &self.verifier
+        self.believer.verifier()
     }
 
-    /// Verifies a token that was carried here for its holder: one of this site's, or a JWT-SVID, which names
-    /// no issuer and opens no door of this gate's.
-    // token.md §8
-    pub(crate) fn verify_carried(&self, token: &str, now: u64) -> Result<Verified<Claims>, Refusal> {
-        self.verifier.verify(token, now).or_else(|refused| match self.svids.verify(token, now) {
-            Ok(claims) => Ok(claims),
-            // An SVID that has expired is one all the same: it is counted, not warned of.
-            Err(expired) if expired.code() == Code::Expired => Err(expired),
-            Err(_) => Err(refused),
-        })
+    /// Who verifies, and whom it knows already.
+    pub(crate) fn believer(&self) -> &Arc<Believer> {
+        &self.believer
     }
 
     /// The site's policy.
@@ -419,7 +387,7 @@ impl Believed {
 
     /// The keys as they crossed, with their windows.
     pub fn keys(&self) -> &[PublishedKey] {
-        &self.keys
+        self.believer.keys()
     }
 
     /// What the policy says of one audience.
@@ -433,7 +401,7 @@ impl Believed {
 
     fn current_keys(&self, now: u64) -> impl Iterator<Item = &PublishedKey> {
         let live = move |key: &&PublishedKey| key.accept_until.is_none_or(|until| now <= until);
-        self.keys.iter().filter(live).filter(|key| self.revocations.key(&key.kid).is_none())
+        self.keys().iter().filter(live).filter(|key| self.revocations.key(&key.kid).is_none())
     }
 }
 
@@ -478,6 +446,6 @@ pub(crate) fn newest_charter(note: &[u8]) -> Result<Charter, StoreFault> {
     charter::open_first(note, &ExpectedFingerprint::from(seen)).map_err(damaged)
 }
 
-fn unreadable(what: &'static str, reason: impl std::fmt::Display) -> TrustFault {
+pub(crate) fn unreadable(what: &'static str, reason: impl std::fmt::Display) -> TrustFault {
     TrustFault::Document { what, reason: reason.to_string() }
 }

@@ -70,6 +70,7 @@ impl Keeper {
             let moment = gate.moment();
             let ahead = moment.off.map_or(0, |off| off.by_seconds);
             metrics::gauge!("farside_gate_clock_offset_seconds").set(ahead as f64);
+            gate.tell_known();
             let news = self.hear(&moment);
             if let Some(news) = &news {
                 tell(news, &moment, &doors).await;

@@ -138,7 +138,17 @@ fn token_of<'a>(value: &'a [u8], demanded: &[u8]) -> Result<&'a str, CredentialF
 }
 
 fn is_b64token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte)
+    const IS: [bool; 256] = {
+        let mut is = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            is[byte] = (byte as u8).is_ascii_alphanumeric()
+                || matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+            byte += 1;
+        }
+        is
+    };
+    IS[usize::from(*byte)]
 }
 
 #[cfg(test)]

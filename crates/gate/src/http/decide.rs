@@ -1,26 +1,33 @@
 //! The one function behind every door: judge the token, remember what counts once, write the decision down,
 //! and only then let it be answered.
 //!
-//! The journal's line is durable before the answer leaves. A decision that cannot be written down is no
-//! decision: it is answered with `journal_unavailable`, never with a grant, and a disk that hangs is given up
-//! after a deadline.
+//! The journal's line is durable before the answer leaves, unless the configuration says `audit = "batched"`:
+//! then it is on its way. A decision that cannot be written down is no decision: it is answered with
+//! `journal_unavailable`, never with a grant, and a disk that hangs is given up after a deadline.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use farside_crossing::staple;
+use farside_service::append::{Haste, Ticket, Tried};
 use farside_service::digest;
+use farside_service::journal::Event;
 use farside_service::time::read_clocks;
 use farside_verify::{Code, Refusal};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Door, Doors};
 use crate::breakglass;
+use crate::config::Audit;
 use crate::judge::{self, Clocks, Deed, Grant, Inspection, Kept, Pending, Requested, Shown, Wanted};
+use crate::patience::DISK_WAIT_SECONDS_MAX;
 use crate::trust::TrustState;
 
 /// More of a path is not written down: strangers must not fill the disk.
 const PATH_CHARACTERS_MAX: usize = 256;
+
+/// How often a line that finds the journal's queue full tries again.
+const QUEUE_LOOK: Duration = Duration::from_millis(1);
 
 impl Doors {
     /// Decides whether the bearer of a token enters, for what is `wanted`.
@@ -141,10 +148,40 @@ impl Doors {
     /// # Errors
     /// `journal_unavailable`.
     pub(crate) async fn write_down(&self, event: &str, now: u64, members: Value) -> Result<(), Refusal> {
-        self.patience.ready().map_err(|late| unwritten(&late))?;
-        let recorded = self.journal.record_at(now, event, members);
-        let ticket = recorded.map_err(|broken| unwritten(&broken))?;
+        let mut line = Event::new(now, event);
+        members.as_object().into_iter().flatten().for_each(|(name, value)| line.put(name, value));
+        let ticket = self.queue(line, Haste::Now).await?;
         self.patience.wait(ticket).await.map_err(|fault| unwritten(&fault))
+    }
+
+    /// Writes a decision down, as the configuration says: durable, or on its way to the disk. A pass of a
+    /// broken glass is durable always.
+    // journal.md §1.4
+    async fn write_decision(&self, decision: Event, by_glass: bool) -> Result<(), Refusal> {
+        if self.audit == Audit::Strict || by_glass {
+            let ticket = self.queue(decision, Haste::Now).await?;
+            return self.patience.wait(ticket).await.map_err(|fault| unwritten(&fault));
+        }
+        let ticket = self.queue(decision, Haste::Soon).await?;
+        self.patience.watch(ticket);
+        Ok(())
+    }
+
+    /// Puts a line into the journal's queue. No thread waits for room in it: they have others to answer.
+    async fn queue(&self, mut line: Event, haste: Haste) -> Result<Ticket, Refusal> {
+        let mut waited = Duration::ZERO;
+        loop {
+            self.patience.ready().map_err(|late| unwritten(&late))?;
+            match self.journal.try_write(line, haste).map_err(|broken| unwritten(&broken))? {
+                Tried::Taken(ticket) => return Ok(ticket),
+                Tried::Full(_) if waited.as_secs() >= DISK_WAIT_SECONDS_MAX => {
+                    return Err(unwritten(&"the journal's queue stays full"));
+                }
+                Tried::Full(back) => line = back,
+            }
+            tokio::time::sleep(QUEUE_LOOK).await;
+            waited += QUEUE_LOOK;
+        }
     }
 
     /// Whether a decision could be written down now.
@@ -177,11 +214,11 @@ impl Doors {
     where
         T: AsRef<Inspection>,
     {
-        let members = match &judged {
-            Ok(holds) => admitted(&asked, holds.as_ref()),
-            Err(refusal) => refused(&asked, refusal),
+        let (decision, by_glass) = match &judged {
+            Ok(holds) => (admitted(&asked, holds.as_ref()), holds.as_ref().by_glass().is_some()),
+            Err(refusal) => (refused(&asked, refusal), false),
         };
-        let concluded = self.write_down("decision", asked.now, members).await.and(judged);
+        let concluded = self.write_decision(decision, by_glass).await.and(judged);
         let code = concluded.as_ref().err().map_or("", |refusal| refusal.code().as_str());
         let verdict = if concluded.is_ok() { "admit" } else { "refuse" };
         metrics::counter!("farside_gate_decisions_total",
@@ -220,63 +257,62 @@ pub(crate) struct Asked<'a> {
     pub(crate) now: u64,
 }
 
-fn admitted(asked: &Asked<'_>, inspection: &Inspection) -> Value {
-    let mut members = common(asked, "admit");
-    members.insert("sub".into(), json!(inspection.subject()));
+fn admitted(asked: &Asked<'_>, inspection: &Inspection) -> Event {
+    let mut line = common(asked, "admit");
+    line.put("sub", &inspection.subject());
     match inspection.shown() {
         Shown::Token(claims) => {
-            members.insert("jti".into(), json!(claims.token_id()));
-            members.insert("kid".into(), json!(claims.key_id()));
-            let hash = digest::hex(&claims.signing_input_sha256());
-            members.insert("signing_input_sha256".into(), json!(hash));
+            line.put("jti", &claims.token_id());
+            line.put("kid", claims.key_id());
+            line.put("signing_input_sha256", &digest::hex(&claims.signing_input_sha256()));
         }
         // breakglass.md §5.6
         Shown::Pass(through) => {
             let order = through.order();
             let (id, subject, role) = (&order.id, &order.subject, &order.role);
             tracing::warn!(id, subject, role, audience = order.audience, "entered by break-glass");
-            members.insert("breakglass".into(), json!(id));
-            members.insert("role".into(), json!(role));
+            line.put("breakglass", id);
+            line.put("role", role);
         }
     }
-    members.insert("exp".into(), json!(inspection.expires_at()));
+    line.put("exp", &inspection.expires_at());
     // policy.md §5.4
     if let Some(policies) = inspection.policies() {
-        members.insert("policies".into(), json!(policies));
+        line.put("policies", policies);
     }
-    Value::Object(members)
+    line
 }
 
 // Nothing that a refused token says of itself is believed, so nothing of it is written but the hash of its
 // text.
-fn refused(asked: &Asked<'_>, refusal: &Refusal) -> Value {
-    let mut members = common(asked, "refuse");
-    members.insert("code".into(), json!(refusal.code().as_str()));
-    members.insert("detail".into(), json!(refusal.detail()));
+fn refused(asked: &Asked<'_>, refusal: &Refusal) -> Event {
+    let mut line = common(asked, "refuse");
+    line.put("code", refusal.code().as_str());
+    line.put("detail", refusal.detail());
     if let Some(policies) = refusal.policies() {
-        members.insert("policies".into(), json!(policies));
+        line.put("policies", policies);
     }
     // Of the token alone, whatever is stapled to it: one token has one hash here.
     let token = asked.credential.split(staple::DIVIDER).next().unwrap_or_default();
-    members.insert("token_sha256".into(), json!(digest::hex(&digest::sha256(token.as_bytes()))));
-    Value::Object(members)
+    line.put("token_sha256", &digest::hex(&digest::sha256(token.as_bytes())));
+    line
 }
 
-fn common(asked: &Asked<'_>, verdict: &str) -> Map<String, Value> {
-    let mut members = Map::new();
-    members.insert("door".into(), json!(asked.door.name()));
-    members.insert("verdict".into(), json!(verdict));
-    members.insert("aud".into(), json!(asked.wanted.audience));
+fn common(asked: &Asked<'_>, verdict: &str) -> Event {
+    let mut line = Event::new(asked.now, "decision");
+    line.put("door", asked.door.name());
+    line.put("verdict", verdict);
+    line.put("aud", &asked.wanted.audience);
     if let Some(action) = asked.wanted.action {
-        members.insert("action".into(), json!(action));
+        line.put("action", &action);
     }
     if let Some(request) = asked.wanted.request {
-        members.insert("request".into(), requested(request));
+        line.put("request", &requested(request));
     }
     if let Some(account) = asked.account {
-        members.insert("account".into(), json!(account));
+        line.put("account", account);
     }
-    members
+    line
 }
 
 /// What was asked for, without its query, which may hold what nobody should read later.

@@ -42,7 +42,7 @@ use std::sync::{Arc, Mutex};
 use farside_service::journal::Journal;
 use hyper::{Method, Request};
 
-use crate::config::{IntrospectionClient, Kubernetes, Proxy, Ssh};
+use crate::config::{Audit, IntrospectionClient, Kubernetes, Proxy, Ssh};
 use crate::patience::Patience;
 use crate::replay::Replay;
 use crate::trust::Gate;
@@ -63,6 +63,8 @@ pub struct Doors {
     attempts: Mutex<Attempts>,
     /// How the journal's disk is waited for.
     patience: Patience,
+    /// How decisions are written down.
+    audit: Audit,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -114,6 +116,7 @@ impl Doors {
             proxy: Proxy::default(),
             attempts: Mutex::default(),
             patience: Patience::default(),
+            audit: Audit::default(),
             clock: Box::new(clock),
         }
     }
@@ -129,6 +132,13 @@ impl Doors {
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = proxy;
+        self
+    }
+
+    /// Writes decisions down as the configuration says.
+    #[must_use]
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.audit = audit;
         self
     }
 

@@ -18,6 +18,7 @@ use super::parcels;
 use super::past;
 use super::report::{Applied, Chartered, HeadLetGo, Outcome, ParcelsIn};
 use super::status::{self, Ground};
+use crate::known::Believers;
 use crate::store::{self, AppliedRow, ForkRow, MintAhead, StoreFault};
 use crate::trust::{self, BUILT_AT, Believed, LEEWAY_SECONDS_DEFAULT, TrustFault};
 
@@ -25,6 +26,8 @@ use crate::trust::{self, BUILT_AT, Believed, LEEWAY_SECONDS_DEFAULT, TrustFault}
 pub(super) struct Scene<'a> {
     pub(super) site: &'a str,
     pub(super) secret: Option<&'a RecipientSecret>,
+    /// Who verifies.
+    pub(super) believers: &'a Believers,
     pub(super) now: u64,
 }
 
@@ -246,7 +249,7 @@ fn apply(
     let manifest = opened.manifest();
     let seq = manifest.seq;
     let heads_let_go = trust_charters(tx, opened.charters_new(), scene.now)?;
-    let believed = documents(tx, opened, held, seq)?;
+    let believed = documents(tx, scene.believers, opened, held)?;
     let logs = log::keep(tx, runs, seq, manifest.issued_at)?;
     if let Some(policy) = believed.as_ref().map(Believed::policy) {
         log::prune(tx, manifest.issued_at.saturating_sub(log::kept_seconds(policy)))?;
@@ -301,10 +304,11 @@ fn apply(
 /// Checks and stores keys, policy and status, and makes of them what tokens will be judged by.
 fn documents(
     tx: &Transaction<'_>,
+    believers: &Believers,
     opened: &Opened<'_>,
     held: &Held,
-    seq: u64,
 ) -> Result<Option<Believed>, Trouble> {
+    let seq = opened.manifest().seq;
     if let Some(keys) = opened.keys() {
         every_key_usable(keys.jwks.as_str())?;
         store::set_document(tx, "keys", keys.version, seq, keys.jwks.as_str().as_bytes())?;
@@ -325,7 +329,8 @@ fn documents(
     let taken = status::take_in(tx, opened, held.status.as_ref(), &ground)?;
     let status = taken.as_ref().or(held.status.as_ref());
     let (Some(keys), Some(policy), Some(status)) = (keys, policy, status) else { return Ok(None) };
-    let believed = Believed::new(keys, policy.clone(), status, None).map_err(|fault| match fault {
+    let believed = Believed::new(believers, keys, policy.clone(), status, None);
+    let believed = believed.map_err(|fault| match fault {
         TrustFault::Document { what, reason } => {
             Trouble::from(Refusal::new(Code::Malformed, format!("its {what}: {reason}")))
         }

@@ -19,6 +19,7 @@ mod report;
 mod status;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use farside_crossing::{Code, RecipientSecret, Refusal};
@@ -31,9 +32,11 @@ use farside_service::lock::Exclusive;
 use serde_json::json;
 
 use crate::config::Config;
+use crate::known::{Believers, CacheLimits};
 use crate::quarantine;
 use crate::recipient;
 use crate::store::{self, Store};
+use crate::trust::Gate;
 
 pub use intake::{BUNDLE_BYTES_MAX, FILES_MAX};
 pub use report::{Applied, Chartered, HeadLetGo, Outcome, ParcelsIn, Report};
@@ -90,12 +93,31 @@ pub fn inbox(config: &Config, now: u64) -> Result<Vec<Report>, Failure> {
 /// As [`inbox`].
 // bundle.md §13.9
 pub fn inbox_by(config: &Config, now: u64, earliest: u64) -> Result<Vec<Report>, Failure> {
+    inbox_with(config, now, earliest, None)
+}
+
+/// As [`inbox_by`], for the running gate: the tokens that come in parcels are verified here, and known at its
+/// doors from then on.
+///
+/// # Errors
+/// As [`inbox`].
+pub fn inbox_of(gate: &Gate, config: &Config, now: u64, earliest: u64) -> Result<Vec<Report>, Failure> {
+    inbox_with(config, now, earliest, Some(Arc::clone(gate.believers())))
+}
+
+fn inbox_with(
+    config: &Config,
+    now: u64,
+    earliest: u64,
+    believers: Option<Arc<Believers>>,
+) -> Result<Vec<Report>, Failure> {
     let folder = config.inbox();
     let files = intake::list(&folder).or_could_not(|| format!("read {}", folder.display()))?;
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    let importer = Importer { earliest, ..Importer::open(config, Mode::Apply, now)? };
+    let mut importer = Importer { earliest, ..Importer::open(config, Mode::Apply, now)? };
+    importer.believers = believers.unwrap_or(importer.believers);
     importer.rounds(&files, Whose::Ours)
 }
 
@@ -115,6 +137,7 @@ struct Importer<'a> {
     earliest: u64,
     store: Store,
     secret: Option<RecipientSecret>,
+    believers: Arc<Believers>,
     journal: Option<Journal>,
     /// Who gave the order.
     by: String,
@@ -131,7 +154,9 @@ impl<'a> Importer<'a> {
             Mode::Apply => Some(Journal::open(&config.journal(), JOURNAL_NAME)?.0),
             Mode::DryRun => None,
         };
-        Ok(Importer { config, mode, now, earliest: now, store, secret, journal, by: operator(), _lock: lock })
+        let believers = Arc::new(Believers::new(CacheLimits::NONE));
+        let (earliest, by) = (now, operator());
+        Ok(Importer { config, mode, now, earliest, store, secret, believers, journal, by, _lock: lock })
     }
 
     /// Goes through the files until a round brings nothing new: a bundle may wait for one whose name sorts
@@ -204,7 +229,8 @@ impl<'a> Importer<'a> {
 
     /// All of a judgement and its consequences in one transaction.
     fn consider(&self, file: &str, bytes: &[u8]) -> Result<Outcome, Failure> {
-        let scene = apply::Scene { site: &self.config.site, secret: self.secret.as_ref(), now: self.now };
+        let (site, secret, believers) = (&self.config.site, self.secret.as_ref(), &*self.believers);
+        let scene = apply::Scene { site, secret, believers, now: self.now };
         let done = self.store.write(|tx| {
             let considered = apply::consider(tx, &scene, bytes)?;
             if self.mode == Mode::DryRun {

@@ -1,5 +1,5 @@
 //! Opens the sealed parcels of a bundle and stores each token that verifies. One by one: the plaintext is
-//! never held whole.
+//! never held whole. Where the running gate imports, what was verified is known at its doors.
 //!
 //! A token that expired on the way, or that does not verify here, is left out and counted; the bundle's
 //! revocations and keys matter too much to be refused for it.
@@ -35,7 +35,7 @@ pub(super) fn take_in(
     store::forget_expired(tx, opened.manifest().issued_at)?;
     for parcel in reader {
         let parcel = parcel?;
-        match believed.verify_carried(&parcel.token, scene.now) {
+        match believed.believer().verify_carried(&parcel.token, scene.now) {
             Ok(claims) => {
                 let new = keep(tx, opened.manifest().seq, &parcel, &claims)?;
                 *if new { &mut counts.stored } else { &mut counts.repeated } += 1;

@@ -1,6 +1,8 @@
 //! A judgement step by step, for people who ask why. It admits nobody, uses nothing up and writes nothing
 //! down; each step is the very check that a door makes, in its order.
 
+use std::sync::Arc;
+
 use farside_crossing::{Logged, staple};
 use farside_service::time::rfc3339;
 use farside_verify::{Claims, Code, Refusal, Verified};
@@ -211,6 +213,6 @@ fn until(inspection: &Inspection) -> String {
 
 impl Inspection {
     fn of_token(claims: Verified<Claims>) -> Inspection {
-        Inspection { shown: Shown::Token(Box::new(claims)), audience: None, once: None, policies: None }
+        Inspection { shown: Shown::Token(Arc::new(claims)), audience: None, once: None, policies: None }
     }
 }

@@ -20,6 +20,7 @@ mod parcels;
 mod replay;
 mod shown;
 mod trust;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,7 @@ pub use clock::{ClockNoteRow, ClockRow, MintAhead};
 pub use log::{LogForkRow, LogRow};
 pub use parcels::{ParcelCounts, ParcelRow, StoredParcel};
 pub use trust::{AppliedRow, ForkRow, MissingRow, StateRow};
+pub use watch::Watch;
 
 pub(crate) use clock::{
     begin_clock, clock, issued_before, keep_clock, newest_clock_note, set_mint_ahead, set_time_back,
@@ -48,7 +50,7 @@ pub(crate) use log::{
 };
 pub(crate) use parcels::{
     add as add_parcel, bound_to_ssh, counts as parcel_counts, forget_expired, mark_collected, show_proof,
-    waiting,
+    tokens as parcel_tokens, waiting,
 };
 pub(crate) use replay::{KeptBy, replay_kept_by, set_replay_kept_by};
 pub(crate) use shown::shown_sequence;
@@ -187,36 +189,6 @@ impl Store {
         // A panic inside a transaction rolled it back when the transaction was dropped: the connection is
         // sound.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Notices what any process commits, by SQLite's own change counter: a few microseconds a look.
-pub struct Watch {
-    connection: Connection,
-    data_version: i64,
-    generation: u64,
-}
-
-impl Watch {
-    /// Begins to watch the store at `path`.
-    pub fn open(path: &Path) -> Result<Watch, StoreFault> {
-        let connection = connect(path)?;
-        let mut watch = Watch { connection, data_version: -1, generation: 0 };
-        watch.generation()?;
-        Ok(watch)
-    }
-
-    /// The generation of trust as committed now. It changes with the very commit that changes trust.
-    pub fn generation(&mut self) -> Result<u64, StoreFault> {
-        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
-        let data_version: i64 = statement.query_row([], |row| row.get(0))?;
-        if data_version != self.data_version {
-            let mut statement = self.connection.prepare_cached("SELECT generation FROM state")?;
-            let generation: i64 = statement.query_row([], |row| row.get(0))?;
-            self.generation = unsigned(generation, "generation")?;
-            self.data_version = data_version;
-        }
-        Ok(self.generation)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tokens that crossed for their holders, and the proofs of possession that have been shown for them.
 
+use std::ops::Range;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -116,6 +118,25 @@ pub(crate) fn bound_to_ssh(
     let most = signed(crate::pickup::COLLECTED_MAX as u64, "count")?;
     let rows = statement.query_map(params![fingerprint, signed(now, "time")?, most], |row| row.get(0))?;
     Ok(rows.map(|row| row.map(Zeroizing::new)).collect::<Result<_, _>>()?)
+}
+
+/// Live tokens whose rows lie in this range without its start and end, the newest first, with their row
+/// numbers.
+pub(crate) fn tokens(
+    connection: &Connection,
+    rows: Range<i64>,
+    now: u64,
+    most: usize,
+) -> Result<Vec<(i64, Zeroizing<String>)>, StoreFault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, token FROM parcel WHERE id > ?1 AND id < ?2 AND expires_at > ?3
+         ORDER BY id DESC LIMIT ?4",
+    )?;
+    let most = signed(most as u64, "count")?;
+    let rows = statement.query_map(params![rows.start, rows.end, signed(now, "time")?, most], |row| {
+        Ok((row.get(0)?, Zeroizing::new(row.get(1)?)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredParcel> {

@@ -23,7 +23,7 @@ pub(crate) fn of_tokens(policy: &PolicyDocument) -> Policy {
 }
 
 /// What of the policy binds a JWT-SVID: its key has an algorithm of its own, and it has no issuer.
-pub(super) fn of_svids(policy: &PolicyDocument) -> Policy {
+pub(crate) fn of_svids(policy: &PolicyDocument) -> Policy {
     Policy::undemanding()
         .audiences(policy.audiences.iter().map(|audience| audience.name.as_str()))
         .types([farside_verify::PLAIN_TYP])

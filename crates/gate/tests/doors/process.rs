@@ -33,7 +33,9 @@ fn enrolled(more: &str) -> (Realm, Far, SocketAddr, SocketAddr) {
     let text = std::fs::read_to_string(&file).unwrap();
     let text = text.replacen("127.0.0.1:0", &doors.to_string(), 1);
     let text = text.replacen("127.0.0.1:0", &admin.to_string(), 1).replace("\"2s\"", "\"1s\"");
-    std::fs::write(&file, format!("{text}\n{more}")).unwrap();
+    // What stands before any table belongs before all of them.
+    let (top, tables) = more.split_at(more.find('[').unwrap_or(more.len()));
+    std::fs::write(&file, format!("{top}\n{text}\n{tables}")).unwrap();
     (realm, far, doors, admin)
 }
 
@@ -233,6 +235,42 @@ fn a_disk_that_hangs_closes_the_doors_and_hangs_nobody() {
     }
     assert!(get(gate.doors, "/readyz", "").starts_with("HTTP/1.1 503"));
     assert!(get(gate.doors, "/healthz", "").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_disk_that_hangs_closes_the_doors_of_a_batched_journal_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let slow = "inject=fdatasync:delay_enter=60000000:when=8+";
+    let strace = ["strace", "-f", "-qq", "-e", "trace=fdatasync", "-e", slow, "-o", trace.to_str().unwrap()];
+    let gate = Running::start("audit = \"batched\"\n", &strace);
+    let token = gate.token("anna", 1);
+    let since = Instant::now();
+    let closed = loop {
+        let answer = gate.show(&token);
+        if !answer.starts_with("HTTP/1.1 200") {
+            break answer;
+        }
+        assert!(since.elapsed() < PATIENCE, "it goes on admitting");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(closed.starts_with("HTTP/1.1 503") && closed.contains("journal_unavailable"), "{closed}");
+    assert!(gate.show(&token).starts_with("HTTP/1.1 503"), "answered, though the disk does not");
+    assert!(get(gate.doors, "/readyz", "").starts_with("HTTP/1.1 503"));
+}
+
+#[test]
+fn a_batched_journal_tells_of_everybody_once_the_gate_has_ended() {
+    let mut gate = Running::start("audit = \"batched\"\n", &[]);
+    for index in 1..=50 {
+        assert!(gate.show(&gate.token("anna", index)).starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(gate.end(), Some(0));
+    let file = gate.far.config.journal().join("gate.jsonl");
+    journal::verify(&file).unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    assert_eq!(text.lines().filter(|line| line.contains("\"verdict\":\"admit\"")).count(), 50);
+    assert!(text.contains("\"audit\":\"batched\""), "{text}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod freshness;
 mod import;
 mod inbox;
 mod judge;
+mod known;
 mod log;
 mod logged;
 mod pickup;

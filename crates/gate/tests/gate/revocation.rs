@@ -2,7 +2,7 @@
 //! in; nothing is taken back before its time, and a delta only adds.
 
 #[path = "../../../verify/tests/support/twin.rs"]
-mod twin;
+pub(crate) mod twin;
 
 use farside_crossing::status::{COVERED_SLACK_SECONDS, RevokedAll};
 use farside_crossing::{Kind, StatusDocument};
