@@ -32,6 +32,7 @@ pub(crate) fn run() {
         served();
         judged();
         crate::served::run();
+        crate::known::run();
     }
     crate::logged::run();
 }

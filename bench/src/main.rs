@@ -7,6 +7,7 @@ mod gate;
 mod import;
 mod issue;
 mod journals;
+mod known;
 mod load;
 mod log;
 mod logged;

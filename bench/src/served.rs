@@ -70,7 +70,7 @@ impl Bench {
         far.import_at(&bundle, now);
         let path = format!("/verify?aud={AUDIENCE}&action=read");
         let token = realm.key.sign("at+jwt", &claims("ada", 0, now, ""));
-        let gate = servers::gate(far.config.home(), settings, &get(&path, &token));
+        let gate = servers::gate(far.config.home(), settings, &get(&path, &token)).running;
         Bench { _far: far, realm, ed, gate, path, next: 1, now }
     }
 

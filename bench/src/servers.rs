@@ -77,8 +77,14 @@ fn this_program(role: &str, with: &str) -> (Command, SocketAddr) {
     (command, address)
 }
 
+/// A gate, and where its metrics are.
+pub(crate) struct Gate {
+    pub(crate) running: Running,
+    pub(crate) admin: SocketAddr,
+}
+
 /// The gate of this configuration; `settings` are lines of `gate.toml`.
-pub(crate) fn gate(home: &Path, settings: &str, request: &[u8]) -> Running {
+pub(crate) fn gate(home: &Path, settings: &str, request: &[u8]) -> Gate {
     let config = home.join("gate.toml");
     let (doors, admin) = (free_address(), free_address());
     let text = format!(
@@ -86,7 +92,7 @@ pub(crate) fn gate(home: &Path, settings: &str, request: &[u8]) -> Running {
     );
     std::fs::write(&config, text).expect("a folder of the gate");
     let (command, _) = this_program("gate", config.to_str().expect("a plain path"));
-    Running::start(command, doors, request)
+    Gate { running: Running::start(command, doors, request), admin }
 }
 
 /// The gate's HTTP that answers 200 without looking: with an empty answer, or with one like the gate's.
