@@ -19,7 +19,7 @@ use crate::replay;
 pub const FILE_NAME: &str = "gate.toml";
 
 /// How often `serve` looks into the inbox, where the configuration does not say.
-const INBOX_POLL_SECONDS_DEFAULT: u64 = 2;
+const INBOX_POLL_SECONDS_DEFAULT: u64 = 1;
 
 /// Most bytes the quarantine keeps, where the configuration does not say.
 const QUARANTINE_BYTES_MAX_DEFAULT: u64 = 1 << 30;
@@ -329,7 +329,7 @@ pub(crate) fn initial_text(site: &str, doors: &Doors) -> String {
     format!(
         "# The gate of site {site}. Issuer, audiences and freshness cross, signed.\n\
          site = \"{site}\"\n\
-         inbox_poll = \"2s\"\n\
+         inbox_poll = \"1s\"\n\
          \n\
          # The doors. Beyond loopback, name a certificate: tls = {{ certificates = \"…\", key = \"…\" }}\n\
          [listen]\n\

@@ -32,7 +32,7 @@ fn enrolled(more: &str) -> (Realm, Far, SocketAddr, SocketAddr) {
     let file = far.config.home().join("gate.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let text = text.replacen("127.0.0.1:0", &doors.to_string(), 1);
-    let text = text.replacen("127.0.0.1:0", &admin.to_string(), 1).replace("\"2s\"", "\"1s\"");
+    let text = text.replacen("127.0.0.1:0", &admin.to_string(), 1);
     // What stands before any table belongs before all of them.
     let (top, tables) = more.split_at(more.find('[').unwrap_or(more.len()));
     std::fs::write(&file, format!("{top}\n{text}\n{tables}")).unwrap();
