@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, OkHttpResponse};
 use tonic::Code;
 
+use super::introspect::Never;
 use super::process::Running;
 use super::realm::{HOUR, NOW};
 use super::{Said, Site};
@@ -175,6 +176,16 @@ async fn a_gate_that_cannot_judge_denies_and_never_fails() {
         assert_eq!(status, 503);
         assert_eq!(lines["retry-after"], "5");
     }
+}
+
+/// The runtime's clock runs ahead by itself while everyone waits, so this takes no time.
+#[tokio::test(start_paused = true)]
+async fn a_check_that_never_comes_is_given_up() {
+    let site = Site::open();
+    let request = hyper::Request::post("/envoy.service.auth.v3.Authorization/Check");
+    let request = request.header("content-type", "application/grpc").body(Never).unwrap();
+    let answer = site.doors.clone().answer_any(request).await;
+    assert_eq!(answer.headers()["grpc-status"], "4", "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -102,7 +102,7 @@ async fn a_gate_that_cannot_judge_says_so_instead_of_inactive() {
 }
 
 /// A body that was announced and never comes.
-struct Never;
+pub(crate) struct Never;
 
 impl Body for Never {
     type Data = Bytes;
