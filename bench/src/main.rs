@@ -3,6 +3,7 @@
 
 mod audit;
 mod count;
+mod envoy;
 mod gate;
 mod import;
 mod issue;
@@ -36,6 +37,7 @@ const BENCHMARKS: &[(&str, fn())] = &[
     ("issue", issue::run),
     ("gate", gate::run),
     ("policies", policies::run),
+    ("envoy", envoy::run),
     ("import", import::run),
     ("revocation", revocation::run),
     ("log", log::run),

@@ -72,7 +72,8 @@ pub(super) async fn ask(doors: &Doors, door: Door, question: Question<'_>) -> An
 
 /// The request itself is wrong: counted and told.
 pub(super) fn wrong(door: Door, fault: &RequestFault) -> Answer {
-    tracing::warn!(door = door.name(), code = fault.as_str(), "a proxy's request is wrong");
+    // Counted below; clients alone could fill a log with it.
+    tracing::debug!(door = door.name(), code = fault.as_str(), "a proxy's request is wrong");
     super::count_wrong(door.name(), fault.as_str());
     answer::wrong(fault)
 }
