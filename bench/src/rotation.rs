@@ -135,6 +135,7 @@ fn terms(name: &str) -> SiteTerms {
             logged: Logged::No,
             breakglass: Default::default(),
             single_use: false,
+            holder_bound: false,
         }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,

@@ -3,6 +3,8 @@
 //! Pure: no clock, no disk. For [`issue`](crate::issue), which signs drafts and nothing else. What the far
 //! side would refuse is refused here: unknown audiences, roles not held, lifetimes and sizes over the limit.
 
+mod refused;
+
 use std::sync::Arc;
 
 use farside_verify::encode::base64url;
@@ -12,6 +14,8 @@ use crate::claims::{ClaimsDraft, Confirmation, OpenClaims, Profile};
 use crate::log::TokenEntry;
 use crate::store::{Directory, Kind, Site, Subject, TokenKeyRecord};
 use crate::token_signer::TokenSigner;
+
+pub use refused::Refused;
 
 /// Shortest lifetime that can be asked for.
 pub const LIFETIME_SECONDS_MIN: u64 = 1;
@@ -67,135 +71,6 @@ pub struct Draft {
     claims: OpenClaims,
     requester: String,
     assertion: Option<String>,
-}
-
-/// Why a token may not be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// No such subject in the directory.
-    #[error("there is no subject {subject:?} in the directory")]
-    SubjectUnknown {
-        /// The name asked for.
-        subject: String,
-    },
-    /// The subject is disabled.
-    #[error("subject {subject:?} is disabled")]
-    SubjectDisabled {
-        /// Its name.
-        subject: String,
-    },
-    /// A client asked for a token for someone else.
-    #[error("client {client:?} may ask for itself only")]
-    NotForOthers {
-        /// The client.
-        client: String,
-    },
-    /// No site has that audience.
-    #[error("no site has the audience {audience:?}")]
-    AudienceUnknown {
-        /// The audience asked for.
-        audience: String,
-    },
-    /// The site is disabled.
-    #[error("site {site:?} is disabled")]
-    SiteDisabled {
-        /// Its name.
-        site: String,
-    },
-    /// A role that the subject does not hold.
-    #[error("subject {subject:?} does not hold role {role:?}")]
-    RoleNotHeld {
-        /// The subject.
-        subject: String,
-        /// The role.
-        role: String,
-    },
-    /// A role that is not issued for this site.
-    #[error("role {role:?} is not issued for site {site:?}")]
-    RoleNotAllowed {
-        /// The site.
-        site: String,
-        /// The role.
-        role: String,
-    },
-    /// A group that the subject is not in.
-    #[error("subject {subject:?} is not in group {group:?}")]
-    GroupNotHeld {
-        /// The subject.
-        subject: String,
-        /// The group.
-        group: String,
-    },
-    /// The lifetime is not one that the site allows.
-    #[error("a lifetime of {asked} s is not within 1 s to {max} s, which site {site:?} allows")]
-    Lifetime {
-        /// What was asked.
-        asked: u64,
-        /// What is allowed.
-        max: u64,
-        /// The site.
-        site: String,
-    },
-    /// The site's gates do not take that profile.
-    #[error("{profile} tokens are not issued for site {site:?}")]
-    ProfileNotAllowed {
-        /// The site.
-        site: String,
-        /// The profile's name.
-        profile: &'static str,
-    },
-    /// A profile cannot say what was asked.
-    #[error("the {profile} profile cannot carry {what}")]
-    Profile {
-        /// The profile's name.
-        profile: &'static str,
-        /// What it cannot carry.
-        what: &'static str,
-    },
-    /// The token would be larger than the site's budget.
-    #[error("the token would take {bytes} bytes; site {site:?} has a budget of {max}")]
-    TooLarge {
-        /// What it would take, at most.
-        bytes: usize,
-        /// The budget.
-        max: usize,
-        /// The site.
-        site: String,
-    },
-    /// No key of the site may sign now.
-    #[error("site {site:?} has no key that may sign {profile} tokens now; {ahead}")]
-    NoKey {
-        /// The site.
-        site: String,
-        /// The profile's name.
-        profile: &'static str,
-        /// When one may, or what is missing.
-        ahead: String,
-    },
-}
-
-impl Refused {
-    /// What the person who asked can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Refused::SubjectUnknown { .. } => Some("see `farside mint directory list`"),
-            Refused::SubjectDisabled { .. } => Some("enable the subject first"),
-            Refused::AudienceUnknown { .. } => Some("see `farside mint site list` for each site's audiences"),
-            Refused::RoleNotHeld { .. } | Refused::GroupNotHeld { .. } => {
-                Some("roles and groups come from the directory: change them there")
-            }
-            Refused::TooLarge { .. } => Some("ask for fewer roles or groups, or use the lean profile"),
-            Refused::NoKey { .. } => {
-                Some("see `farside mint status`: a key signs once a bundle with it has reached the site")
-            }
-            Refused::NotForOthers { .. }
-            | Refused::SiteDisabled { .. }
-            | Refused::RoleNotAllowed { .. }
-            | Refused::Lifetime { .. }
-            | Refused::ProfileNotAllowed { .. }
-            | Refused::Profile { .. } => None,
-        }
-    }
 }
 
 /// Where a key's signer is had from.
@@ -364,6 +239,7 @@ fn askable<'d>(directory: &'d Directory, request: &IssueRequest) -> Result<Askab
     let site = site(directory, &request.audience)?;
     profile_allowed(request, site)?;
     profile_can_say(request)?;
+    bound_enough(request, site)?;
     let roles = roles(request, subject, site)?;
     groups(request, subject)?;
     lifetime(request, site)?;
@@ -418,6 +294,15 @@ fn profile_can_say(request: &IssueRequest) -> Result<(), Refused> {
         Some((_, what)) => Err(Refused::Profile { profile: request.profile.name(), what }),
         None => Ok(()),
     }
+}
+
+/// Where its gates admit only whoever proves a key, a token without one would open nothing.
+fn bound_enough(request: &IssueRequest, site: &Site) -> Result<(), Refused> {
+    let demanded = site.terms.audiences.iter().any(|one| one.name == request.audience && one.holder_bound);
+    if demanded && request.confirmation.is_none() {
+        return Err(Refused::Unbound { audience: request.audience.clone() });
+    }
+    Ok(())
 }
 
 fn roles(request: &IssueRequest, subject: &Subject, site: &Site) -> Result<Vec<String>, Refused> {

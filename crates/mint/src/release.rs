@@ -213,7 +213,7 @@ pub(crate) fn policy_document(realm: &str, site: &Site, version: u64, now: u64) 
                 name: audience.name.clone(),
                 stale_seconds_max: audience.stale_seconds_max,
                 logged: audience.logged,
-                holder_bound: false,
+                holder_bound: audience.holder_bound,
                 single_use: audience.single_use,
                 breakglass: audience.breakglass,
             })

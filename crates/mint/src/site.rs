@@ -294,10 +294,10 @@ fn put_audiences(
         let stale = &audience.stale_seconds_max;
         transaction.execute(
             "INSERT INTO audience (name, site, logged, stale_read_seconds_max, stale_write_seconds_max,
-                 stale_safety_seconds_max, breakglass, single_use)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 stale_safety_seconds_max, breakglass, single_use, holder_bound)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (name) DO UPDATE SET logged = excluded.logged, breakglass = excluded.breakglass,
-                 single_use = excluded.single_use,
+                 single_use = excluded.single_use, holder_bound = excluded.holder_bound,
                  stale_read_seconds_max = excluded.stale_read_seconds_max,
                  stale_write_seconds_max = excluded.stale_write_seconds_max,
                  stale_safety_seconds_max = excluded.stale_safety_seconds_max",
@@ -310,6 +310,7 @@ fn put_audiences(
                 stale.safety.map(signed),
                 audience.breakglass.as_str(),
                 audience.single_use,
+                audience.holder_bound,
             ),
         )?;
     }

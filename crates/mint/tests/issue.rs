@@ -9,6 +9,7 @@ use farside_mint::claims::{Confirmation, Profile};
 use farside_mint::issue::IssueFault;
 use farside_mint::judge::{IssueRequest, Refused, Requester};
 use farside_mint::log::{self, Entry};
+use farside_mint::release;
 use farside_mint::store::Purpose;
 use farside_verify::leaf::{self, TokenPosition};
 use farside_verify::{Algorithm, KeySet, Policy, Verifier};
@@ -141,6 +142,17 @@ fn a_revoked_key_and_a_disabled_subject_issue_nothing_from_the_next_request_on()
            0, 'lost', {NOW}, 'test')"
     ));
     assert!(matches!(issuer.issue(&for_ada(), NOW).unwrap_err(), IssueFault::Refused(Refused::NoKey { .. })));
+}
+
+#[test]
+fn an_audience_of_bound_tokens_gets_no_others() {
+    let realm = Realm::founded();
+    realm.sql("UPDATE audience SET holder_bound = 1");
+    assert!(matches!(refused(&realm, &for_ada()), Refused::Unbound { .. }));
+    let confirmation = Some(Confirmation::Jkt(farside_verify::encode::base64url([7; 32])));
+    realm.issuer().issue(&IssueRequest { confirmation, ..for_ada() }, NOW).unwrap();
+    let policy = release::draft(&realm.store, "plant7", &release::Document::Policy, NOW).unwrap();
+    assert!(policy.text.contains("\"holder_bound\": true"), "its gates demand them: {}", policy.text);
 }
 
 #[test]

@@ -78,6 +78,7 @@ pub(super) fn terms(plan: &SitePlan) -> SiteTerms {
             logged: plan.logged,
             breakglass: Breakglass::Allowed,
             single_use: false,
+            holder_bound: false,
         }],
         algorithm: plan.algorithm,
         lifetime_seconds_default: plan.lifetime_max,

@@ -349,7 +349,7 @@ fn as_json(site: &Known) -> Value {
         "audiences": terms.audiences.iter().map(|audience| json!({
             "name": audience.name, "stale_seconds_max": audience.stale_seconds_max,
             "logged": audience.logged.as_str(), "breakglass": audience.breakglass.as_str(),
-            "single_use": audience.single_use,
+            "single_use": audience.single_use, "holder_bound": audience.holder_bound,
         })).collect::<Vec<_>>(),
         "algorithm": terms.algorithm.name(), "lifetime_seconds_default": terms.lifetime_seconds_default,
         "lifetime_seconds_max": terms.lifetime_seconds_max, "token_bytes_max": terms.token_bytes_max,
@@ -380,7 +380,8 @@ fn demands(audience: &Audience) -> String {
     let logged = (audience.logged != Logged::No).then(|| format!("logged {}", audience.logged.as_str()));
     let shut = (audience.breakglass == Breakglass::Forbidden).then(|| "no break-glass".to_owned());
     let once = audience.single_use.then(|| "single use".to_owned());
-    let demands: Vec<String> = stale.into_iter().chain(logged).chain(once).chain(shut).collect();
+    let bound = audience.holder_bound.then(|| "bound tokens only".to_owned());
+    let demands: Vec<String> = stale.into_iter().chain(logged).chain(once).chain(bound).chain(shut).collect();
     if demands.is_empty() {
         audience.name.clone()
     } else {

@@ -39,7 +39,12 @@ pub(super) struct Terms {
     /// Whether its gates admit each token once, and never again. [a new site: no]
     #[arg(long, value_name = "YES|NO", value_parser = BoolishValueParser::new())]
     single_use: Option<bool>,
-    /// Let `--stale`, `--logged`, `--breakglass` and `--single-use` change this audience alone; repeatable.
+    /// Whether its gates admit only whoever proves the key that the token is bound to: by DPoP, a client
+    /// certificate or an SSH login. Other tokens are not issued for it. [a new site: no]
+    #[arg(long, value_name = "YES|NO", value_parser = BoolishValueParser::new())]
+    holder_bound: Option<bool>,
+    /// Let `--stale`, `--logged`, `--breakglass`, `--single-use` and `--holder-bound` change this audience
+    /// alone; repeatable.
     /// [all audiences]
     #[arg(long, value_name = "AUDIENCE")]
     only: Vec<String>,
@@ -116,6 +121,7 @@ pub(super) fn audience(name: &str) -> Audience {
         logged: Logged::default(),
         breakglass: Breakglass::default(),
         single_use: false,
+        holder_bound: false,
     }
 }
 
@@ -164,6 +170,7 @@ impl Terms {
             audience.logged = self.logged.unwrap_or(audience.logged);
             audience.breakglass = self.breakglass.unwrap_or(audience.breakglass);
             audience.single_use = self.single_use.unwrap_or(audience.single_use);
+            audience.holder_bound = self.holder_bound.unwrap_or(audience.holder_bound);
         }
         Ok(())
     }

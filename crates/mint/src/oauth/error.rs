@@ -151,6 +151,7 @@ impl From<Refused> for OAuthError {
             Refused::Lifetime { .. }
             | Refused::ProfileNotAllowed { .. }
             | Refused::Profile { .. }
+            | Refused::Unbound { .. }
             | Refused::TooLarge { .. } => ErrorCode::InvalidRequest,
             Refused::NoKey { .. } => ErrorCode::TemporarilyUnavailable,
         };

@@ -227,6 +227,7 @@ fn site() -> Site {
             logged: Logged::Leaf,
             breakglass: Breakglass::Allowed,
             single_use: false,
+            holder_bound: false,
         }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,

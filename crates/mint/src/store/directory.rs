@@ -264,6 +264,8 @@ pub struct Audience {
     pub breakglass: Breakglass,
     /// Whether the gate admits each token once.
     pub single_use: bool,
+    /// Whether the gate admits only whoever proves the key that a token is bound to.
+    pub holder_bound: bool,
 }
 
 /// What a token key is for.

@@ -151,7 +151,7 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
 fn read_audiences(connection: &Connection) -> Result<HashMap<String, Vec<Audience>>, StoreFault> {
     let mut statement = connection.prepare_cached(
         "SELECT name, logged, stale_read_seconds_max, stale_write_seconds_max, stale_safety_seconds_max,
-                breakglass, site, single_use
+                breakglass, site, single_use, holder_bound
          FROM audience ORDER BY rowid",
     )?;
     let mut rows = statement.query([])?;
@@ -160,9 +160,14 @@ fn read_audiences(connection: &Connection) -> Result<HashMap<String, Vec<Audienc
         let tier = |column: usize| row.get::<_, Option<i64>>(column).map(|most| most.map(unsigned));
         let stale_seconds_max = StaleMax { read: tier(2)?, write: tier(3)?, safety: tier(4)? };
         let (logged, breakglass) = (logged(row.get(1)?)?, breakglass(row.get(5)?)?);
-        let single_use = row.get(7)?;
-        let audience = Audience { name: row.get(0)?, stale_seconds_max, logged, breakglass, single_use };
-        audiences.entry(row.get(6)?).or_default().push(audience);
+        audiences.entry(row.get(6)?).or_default().push(Audience {
+            name: row.get(0)?,
+            stale_seconds_max,
+            logged,
+            breakglass,
+            single_use: row.get(7)?,
+            holder_bound: row.get(8)?,
+        });
     }
     Ok(audiences)
 }

@@ -115,6 +115,7 @@ pub(crate) fn plant() -> SiteTerms {
             logged: Logged::No,
             breakglass: Default::default(),
             single_use: false,
+            holder_bound: false,
         }],
         algorithm: Algorithm::Es256,
         lifetime_seconds_default: 900,
