@@ -6,7 +6,7 @@
 //!                    └───────────── no ──▶ verify ── keys, form, signature, all ──┘
 //! ```
 //!
-//! Kept by a [`Believer`], which is one text of keys and policy: other keys or another policy are another
+//! Kept by a `Believer`, which is one text of keys and policy: other keys or another policy are another
 //! believer, which knows nobody yet. So nothing stale can be found. Only what was verified gets in: a flood
 //! of bad tokens neither fills it nor pushes anybody out. No token's text is kept, only its SHA-256.
 

@@ -27,9 +27,6 @@ use crate::trust_folder;
 /// The journal of decisions, beside the one that the import keeps.
 const JOURNAL_NAME: &str = "gate";
 
-/// How often the samples of histograms are folded together.
-const METRICS_FOLDED_EVERY: Duration = Duration::from_secs(1);
-
 /// How often the trust folder is compared with the trust.
 const FOLDER_LOOK: Duration = Duration::from_secs(1);
 
@@ -87,7 +84,6 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let showing = tokio::spawn(show(config.clone(), gate.clone(), shutdown.clone()));
     let glass = tokio::spawn(breakglass::watch::keep(config.clone(), gate.clone(), shutdown.clone()));
     let remembering = tokio::spawn(replay::keeper::keep(doors.clone(), gate.clone(), lost, shutdown.clone()));
-    let folding = tokio::spawn(fold(handle.clone(), shutdown.clone()));
     let admin = tokio::spawn(serve_admin(admin, handle, gate.clone(), shutdown.clone()));
     let served = serve_doors(server, doors.clone(), shutdown.clone()).await;
     // Whatever ended the doors ends the rest.
@@ -98,22 +94,11 @@ async fn serve(config: Arc<Config>) -> Result<(), Failure> {
     let shown = showing.await.or_could_not(|| "keep the trust folder".to_owned());
     let watched = watched.and(glass.await.or_could_not(|| "watch broken glass".to_owned()));
     let watched = watched.and(remembering.await.or_could_not(|| "keep the replay store".to_owned()));
-    let watched = watched.and(folding.await.or_could_not(|| "keep the metrics".to_owned()));
     let administered = admin.await.or_could_not(|| "serve the admin address".to_owned())?;
     if doors.write_down("stopped", gate.moment().now, json!({"by": operator()})).await.is_err() {
         tracing::error!("the end could not be written to the journal");
     }
     served.and(watched).and(shown).and(administered)
-}
-
-/// Keeps the histograms small, scraped or not.
-async fn fold(handle: exposed::Handle, shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = shutdown.wait() => return,
-            () = tokio::time::sleep(METRICS_FOLDED_EVERY) => handle.fold(),
-        }
-    }
 }
 
 async fn serve_doors(server: Server, doors: Arc<Doors>, shutdown: Shutdown) -> Result<(), Failure> {

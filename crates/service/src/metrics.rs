@@ -1,6 +1,12 @@
 //! Metrics: the `metrics` crate's counters and histograms, rendered as Prometheus text on the admin address.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// How often a histogram's samples are folded into its buckets. Until then each is kept, and a server that
+/// nobody scrapes would keep them all.
+const FOLD: Duration = Duration::from_secs(1);
 
 /// Upper bounds, in seconds, of the buckets of every histogram whose name ends in `_seconds`.
 pub const SECONDS_BUCKETS: [f64; 12] =
@@ -29,17 +35,18 @@ pub fn install() -> Result<Handle, MetricsFault> {
     let seconds = metrics_exporter_prometheus::Matcher::Suffix("_seconds".to_owned());
     let handle =
         PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS_BUCKETS)?.install_recorder()?;
+    let folding = handle.clone();
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(FOLD);
+            folding.run_upkeep();
+        }
+    });
     metrics::gauge!("farside_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(Handle(handle))
 }
 
 impl Handle {
-    /// Folds the samples of histograms together. Each takes room until then, whether anybody scrapes or not,
-    /// so a server does this every few seconds.
-    pub fn fold(&self) {
-        self.0.run_upkeep();
-    }
-
     /// The Prometheus text of this moment.
     #[must_use]
     pub fn render(&self) -> String {
