@@ -149,8 +149,10 @@ fn it_follows_the_bundles_and_signals_the_workload() {
     workload.args(["-c", script]).current_dir(stage.folder.path()).stderr(Stdio::piped());
     let _workload = Started(workload.spawn().unwrap());
     stage.gate.wait_until("the workload started", || exists(&stage.path("pid")));
-    let _agent = start(stage.agent(&["--pid-file", "pid"]));
-    stage.gate.wait_until("the workload was told", || exists(&stage.path("hup")));
+    let agent = start(stage.agent(&["--pid-file", "pid"]));
+    if !stage.gate.becomes(|| exists(&stage.path("hup"))) {
+        panic!("the workload was never told: {}", agent.words());
+    }
     let first = stage.token();
     std::fs::remove_file(stage.path("hup")).unwrap();
     stage.send(2);

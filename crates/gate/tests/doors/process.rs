@@ -65,11 +65,19 @@ impl Running {
     }
 
     pub(crate) fn wait_until(&self, what: &str, done: impl Fn() -> bool) {
+        assert!(self.becomes(done), "never {what}");
+    }
+
+    /// Whether it comes to that within what anybody would wait.
+    pub(crate) fn becomes(&self, done: impl Fn() -> bool) -> bool {
         let started = Instant::now();
-        while !done() {
-            assert!(started.elapsed() < PATIENCE, "never {what}");
+        while started.elapsed() < PATIENCE {
+            if done() {
+                return true;
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
+        false
     }
 
     /// The next bundle arrives.
