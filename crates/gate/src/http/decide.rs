@@ -54,7 +54,7 @@ impl Doors {
                 judged(trust, credential, wanted, judge).await
             }
         };
-        self.enter(Asked { door, credential, wanted, account: None, started, now }, judged).await
+        self.enter(Asked { door, credential, wanted, started, now }, judged).await
     }
 
     /// Decides whether the bearer enters for one of these audiences, the first that will do, and meets what
@@ -97,7 +97,7 @@ impl Doors {
         let admitted = judged.as_ref().ok().and_then(|pending| pending.audience().map(str::to_owned));
         let audience = admitted.or(named);
         let wanted = audience.as_deref().into();
-        self.enter(Asked { door, credential, wanted, account: None, started, now }, judged).await
+        self.enter(Asked { door, credential, wanted, started, now }, judged).await
     }
 
     /// Tells a resource server what a token says, if it is good; whoever bears it enters nothing by this.
@@ -127,11 +127,7 @@ impl Doors {
             Ok(holds) => self.unused(holds).await,
             refused => refused,
         };
-        self.conclude(
-            Asked { door: Door::Introspect, credential, wanted, account: None, started, now },
-            unused,
-        )
-        .await
+        self.conclude(Asked { door: Door::Introspect, credential, wanted, started, now }, unused).await
     }
 
     /// A token that counts once and was used holds no more; being asked about is no use of it.
@@ -251,8 +247,6 @@ pub(crate) struct Asked<'a> {
     pub(crate) door: Door,
     pub(crate) credential: &'a str,
     pub(crate) wanted: Wanted<'a>,
-    /// The account that is logged in to, at the door for sshd.
-    pub(crate) account: Option<&'a str>,
     pub(crate) started: Instant,
     pub(crate) now: u64,
 }
@@ -309,7 +303,7 @@ fn common(asked: &Asked<'_>, verdict: &str) -> Event {
     if let Some(request) = asked.wanted.request {
         line.put("request", &requested(request));
     }
-    if let Some(account) = asked.account {
+    if let Deed::Login { account } = asked.wanted.deed {
         line.put("account", account);
     }
     line

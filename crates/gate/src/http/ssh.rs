@@ -91,14 +91,18 @@ async fn decide(doors: &Doors, ssh: &Ssh, login: &Login) -> Answer {
             return answer::bare(StatusCode::SERVICE_UNAVAILABLE);
         }
     };
-    let (audience, account) = (Some(ssh.audience.as_str()), Some(login.user.as_str()));
-    let wanted = audience.into();
-    let asked = Asked { door: Door::Ssh, credential: &token, wanted, account, started, now };
+    let wanted = wanted(ssh, &login.user);
+    let asked = Asked { door: Door::Ssh, credential: &token, wanted, started, now };
     match doors.enter(asked, judged).await {
         Ok(grant) => allowed(&[line(&key, &grant)]),
         Err(refusal) if judge::cannot_judge(refusal.code()) => answer::refused(&refusal),
         Err(_) => allowed(&[]),
     }
+}
+
+/// What a token is shown for here: the login to this account.
+fn wanted<'a>(ssh: &'a Ssh, account: &'a str) -> Wanted<'a> {
+    Wanted { deed: Deed::Login { account }, ..ssh.audience.as_str().into() }
 }
 
 /// The verdict on the newest token that lets the key in, or else on the newest of all.
@@ -110,8 +114,7 @@ fn first_good(
     fingerprint: &[u8; 32],
     now: u64,
 ) -> Option<(Zeroizing<String>, Result<Pending, Refusal>)> {
-    let deed = Deed::Login { account };
-    let wanted = Wanted { deed, ..ssh.audience.as_str().into() };
+    let wanted = wanted(ssh, account);
     let mut newest = None;
     for token in tokens {
         let judged = judge::judge_for_ssh(trust, &token, wanted, fingerprint, now)

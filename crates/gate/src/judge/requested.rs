@@ -3,7 +3,8 @@
 //!
 //! Refuses what is no plain request to a server: control characters, bytes beyond ASCII, fragments, targets
 //! with a scheme of their own, hosts with a user in them. A path that two servers could take for two
-//! different ones is kept, since the application may know what to do with it, but no policy gets to see it.
+//! different ones is kept, since the application may know what to do with it; policies read the target
+//! themselves, more strictly (`farside_crossing::cedar::Target`).
 
 use std::borrow::Cow;
 
@@ -104,10 +105,10 @@ impl<'a> Requested<'a> {
         &self.target
     }
 
-    /// The path as a policy may go by it: escapes of unreserved characters taken back, the others in upper
-    /// case (RFC 3986 §6.2.2). `None` where two servers could take it for two different paths: segments `.`
-    /// and `..` in any spelling, empty segments but the last, backslashes, escaped slashes and control
-    /// characters, and broken escapes.
+    /// The path in one spelling, as the journal shows it: escapes of unreserved characters taken back, the
+    /// others in upper case (RFC 3986 §6.2.2). `None` where two servers could take it for two different
+    /// paths: segments `.` and `..` in any spelling, empty segments but the last, backslashes, escaped
+    /// slashes and control characters, and broken escapes.
     pub fn path(&self) -> Option<Cow<'_, str>> {
         let path = uri::normal_path(self.raw_path())?;
         let plain = |(last, segment): (bool, &str)| {

@@ -28,7 +28,8 @@ pub struct Watch {
     connection: Connection,
     data_version: i64,
     generation: u64,
-    /// The WAL index; without it SQLite is asked each time.
+    /// The WAL index; without it SQLite is asked each time. Closing it lets go of all locks that this
+    /// process has on the file (fcntl): it closes with the gate, when nothing of this store is in use.
     index: Option<File>,
     header: [u8; HEADER_BYTES],
 }
