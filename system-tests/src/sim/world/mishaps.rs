@@ -26,17 +26,24 @@ impl World {
                 self.sites[site].far.sweep_quarantine();
                 self.sites[site].far.start_again(machine)?;
             }
-            50..75 => {
+            50..70 => {
                 self.tell(site, "the gate is copied");
                 self.sites[site].far.copy_to(&copy)?;
                 self.sites[site].copy = Some(self.sites[site].model.clone());
             }
             _ if self.sites[site].plan.faithful => {}
-            75..90 => self.roll_back(site, &copy)?,
+            70..84 => self.roll_back(site, &copy)?,
             _ => {
-                let off = self.dice.pick(&[-400, -3, 3, 30, 2_000]) * i64::try_from(HOUR).expect("small");
+                let off = self.dice.pick(&[-400, -90, -24, -3, 3, 2_000]) * i64::try_from(HOUR).expect("small");
                 self.tell(site, format_args!("the gate's clock is off by {off} s"));
-                self.sites[site].far.clock.set(self.now, off);
+                let life = &mut self.sites[site];
+                life.far.clock.set(self.now, off);
+                // All that it once admitted, and must not by such a clock.
+                life.watched.extend(life.tokens.iter().map(|token| token.id.clone()));
+                if self.dice.permille(500) {
+                    // An empty battery: the machine starts with it.
+                    life.far.start_again(Some(self.now))?;
+                }
                 let after = self.dice.between(HOUR, 3 * DAY);
                 self.after(after, Event::MendClock(site));
             }
