@@ -39,6 +39,9 @@ pub const QUEUE_RECORDS_MAX: usize = 1 << 16;
 pub const LINGER_MILLISECONDS: u64 = 50;
 /// So many bytes wait for nothing.
 const LINGER_BYTES_MAX: usize = 512 << 10;
+/// Records that may wait are framed so many at a time, while they wait: framing a whole batch at once would
+/// keep a thread from its core for milliseconds.
+const PART_RECORDS: usize = 64;
 
 /// Where batches go: the file, or what stands for it in a crash test.
 pub trait Tape: Send + 'static {
@@ -81,8 +84,18 @@ impl Tape for File {
 
 /// How a batch of records is spelled on the tape; called by the writing thread alone, in order.
 pub trait Framing: Send + 'static {
-    /// Puts the batch, which is never empty, at the end of `out`.
-    fn frame(&mut self, batch: &[Vec<u8>], out: &mut Vec<u8>);
+    /// Puts records, which are never none, at the end of `out`: a whole batch, or more of the one that was
+    /// begun.
+    fn frame(&mut self, records: &[Vec<u8>], out: &mut Vec<u8>);
+
+    /// The batch is whole: it goes on the tape next.
+    fn close(&mut self, _out: &mut Vec<u8>) {}
+
+    /// Puts a whole batch at the end of `out`.
+    fn frame_all(&mut self, batch: &[Vec<u8>], out: &mut Vec<u8>) {
+        self.frame(batch, out);
+        self.close(out);
+    }
 
     /// The next batch begins a new file.
     fn turned(&mut self) {}
@@ -186,16 +199,18 @@ impl Group {
         }
         let number = state.appended;
         state.appended += 1;
-        state.pending_bytes += record.len();
-        let (first, lingered) = (state.pending.is_empty(), state.lingers());
+        let (first, lingered) = (state.batch_records == 0, state.lingers());
         if first {
             state.since = Some(Instant::now());
         }
+        state.batch_records += 1;
+        state.batch_bytes += record.len();
         state.pending.push(record);
         state.urgent |= haste == Haste::Now;
-        // The writer waits only while nothing is pending, or nothing that cannot wait: whoever ends that has
-        // told it for all who follow.
-        let ends_the_wait = first || lingered && !state.lingers();
+        // The writer waits only while nothing is pending, or nothing that cannot wait, or less than a part:
+        // whoever ends that has told it for all who follow.
+        let ends_the_wait =
+            first || lingered && (!state.lingers() || state.pending.len() == PART_RECORDS);
         drop(state);
         if ends_the_wait {
             self.shared.work.notify_one();
@@ -316,11 +331,14 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// What the writer has not taken yet.
     pending: Vec<Vec<u8>>,
-    pending_bytes: usize,
-    /// Somebody waits for one of those pending.
+    /// Records and bytes of the next batch: those pending, and those that the writer has framed already.
+    batch_records: usize,
+    batch_bytes: usize,
+    /// Somebody waits for one of them.
     urgent: bool,
-    /// When the first of those pending came.
+    /// When the first of them came.
     since: Option<Instant>,
     appended: u64,
     durable: u64,
@@ -348,7 +366,7 @@ impl Shared {
     fn next_work(&self) -> Option<Work> {
         let mut state = self.lock();
         loop {
-            if state.pending.is_empty() {
+            if state.batch_records == 0 {
                 if state.turns_made < state.turns_asked {
                     return Some(Work::Turn { until: state.turns_asked, number: state.durable });
                 }
@@ -357,19 +375,23 @@ impl Shared {
                 }
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else if let Some(rest) = state.rest() {
+                if state.pending.len() >= PART_RECORDS {
+                    let records = std::mem::take(&mut state.pending);
+                    return Some(Work::Part { records, number: state.durable });
+                }
                 let waited = self.work.wait_timeout(state, rest);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             } else {
                 break;
             }
         }
-        state.pending_bytes = 0;
+        (state.batch_records, state.batch_bytes) = (0, 0);
         state.urgent = false;
-        let batch = std::mem::take(&mut state.pending);
+        let records = std::mem::take(&mut state.pending);
         let number = state.durable;
         drop(state);
         self.room.notify_all();
-        Some(Work::Batch { batch, number })
+        Some(Work::Rest { records, number })
     }
 
     fn turned(&self, until: u64) {
@@ -403,7 +425,7 @@ impl State {
     /// Whether those pending may wait for others.
     fn lingers(&self) -> bool {
         let awaited = self.urgent || self.closing == Closing::Asked || self.turns_made < self.turns_asked;
-        !awaited && self.pending_bytes < LINGER_BYTES_MAX
+        !awaited && self.batch_bytes < LINGER_BYTES_MAX
     }
 
     /// How much longer they may; nothing where they may not.
@@ -416,8 +438,8 @@ impl State {
     }
 
     fn is_full(&self, more_bytes: usize) -> bool {
-        let crowded = self.pending.len() >= QUEUE_RECORDS_MAX;
-        crowded || !self.pending.is_empty() && self.pending_bytes + more_bytes > QUEUE_BYTES_MAX
+        let crowded = self.batch_records >= QUEUE_RECORDS_MAX;
+        crowded || self.batch_records > 0 && self.batch_bytes + more_bytes > QUEUE_BYTES_MAX
     }
 
     fn outcome(&self, number: u64) -> Option<Result<(), Broken>> {
@@ -425,9 +447,12 @@ impl State {
     }
 }
 
-/// The writer's next step, which begins at record `number`.
+/// The writer's next step. The batch begins at record `number`.
 enum Work {
-    Batch { batch: Vec<Vec<u8>>, number: u64 },
+    /// These are framed, and wait for others.
+    Part { records: Vec<Vec<u8>>, number: u64 },
+    /// These, perhaps none, are the last of the batch: it is written.
+    Rest { records: Vec<Vec<u8>>, number: u64 },
     Turn { until: u64, number: u64 },
 }
 
@@ -440,18 +465,16 @@ impl Drop for Watch {
     }
 }
 
-fn write_batches(shared: &Shared, mut tape: impl Tape, mut framing: impl Framing) {
-    let mut bytes = Vec::new();
+fn write_batches(shared: &Shared, tape: impl Tape, framing: impl Framing) {
+    let mut writer = Writer { tape, framing, bytes: Vec::new(), records: 0 };
     while let Some(work) = shared.next_work() {
         let done = match work {
-            Work::Turn { until, number } => {
-                turn(&mut tape, &mut framing, number).map(|()| shared.turned(until))
-            }
-            Work::Batch { batch, number } => {
-                bytes.clear();
-                write_batch(&mut tape, &mut framing, number, &batch, &mut bytes)
-                    .map(|()| shared.settle(Ok(batch.len() as u64)))
-            }
+            Work::Turn { until, number } => writer.turn(number).map(|()| shared.turned(until)),
+            Work::Part { records, number } => writer.add(&records, number),
+            Work::Rest { records, number } => writer
+                .add(&records, number)
+                .and_then(|()| writer.write())
+                .map(|durable| shared.settle(Ok(durable))),
         };
         if let Err(fault) = done {
             tracing::error!(error = %fault, "the log could not be written");
@@ -461,25 +484,39 @@ fn write_batches(shared: &Shared, mut tape: impl Tape, mut framing: impl Framing
     }
 }
 
-fn write_batch(
-    tape: &mut impl Tape,
-    framing: &mut impl Framing,
-    number: u64,
-    batch: &[Vec<u8>],
-    bytes: &mut Vec<u8>,
-) -> io::Result<()> {
-    if tape.is_full() {
-        turn(tape, framing, number)?;
-    }
-    framing.frame(batch, bytes);
-    tape.write(bytes)?;
-    tape.sync()
+/// The writing thread's own: the tape, and the batch that is being framed.
+struct Writer<T, F> {
+    tape: T,
+    framing: F,
+    bytes: Vec<u8>,
+    records: u64,
 }
 
-fn turn(tape: &mut impl Tape, framing: &mut impl Framing, number: u64) -> io::Result<()> {
-    tape.turn(number)?;
-    framing.turned();
-    Ok(())
+impl<T: Tape, F: Framing> Writer<T, F> {
+    fn add(&mut self, records: &[Vec<u8>], number: u64) -> io::Result<()> {
+        if self.records == 0 && self.tape.is_full() {
+            self.turn(number)?;
+        }
+        if !records.is_empty() {
+            self.framing.frame(records, &mut self.bytes);
+            self.records += records.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<u64> {
+        self.framing.close(&mut self.bytes);
+        self.tape.write(&self.bytes)?;
+        self.tape.sync()?;
+        self.bytes.clear();
+        Ok(std::mem::take(&mut self.records))
+    }
+
+    fn turn(&mut self, number: u64) -> io::Result<()> {
+        self.tape.turn(number)?;
+        self.framing.turned();
+        Ok(())
+    }
 }
 
 #[cfg(test)]

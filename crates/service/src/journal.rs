@@ -195,23 +195,29 @@ impl Journal {
 /// The end of the chain, owned by the writing thread.
 struct Chain {
     end: Mark,
+    /// Number of the first line of the batch that is being framed.
+    batch: Option<u64>,
     scratch: Vec<u8>,
 }
 
 impl Chain {
     fn behind(end: Mark) -> Chain {
-        Chain { end, scratch: Vec::new() }
+        Chain { end, batch: None, scratch: Vec::new() }
     }
 }
 
 impl Framing for Chain {
-    fn frame(&mut self, batch: &[Vec<u8>], out: &mut Vec<u8>) {
-        let first = self.end.last + 1;
-        for members in batch {
+    fn frame(&mut self, records: &[Vec<u8>], out: &mut Vec<u8>) {
+        let first = *self.batch.get_or_insert(self.end.last + 1);
+        for members in records {
             self.end.last += 1;
             self.end.head =
                 line::write(self.end.last, first, members, &self.end.head, out, &mut self.scratch);
         }
+    }
+
+    fn close(&mut self, _out: &mut Vec<u8>) {
+        self.batch = None;
     }
 }
 

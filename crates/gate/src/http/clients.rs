@@ -53,8 +53,8 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     }
     let decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
     let colon = decoded.iter().position(|byte| *byte == b':')?;
-    let id = form::decode(&decoded[..colon]).ok()?;
-    let secret = form::decode(&decoded[colon + 1..]).ok()?;
+    let id = form::decode(&decoded[..colon]).ok()?.into_owned();
+    let secret = form::decode(&decoded[colon + 1..]).ok()?.into_owned();
     Some((id, secret))
 }
 

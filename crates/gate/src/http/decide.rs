@@ -215,13 +215,7 @@ impl Doors {
             Err(refusal) => (refused(&asked, refusal), false),
         };
         let concluded = self.write_decision(decision, by_glass).await.and(judged);
-        let code = concluded.as_ref().err().map_or("", |refusal| refusal.code().as_str());
-        let verdict = if concluded.is_ok() { "admit" } else { "refuse" };
-        metrics::counter!("farside_gate_decisions_total",
-            "door" => asked.door.name(), "verdict" => verdict, "code" => code)
-        .increment(1);
-        metrics::histogram!("farside_gate_decision_seconds", "door" => asked.door.name())
-            .record(asked.started.elapsed());
+        self.counts.decided(asked.door, concluded.as_ref().err(), asked.started.elapsed());
         concluded
     }
 }

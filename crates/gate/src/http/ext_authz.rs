@@ -100,7 +100,7 @@ impl Authorization for Doors {
 }
 
 async fn answer(doors: &Doors, attributes: AttributeContext) -> Answer {
-    let said = said(&attributes);
+    let said = said(&attributes.context_extensions);
     let certificate = attributes.source.as_ref().map_or("", |source| source.certificate.as_str());
     let certificate = forwarded::certificate_of_pem(certificate);
     let Some(http) = attributes.request.and_then(|request| request.http) else {
@@ -136,9 +136,9 @@ impl Received {
 }
 
 /// What Envoy's own configuration says: the audience, the action, what becomes of the credential.
-fn said(attributes: &AttributeContext) -> Result<Form, RequestFault> {
+fn said(extensions: &HashMap<String, String>) -> Result<Form<'_>, RequestFault> {
     let invalid = |what: String| RequestFault::ParametersInvalid(what);
-    let said = Form::of(&attributes.context_extensions).map_err(|fault| invalid(fault.to_string()))?;
+    let said = Form::of(extensions).map_err(|fault| invalid(fault.to_string()))?;
     if let Some(name) = said.stranger(&[verify::AUDIENCE, wanted::ACTION, CREDENTIAL]) {
         return Err(invalid(format!("the context extension {name} is not known here")));
     }

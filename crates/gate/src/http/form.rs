@@ -3,6 +3,7 @@
 //!
 //! Each name may stand once: where two readers could disagree on which value counts, there is no value.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// A query or form longer than this is refused before it is read.
@@ -27,18 +28,18 @@ pub enum FormFault {
 
 /// The members of one query or form, each name once.
 #[derive(Debug, Default)]
-pub struct Form(Vec<(String, String)>);
+pub struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl Form {
+impl<'a> Form<'a> {
     /// Reads `application/x-www-form-urlencoded` text (RFC 6749 appendix B).
     ///
     /// # Errors
     /// Too large, wrongly encoded, or a name that stands twice.
-    pub fn read(text: &[u8]) -> Result<Self, FormFault> {
+    pub fn read(text: &'a [u8]) -> Result<Self, FormFault> {
         if text.len() > FORM_BYTES_MAX {
             return Err(FormFault::TooLarge);
         }
-        let mut members: Vec<(String, String)> = Vec::new();
+        let mut members: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
         for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = split_once(pair, b'=');
             let name = decode(name)?;
@@ -57,17 +58,18 @@ impl Form {
     ///
     /// # Errors
     /// Too large.
-    pub fn of(members: &HashMap<String, String>) -> Result<Self, FormFault> {
+    pub fn of(members: &'a HashMap<String, String>) -> Result<Self, FormFault> {
         let bytes: usize = members.iter().map(|(name, value)| name.len() + value.len()).sum();
         if members.len() > FORM_MEMBERS_MAX || bytes > FORM_BYTES_MAX {
             return Err(FormFault::TooLarge);
         }
-        Ok(Self(members.iter().map(|(name, value)| (name.clone(), value.clone())).collect()))
+        let borrowed = |(name, value): (&'a String, &'a String)| (name.as_str().into(), value.as_str().into());
+        Ok(Self(members.iter().map(borrowed).collect()))
     }
 
     /// The value of one member.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
     }
 
     /// The first name that is not among those known.
@@ -75,7 +77,7 @@ impl Form {
         self.0
             .iter()
             .map(|(name, _)| name)
-            .find(|name| !known.contains(&name.as_str()))
+            .find(|name| !known.contains(&name.as_ref()))
             .map(|name| shown(name))
     }
 }
@@ -84,7 +86,10 @@ impl Form {
 ///
 /// # Errors
 /// [`FormFault::Encoding`].
-pub fn decode(text: &[u8]) -> Result<String, FormFault> {
+pub fn decode(text: &[u8]) -> Result<Cow<'_, str>, FormFault> {
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return std::str::from_utf8(text).map(Cow::Borrowed).map_err(|_| FormFault::Encoding);
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.iter();
     while let Some(byte) = rest.next() {
@@ -98,7 +103,7 @@ pub fn decode(text: &[u8]) -> Result<String, FormFault> {
             other => *other,
         });
     }
-    String::from_utf8(bytes).map_err(|_| FormFault::Encoding)
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| FormFault::Encoding)
 }
 
 fn hex_digit(byte: &u8) -> Option<u8> {

@@ -17,6 +17,7 @@ pub mod answer;
 pub mod attempts;
 mod body;
 mod clients;
+mod counts;
 pub mod credential;
 mod decide;
 mod discovery;
@@ -49,6 +50,7 @@ use crate::trust::Gate;
 use answer::Answer;
 use attempts::Attempts;
 use clients::Clients;
+use counts::Counts;
 
 /// All doors of one gate, shared by all connections.
 pub struct Doors {
@@ -65,6 +67,7 @@ pub struct Doors {
     patience: Patience,
     /// How decisions are written down.
     audit: Audit,
+    counts: Counts,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -84,6 +87,8 @@ pub(crate) enum Door {
 }
 
 impl Door {
+    const ALL: [Door; 5] = [Self::Verify, Self::ExtAuthz, Self::Introspect, Self::TokenReview, Self::Ssh];
+
     fn name(self) -> &'static str {
         match self {
             Self::Verify => "verify",
@@ -117,6 +122,7 @@ impl Doors {
             attempts: Mutex::default(),
             patience: Patience::default(),
             audit: Audit::default(),
+            counts: Counts::new(),
             clock: Box::new(clock),
         }
     }

@@ -42,7 +42,7 @@ pub(super) struct Question<'a> {
     /// The client's headers.
     pub(super) headers: &'a HeaderMap,
     /// What the proxy's own configuration says.
-    pub(super) said: Result<Form, RequestFault>,
+    pub(super) said: Result<Form<'a>, RequestFault>,
     /// The request that it received, where it is believed to say so.
     pub(super) request: Result<Option<Requested<'a>>, RequestFault>,
     /// SHA-256 of the certificate that the client has shown, where there is one.
@@ -94,7 +94,7 @@ async fn decide(doors: &Doors, door: Door, question: Question<'_>) -> Result<Gra
     doors.admit(door, &trust, token, wanted).await.map_err(Closed::Refused)
 }
 
-fn read_query(request: &Parts) -> Result<Form, RequestFault> {
+fn read_query(request: &Parts) -> Result<Form<'_>, RequestFault> {
     let text = request.uri.query().unwrap_or_default();
     let query =
         Form::read(text.as_bytes()).map_err(|fault| RequestFault::ParametersInvalid(fault.to_string()))?;
@@ -128,7 +128,7 @@ fn credential_of(headers: &HeaderMap) -> Result<Credential<'_>, Closed> {
 }
 
 /// The audience the proxy protects: what its configuration says, or the only one that the policy has.
-pub(crate) fn audience_of<'a>(trust: &'a TrustState, query: &'a Form) -> Result<&'a str, RequestFault> {
+pub(crate) fn audience_of<'a>(trust: &'a TrustState, query: &'a Form<'_>) -> Result<&'a str, RequestFault> {
     let asked = query.get(AUDIENCE);
     if trust.policy().is_none() {
         // Nothing can be judged yet; the judge says so.

@@ -116,7 +116,7 @@ impl Log {
     pub fn open(path: &Path, each: impl FnMut(Record<'_>)) -> Result<(Group, Recovery), LogFault> {
         let (file, mut recovery) = open_and_scan(path, |file| scan(file, path, 0, each))?;
         set_aside(&file, path, &mut recovery)?;
-        let framing = Frames { offset: recovery.bytes };
+        let framing = Frames::behind(recovery.bytes);
         let group = Group::over(file, framing, recovery.records);
         Ok((group.map_err(|source| failed("start writing", path, source))?, recovery))
     }
@@ -167,23 +167,46 @@ pub(crate) fn set_aside(file: &File, path: &Path, recovery: &mut Recovery) -> Re
 }
 
 pub(super) struct Frames {
-    pub(super) offset: u64,
+    /// Where the next frame begins in the file.
+    offset: u64,
+    /// The frame that is being made: where it begins in the buffer, and its records.
+    begun: Option<(usize, u32)>,
+}
+
+impl Frames {
+    /// Goes on behind what a file holds.
+    pub(super) fn behind(offset: u64) -> Frames {
+        Frames { offset, begun: None }
+    }
+
+    /// Where the next frame begins in the file.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
 }
 
 impl Framing for Frames {
-    fn frame(&mut self, batch: &[Vec<u8>], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.resize(start + HEADER_BYTES, 0);
-        for record in batch {
+    fn frame(&mut self, records: &[Vec<u8>], out: &mut Vec<u8>) {
+        let (start, count) = self.begun.unwrap_or_else(|| {
+            let start = out.len();
+            out.resize(start + HEADER_BYTES, 0);
+            (start, 0)
+        });
+        for record in records {
             // Bounded by RECORD_BYTES_MAX before it was queued.
             out.extend_from_slice(&(record.len() as u32).to_le_bytes());
             out.extend_from_slice(record);
         }
+        self.begun = Some((start, count + records.len() as u32));
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        let Some((start, records)) = self.begun.take() else { return };
         let payload = out.len() - start - HEADER_BYTES;
         let header = &mut out[start..start + HEADER_BYTES];
         header[..4].copy_from_slice(&MAGIC);
         header[4..8].copy_from_slice(&(payload as u32).to_le_bytes());
-        header[8..12].copy_from_slice(&(batch.len() as u32).to_le_bytes());
+        header[8..12].copy_from_slice(&records.to_le_bytes());
         let check = check(self.offset, &out[start..start + 12], &out[start + HEADER_BYTES..]);
         out[start + 12..start + HEADER_BYTES].copy_from_slice(&check);
         self.offset += (out.len() - start) as u64;

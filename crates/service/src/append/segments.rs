@@ -115,7 +115,7 @@ impl Segments {
         let bytes = found.bytes;
         recovery.add(newest, found);
         let tape = Files { log: self.clone(), file, first: newest, bytes, _alone: alone };
-        let group = Group::over(tape, Frames { offset: bytes }, recovery.records);
+        let group = Group::over(tape, Frames::behind(bytes), recovery.records);
         Ok((group.map_err(|source| failed("start writing", &path, source))?, recovery))
     }
 
@@ -292,18 +292,18 @@ impl Segments {
         let file = File::open(&path).map_err(|source| failed("read", &path, source))?;
         scan(&file, &path, first, |record| records.push(change(record)))?;
         let mut staged = Staged::create(&path, Mode::Private)?;
-        let (mut frames, mut out, mut number) = (Frames { offset: 0 }, Vec::new(), first);
+        let (mut frames, mut out, mut number) = (Frames::behind(0), Vec::new(), first);
         let mut rest = records.as_slice();
         while !rest.is_empty() {
             let (batch, behind) = rest.split_at(batch_length(rest));
-            let mut offset = frame::first_record(frames.offset);
+            let mut offset = frame::first_record(frames.offset());
             for record in batch {
                 placed(Place { segment: first, offset }, number);
                 offset = frame::behind(offset, record);
                 number += 1;
             }
             out.clear();
-            frames.frame(batch, &mut out);
+            frames.frame_all(batch, &mut out);
             staged.write_all(&out).map_err(|source| failed("write", &path, source))?;
             rest = behind;
         }

@@ -104,6 +104,33 @@ fn what_nobody_waits_for_is_written_with_others_and_without_being_asked() {
 }
 
 #[test]
+fn a_batch_framed_in_parts_is_one_batch() {
+    let ((told, batches), (let_through, through)) = (mpsc::channel(), mpsc::channel());
+    let group = Group::over(Gated { told, through }, AsTheyAre, 0).unwrap();
+    let first = group.append(b"a".to_vec()).unwrap();
+    assert_eq!(batches.recv().unwrap(), 1);
+    let soon = || match group.try_append(b"b".to_vec(), Haste::Soon).unwrap() {
+        Tried::Taken(ticket) => ticket,
+        Tried::Full(_) => panic!("there is room"),
+    };
+    let tickets: Vec<Ticket> = (0..5 * PART_RECORDS + 7).map(|_| soon()).collect();
+    let_through.send(()).unwrap();
+    first.wait().unwrap();
+    assert_eq!(batches.recv().unwrap(), tickets.len(), "one write for all");
+    assert_eq!(group.durable(), 1, "framed is not durable");
+    let_through.send(()).unwrap();
+    tickets.into_iter().for_each(|ticket| ticket.wait().unwrap());
+
+    let records: Vec<Vec<u8>> = (0..9).map(|n| vec![n; usize::from(n)]).collect();
+    let (mut whole, mut parts) = (Vec::new(), Vec::new());
+    let (mut one, mut other) = (frame::Frames::behind(7), frame::Frames::behind(7));
+    one.frame_all(&records, &mut whole);
+    records.chunks(4).for_each(|part| other.frame(part, &mut parts));
+    other.close(&mut parts);
+    assert_eq!(whole, parts);
+}
+
+#[test]
 fn who_may_not_wait_gets_the_record_back_from_a_full_queue() {
     let ((told, batches), (let_through, through)) = (mpsc::channel(), mpsc::channel());
     let group = Group::over(Gated { told, through }, AsTheyAre, 0).unwrap();
@@ -233,7 +260,7 @@ fn a_failed_write_or_fsync_breaks_the_log_for_good_and_is_never_retried() {
     for good_calls in 0..4 {
         let (seen, calls) = mpsc::channel();
         let group =
-            Group::over(Failing { calls_left: good_calls, seen }, frame::Frames { offset: 0 }, 0).unwrap();
+            Group::over(Failing { calls_left: good_calls, seen }, frame::Frames::behind(0), 0).unwrap();
         let outcomes: Vec<bool> = (0..3)
             .map(|_| group.append(b"record".to_vec()).is_ok_and(|ticket| ticket.wait().is_ok()))
             .collect();
@@ -296,12 +323,12 @@ proptest::proptest! {
         lost_sectors: u32,
     ) {
         let record = |(n, bytes): (usize, &usize)| vec![n as u8 ^ 0x5a; *bytes];
-        let mut frames = frame::Frames { offset: 0 };
+        let mut frames = frame::Frames::behind(0);
         let (mut durable, mut last) = (Vec::new(), Vec::new());
         let told: Vec<Vec<u8>> = acknowledged.iter().enumerate().map(record).collect();
-        told.iter().for_each(|told| frames.frame(std::slice::from_ref(told), &mut durable));
+        told.iter().for_each(|told| frames.frame_all(std::slice::from_ref(told), &mut durable));
         let batch: Vec<Vec<u8>> = unfinished.iter().enumerate().map(record).collect();
-        frames.frame(&batch, &mut last);
+        frames.frame_all(&batch, &mut last);
 
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");

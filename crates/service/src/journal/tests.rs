@@ -183,7 +183,7 @@ fn a_long_journal_is_read_in_pieces_and_its_faults_have_their_numbers() {
         let pad = "y".repeat(n % 97 * 9);
         format!("\"at\":\"2026-11-23T20:00:00Z\",\"event\":\"x\",\"pad\":\"{pad}\"").into_bytes()
     };
-    (0..12_000).for_each(|n| chain.frame(&[line(n)], &mut bytes));
+    (0..12_000).for_each(|n| chain.frame_all(&[line(n)], &mut bytes));
     let path = dir.path().join("gate.jsonl");
     fs::write(&path, &bytes).unwrap();
     assert_eq!(verify(&path).unwrap().head, crate::digest::hex(&chain.end.head));
@@ -224,8 +224,8 @@ proptest::proptest! {
         let (mut image, mut last) = (Vec::new(), Vec::new());
         let members = r#""at":"2026-11-23T20:00:00Z","event":"x","pad":"PAD""#;
         let line = || members.replace("PAD", &"y".repeat(90)).into_bytes();
-        (0..promised).for_each(|_| chain.frame(&[line()], &mut image));
-        chain.frame(&vec![line(); unfinished], &mut last);
+        (0..promised).for_each(|_| chain.frame_all(&[line()], &mut image));
+        chain.frame_all(&vec![line(); unfinished], &mut last);
         last.truncate(length);
         for (at, byte) in last.iter_mut().enumerate() {
             if lost_sectors >> (at / 512 % 8) & 1 == 1 {
