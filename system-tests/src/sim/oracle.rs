@@ -98,6 +98,8 @@ impl Gate {
         let builds = bundle.kind != Kind::Full && bundle.base != self.content.seq;
         if builds && self.seq > 0 && bundle.content.charter > self.content.charter {
             foreseen.push("threshold_unmet");
+            // Nor does it bring more charters than its base lacked: one between may be missing.
+            foreseen.push("charter_broken");
         }
         foreseen
     }
