@@ -63,7 +63,8 @@ impl<'a> Form<'a> {
         if members.len() > FORM_MEMBERS_MAX || bytes > FORM_BYTES_MAX {
             return Err(FormFault::TooLarge);
         }
-        let borrowed = |(name, value): (&'a String, &'a String)| (name.as_str().into(), value.as_str().into());
+        let borrowed =
+            |(name, value): (&'a String, &'a String)| (name.as_str().into(), value.as_str().into());
         Ok(Self(members.iter().map(borrowed).collect()))
     }
 

@@ -34,7 +34,8 @@ impl World {
             _ if self.sites[site].plan.faithful => {}
             70..84 => self.roll_back(site, &copy)?,
             _ => {
-                let off = self.dice.pick(&[-400, -90, -24, -3, 3, 2_000]) * i64::try_from(HOUR).expect("small");
+                let off =
+                    self.dice.pick(&[-400, -90, -24, -3, 3, 2_000]) * i64::try_from(HOUR).expect("small");
                 self.tell(site, format_args!("the gate's clock is off by {off} s"));
                 let life = &mut self.sites[site];
                 life.far.clock.set(self.now, off);
