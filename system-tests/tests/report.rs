@@ -88,6 +88,8 @@ fn both_sides_exports_tell_the_whole_journey() {
     }
     assert!(bundle["receipted_at"].is_u64());
     assert!(sides.text("report.html").starts_with("<!doctype html>"));
+    assert_eq!(report["breakglass"], serde_json::json!([]), "nothing is said where nothing was");
+    assert!(sides.text("report.html").contains("No glass was broken"));
     // Another charter than the one compared, and an export that was touched.
     let other = "00".repeat(32);
     sides.attempt(&format!("audit reconcile near-export far-export --fingerprint {other}")).expect_code(1);

@@ -26,7 +26,7 @@ use serde::Serialize;
 pub(crate) use charters::Charters;
 pub(crate) use events::{Act, Carriage};
 pub(crate) use far::{Admitted, BundleRefused, Far};
-pub(crate) use glass::{Glass, GlassTold};
+pub(crate) use glass::{Entry, Glass, GlassTold};
 pub(crate) use log::{Leaf, Record, Shard};
 pub(crate) use near::Near;
 

@@ -8,6 +8,7 @@
 
 mod charts;
 mod controls;
+mod glass;
 mod html;
 mod model;
 mod page;

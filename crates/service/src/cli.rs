@@ -3,6 +3,7 @@
 //! print what could steer a terminal: foreign text goes through [`printable`].
 
 mod failure;
+pub mod page;
 mod progress;
 mod terminal;
 mod text;
@@ -19,7 +20,7 @@ use serde::Serialize;
 pub use failure::{Exit, Failure, OrFailure};
 pub use progress::Progress;
 pub use terminal::{Style, TerminalFault, ask, ask_or, ask_secret, ask_until, confirm, say};
-pub use text::{printable, table};
+pub use text::{printable, table, times};
 
 /// Longer words of a command line are cut before they are said back.
 const WORD_CHARACTERS_MAX: usize = 64;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::far::{Admitted, BundleRefused, Far};
-use super::{Evidence, Names, Proof};
+use super::{Entry, Evidence, Names, Proof};
 use crate::finding::{Code, Found};
 
 const DAY_SECONDS: u64 = 86_400;
@@ -78,6 +78,16 @@ struct Decision {
     signing_input_sha256: Option<String>,
     /// The order whose pass was shown.
     breakglass: Option<String>,
+    #[serde(default)]
+    door: String,
+    request: Option<RequestLine>,
+}
+
+#[derive(Deserialize)]
+struct RequestLine {
+    method: String,
+    host: String,
+    path: String,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +147,8 @@ struct CountedLine {
 #[derive(Deserialize)]
 struct GlassLine {
     id: String,
+    #[serde(default)]
+    why: String,
 }
 
 #[derive(Deserialize)]
@@ -247,7 +259,7 @@ impl Told<'_> {
             "issuing" => {}
             event => {
                 self.receipt(at, event, text);
-                self.glass(event, text);
+                self.glass(at, event, text);
                 self.destroyed(at, event, text);
                 if event == "bundle_refused"
                     && let (Some(far), Ok(refused)) = (&mut self.far, serde_json::from_slice(text))
@@ -265,7 +277,9 @@ impl Told<'_> {
             return;
         };
         if let ("admit", Some(id)) = (decision.verdict.as_str(), &decision.breakglass) {
-            far.glass_told.entry(id.clone()).or_default().used(at);
+            let request =
+                decision.request.map(|asked| format!("{} {}{}", asked.method, asked.host, asked.path));
+            far.glass_told.entry(id.clone()).or_default().used(Entry { at, door: decision.door, request });
         } else if decision.verdict == "admit" {
             far.admitted.extend(admitted(decision, at, &mut self.evidence.names));
         } else {
@@ -295,15 +309,21 @@ impl Told<'_> {
         }
     }
 
-    /// An order that the journal says was opened.
-    fn glass(&mut self, event: &str, text: &[u8]) {
-        let (Some(far), Ok(line)) = (&mut self.far, serde_json::from_slice::<GlassLine>(text)) else {
+    /// An order that the journal says was opened, or is over.
+    fn glass(&mut self, at: u64, event: &str, text: &[u8]) {
+        let known = matches!(event, "breakglass_accepted" | "breakglass_opened" | "breakglass_closed");
+        let (Some(far), true, Ok(line)) = (&mut self.far, known, serde_json::from_slice::<GlassLine>(text))
+        else {
             return;
         };
+        let told = far.glass_told.entry(line.id).or_default();
         match event {
-            "breakglass_accepted" => far.glass_told.entry(line.id).or_default().accepted = true,
-            "breakglass_opened" => far.glass_told.entry(line.id).or_default().opened = true,
-            _ => {}
+            "breakglass_closed" => told.closed = Some((at, line.why)),
+            _ => {
+                told.accepted |= event == "breakglass_accepted";
+                told.opened |= event == "breakglass_opened";
+                told.said = serde_json::from_slice(text).ok().or(told.said.take());
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use farside_crossing::evidence::{BREAKGLASS, GlassRow};
 use farside_crossing::{Code as Refused, Refusal, SignedOrder, breakglass};
 use farside_service::cli::Failure;
 use farside_service::export::Reader;
+use serde::{Deserialize, Serialize};
 
 use super::far::Far;
 use super::{Charters, Evidence, Proof};
@@ -20,6 +21,9 @@ pub(crate) struct Glass {
     pub(crate) signed: Option<SignedOrder>,
 }
 
+/// Entries by one order that are listed; all are counted.
+const ENTRIES_MAX: usize = 1_000;
+
 /// What a gate's journals tell of one order.
 #[derive(Debug, Default)]
 pub(crate) struct GlassTold {
@@ -27,16 +31,47 @@ pub(crate) struct GlassTold {
     pub(crate) accepted: bool,
     /// That its pass was shown.
     pub(crate) opened: bool,
+    /// What it said, and whose cards had signed it.
+    pub(crate) said: Option<Said>,
+    /// When and why it was over.
+    pub(crate) closed: Option<(u64, String)>,
     /// How often it was used, and when last.
     pub(crate) uses: u64,
     pub(crate) last_used: Option<u64>,
+    /// The first of these uses.
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// An order as the journal spells it when it is opened.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Said {
+    pub(crate) subject: String,
+    pub(crate) audience: String,
+    pub(crate) role: String,
+    pub(crate) reason: String,
+    pub(crate) drafted_at: u64,
+    pub(crate) not_after: u64,
+    pub(crate) signers: Vec<String>,
+}
+
+/// One use of a pass.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Entry {
+    pub(crate) at: u64,
+    /// At which door of the gate.
+    pub(crate) door: String,
+    /// What for, where the door was told: method, host and path.
+    pub(crate) request: Option<String>,
 }
 
 impl GlassTold {
     /// One use.
-    pub(super) fn used(&mut self, at: u64) {
+    pub(super) fn used(&mut self, entry: Entry) {
         self.uses += 1;
-        self.last_used = self.last_used.max(Some(at));
+        self.last_used = self.last_used.max(Some(entry.at));
+        if self.entries.len() < ENTRIES_MAX {
+            self.entries.push(entry);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Broken glass: each order has to be explained, and whatever one witness tells the others must tell too.
 
 use farside_crossing::breakglass;
+use farside_service::cli::times;
 use farside_service::time::rfc3339;
 
 use crate::evidence::{Evidence, Far, Glass, GlassTold};
@@ -14,15 +15,19 @@ pub(super) fn compare(evidence: &Evidence, findings: &mut Findings) {
     counted(evidence, findings);
 }
 
+fn used(told: &GlassTold) -> String {
+    match told.last_used {
+        Some(last) => format!("used {}, last {}", times(told.uses), rfc3339(last)),
+        None => "never used".to_owned(),
+    }
+}
+
 // audit.md §4.6
 fn opened(far: &Far, glass: &Glass, findings: &mut Findings) {
     let row = &glass.row;
     let nothing = GlassTold::default();
     let told = far.glass_told.get(&row.id).unwrap_or(&nothing);
-    let used = match told.last_used {
-        Some(last) => format!("used {} times, last {}", told.uses, rfc3339(last)),
-        None => "never used".to_owned(),
-    };
+    let used = used(told);
     let life = match (row.closed_at, &row.why) {
         (Some(at), Some(why)) => format!("{why} after {}", duration(at.saturating_sub(row.opened_at))),
         _ => "open when the gate exported".to_owned(),
@@ -51,7 +56,7 @@ fn untold(far: &Far, findings: &mut Findings) {
     let gone =
         |(id, told): &(&String, &GlassTold)| (told.opened || told.uses > 0) && !far.glasses.contains_key(*id);
     for (id, told) in far.glass_told.iter().filter(gone) {
-        let detail = format!("the journal tells of it and {} uses, and the store has it not", told.uses);
+        let detail = format!("the journal tells of it, {}, and the store has it not", used(told));
         findings.alarm(Code::BreakglassUntold, found(far, id, told.last_used, detail));
     }
 }

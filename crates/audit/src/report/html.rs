@@ -2,7 +2,7 @@
 
 use super::model::Report;
 use super::page::{Page, grouped, moment};
-use super::{charts, tables};
+use super::{charts, glass, tables};
 
 /// The whole page. It runs nothing and loads nothing, and a browser is told to hold it to that.
 // audit.md §5.1
@@ -20,8 +20,9 @@ pub(super) fn render(report: &Report) -> String {
     page.raw(OPENING).text(format!("Farside audit of {}", report.realm)).raw("</title></head><body><main>");
     verdict(&mut page, report);
     tiles(&mut page, report);
-    let sections: [(&'static str, &'static str, fn(&mut Page, &Report)); 8] = [
+    let sections: [(&'static str, &'static str, fn(&mut Page, &Report)); 9] = [
         ("<section><h2>What was found</h2>", "", tables::findings),
+        ("<section><h2>Broken glass</h2>", "", glass::section),
         ("<section><h2>Tokens</h2>", TOKENS_LEGEND, tokens),
         ("<section><h2>Bundles and their custody</h2>", CROSSINGS_LEGEND, crossings),
         ("<section><h2>Keys and their calendar</h2>", CALENDAR_LEGEND, keys),

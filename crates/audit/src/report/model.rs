@@ -6,6 +6,7 @@ use farside_crossing::evidence::RevokedKind;
 use serde::Serialize;
 
 use super::controls::{Control, controls};
+use super::glass::{self, Broken};
 use crate::evidence::{Act, BundleRefused, Carriage, Check, Evidence, Far, Leaf, Near};
 use crate::finding::{Code, Finding, Gravity};
 use crate::life::{Life, State};
@@ -28,6 +29,8 @@ pub(super) struct Report {
     pub(super) figures: Figures,
     pub(super) counts: Vec<Counted>,
     pub(super) findings: Vec<Finding>,
+    /// Orders of broken glass; `None` where no gate's export was brought.
+    pub(super) breakglass: Option<Vec<Broken>>,
     pub(super) days: Vec<Day>,
     pub(super) refusals: BTreeMap<String, u64>,
     pub(super) bundles: Vec<Life>,
@@ -140,6 +143,7 @@ impl Report {
             figures: figures(evidence, &lives),
             counts: findings.counts().map(counted).collect(),
             findings: findings.listed().into_iter().cloned().collect(),
+            breakglass: (!evidence.far.is_empty()).then(|| glass::of(evidence)),
             days,
             refusals: refusals(evidence),
             bundles: lives,

@@ -212,7 +212,7 @@ pub(super) fn acts(page: &mut Page, report: &Report) {
     }
 }
 
-fn head(page: &mut Page, headings: &[&'static str]) {
+pub(super) fn head(page: &mut Page, headings: &[&'static str]) {
     page.raw("<div class=\"scroll\"><table><thead><tr>");
     for heading in headings {
         // A column of numbers stands at the right, and so does its heading.
@@ -224,6 +224,6 @@ fn head(page: &mut Page, headings: &[&'static str]) {
     page.raw("</tr></thead><tbody>");
 }
 
-fn foot(page: &mut Page) {
+pub(super) fn foot(page: &mut Page) {
     page.raw("</tbody></table></div>");
 }

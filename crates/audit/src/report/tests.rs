@@ -137,3 +137,44 @@ fn numbers_at_the_edge_stop_no_audit() {
     assert!(page.ends_with("</html>\n") && !page.contains("NaN"));
     assert!(json["alarms"].as_u64() > Some(0));
 }
+
+#[test]
+fn broken_glass_has_a_section_of_its_own_and_none_is_said_plainly() {
+    let (_dir, page, json) = written(&Story::quiet());
+    assert_eq!(json["breakglass"], json!([]));
+    assert!(page.contains("<h2>Broken glass</h2><p class=\"none\">No glass was broken"), "{page}");
+
+    // The store has forgotten it, and the journal has not.
+    let (id, at) = ("0123456789abcdef", NOW + 60);
+    let order = json!({"id": id, "subject": "Ada <Lovelace>", "audience": "historian", "role": "operator",
+        "reason": "no courier", "drafted_at": NOW, "not_after": NOW + 1_800, "signers": ["cora", "dan"]});
+    let used = json!({"door": "verify", "verdict": "admit", "aud": "historian", "sub": "Ada <Lovelace>",
+        "breakglass": id, "request": {"method": "POST", "host": "control", "path": "/valve/7"}});
+    let mut story = Story::quiet();
+    for (after, event, members) in [
+        (0, "breakglass_accepted", order.clone()),
+        (1, "breakglass_opened", order),
+        (9, "decision", used.clone()),
+        (10, "decision", used),
+        (30, "breakglass_closed", json!({"id": id, "why": "closed"})),
+    ] {
+        story.far_lines.push((at + after, event, members));
+    }
+    let (_dir, page, json) = written(&story);
+    let told = &json["breakglass"][0];
+    assert_eq!((&told["id"], &told["proof"], &told["uses"]), (&id.into(), &"stated".into(), &2.into()));
+    assert_eq!((&told["closed_at"], &told["why"]), (&(at + 30).into(), &"closed".into()));
+    assert_eq!(told["signers"], json!(["cora", "dan"]));
+    assert_eq!(told["entries"][1]["at"], at + 10);
+    for word in
+        ["Ada &lt;Lovelace&gt;", "cora, dan", "historian", "no courier", "twice", "POST control/valve/7"]
+    {
+        assert!(page.contains(word), "{word}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (near, _) = Story::quiet().write(dir.path());
+    let out = dir.path().join("report.html");
+    let brought = Brought { exports: vec![near], journals: Vec::new(), fingerprint: None };
+    run(&Command { brought, out: out.clone() }, Output { json: true }).unwrap();
+    assert!(fs::read_to_string(&out).unwrap().contains("whether any glass was broken is not known"));
+}

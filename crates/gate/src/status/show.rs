@@ -1,6 +1,7 @@
 //! The picture for people, at a glance and within eighty columns: a headline, what needs a hand, what is
 //! trusted, what comes next, what is held.
 
+use farside_service::cli::page::{Page, Paint, TIED, instant, plain, until};
 use farside_service::cli::{Style, printable};
 use farside_service::duration::about;
 use farside_service::time::rfc3339;
@@ -9,14 +10,8 @@ use super::{KeyShown, LogShown, Missing, Status, Tier};
 use crate::revocations::Counts;
 use crate::store::{LogForkRow, MissingRow};
 
-/// Widest line, in characters.
-const COLUMNS: usize = 80;
-/// Where what is said of a thing begins.
-const MARGIN: usize = 13;
 /// How much of a root people are shown; programs get all of it.
 const ROOT_SHOWN_CHARS: usize = 16;
-/// A space within which no line is broken.
-const TIED: &str = "\u{a0}";
 /// How many coming events people are shown; programs get all of them.
 const NEXT_SHOWN_MAX: usize = 10;
 /// What ends within this time stands out.
@@ -24,17 +19,10 @@ const SOON_SECONDS: u64 = 3_600;
 /// How many audiences are shown with all that they are served for.
 const AUDIENCES_SHOWN_MAX: usize = 12;
 
-/// How a line is painted, once it has been broken into columns.
-type Paint = fn(Style, &str) -> String;
-
-fn plain(_: Style, text: &str) -> String {
-    text.to_owned()
-}
-
 impl Status {
     /// The picture for people.
     pub fn human(&self, style: Style) -> String {
-        let mut page = Page { style, lines: Vec::new() };
+        let mut page = Page::new(style);
         page.lines.push(self.headline(style));
         self.attention(&mut page);
         self.trust(&mut page);
@@ -239,63 +227,5 @@ impl KeyShown {
             "revoked" => Style::red,
             _ => plain,
         }
-    }
-}
-
-/// Lines, each within the columns.
-struct Page {
-    style: Style,
-    lines: Vec<String>,
-}
-
-impl Page {
-    fn title(&mut self, title: &str) {
-        self.lines.push(String::new());
-        self.lines.push(self.style.bold(title));
-    }
-
-    fn row(&mut self, name: &str, text: &str, paint: Paint) {
-        self.wrapped(&format!("  {name:<width$}", width = MARGIN - 2), text, paint);
-    }
-
-    /// `lead`, then the text in as many lines as it takes, all beginning under each other. Broken between
-    /// words alone, so that what is to be copied stays whole.
-    fn wrapped(&mut self, lead: &str, text: &str, paint: Paint) {
-        let margin = lead.chars().count();
-        let text = printable(text);
-        let mut lines: Vec<String> = vec![String::new()];
-        for word in text.split(' ') {
-            let line = lines.last().map_or(0, |line| line.chars().count());
-            let fits = line == 0 || margin + line + 1 + word.chars().count() <= COLUMNS;
-            match lines.last_mut().filter(|_| fits) {
-                Some(line) if line.is_empty() => line.push_str(word),
-                Some(line) => {
-                    line.push(' ');
-                    line.push_str(word);
-                }
-                None => lines.push(word.to_owned()),
-            }
-        }
-        for (place, line) in lines.iter().enumerate() {
-            let lead = if place == 0 { lead.to_owned() } else { " ".repeat(margin) };
-            let line = paint(self.style, &line.replace(TIED, " "));
-            self.lines.push(format!("{}{line}", lead.replace(TIED, " ")).trim_end().to_owned());
-        }
-    }
-}
-
-/// To the minute, cut off: nothing that ends is promised for longer than it lasts.
-fn instant(at: u64) -> String {
-    let exact = rfc3339(at);
-    match exact.get(..16).filter(|_| exact.len() == 20) {
-        Some(minute) => format!("{}Z", minute.replace('T', TIED)),
-        None => exact,
-    }
-}
-
-fn until(at: u64, now: u64) -> String {
-    match at.checked_sub(now) {
-        Some(left) => format!("{}, for {} more", instant(at), about(left)),
-        None => format!("{}, {} ago", instant(at), about(now - at)),
     }
 }

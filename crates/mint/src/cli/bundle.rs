@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use farside_crossing::LongReceipt;
 use farside_crossing::manifest::Kind;
 use farside_crossing::receipt::{ReceiptCode, ReceiptFault};
-use farside_service::cli::{Failure, Style, operator, table};
+use farside_service::cli::{Failure, Style, operator, table, times};
 use farside_service::time::{now_unix, rfc3339};
 use serde_json::json;
 
@@ -182,6 +182,6 @@ fn receipted(site: &str, seq: u64, breakglass: u64) -> String {
     if breakglass == 0 {
         return applied;
     }
-    let loud = Style::stdout().red(&format!("the glass was broken there, {breakglass} times in all"));
+    let loud = Style::stdout().red(&format!("the glass was broken there {} in all", times(breakglass)));
     format!("{applied}\n{loud}: have its export brought, and `farside audit reconcile` tells by whom and why")
 }

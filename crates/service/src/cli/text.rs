@@ -27,6 +27,21 @@ fn steers(character: char) -> bool {
     character.is_control() || invisible
 }
 
+/// How often something was, in words.
+///
+/// ```
+/// use farside_service::cli::times;
+/// assert_eq!([times(1), times(2), times(7)], ["once", "twice", "7 times"]);
+/// ```
+#[must_use]
+pub fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        many => format!("{many} times"),
+    }
+}
+
 /// Columns under their headings, as wide as they need to be; every cell made printable.
 #[must_use]
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {

@@ -75,7 +75,7 @@ fn every_broken_glass_is_listed_with_who_signed_whom_in_and_why() {
             "operator",
             "historian",
             "no courier",
-            "used 2 times",
+            "used twice",
             "closed after 10 min",
         ] {
             assert!(detail.contains(word), "{word}: {detail}");
