@@ -1,10 +1,12 @@
 //! `gate.toml`: what a site's operator may choose, and where the gate keeps its things.
 //!
-//! Nothing in it loosens a judgement: issuer, audiences, leeway and freshness come from the signed policy.
+//! Nothing in it loosens a judgement: issuer, audiences, leeway and freshness come from the signed policy. What a
+//! door is used for picks among the tiers that the policy grants.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use farside_crossing::Action;
 use farside_service::cli::Failure;
 use farside_service::config::load;
 use farside_service::duration::Seconds;
@@ -102,6 +104,8 @@ pub struct Kubernetes {
     pub audience: String,
     /// SHA-256 of the secret in the API server's kubeconfig, which is 256 random bits.
     pub secret_sha256: [u8; 32],
+    /// What the API server is used for, which says how fresh this gate must be; if not said, the strictest.
+    pub action: Option<Action>,
     /// How holders are named there.
     pub names: KubernetesNames,
 }
@@ -122,6 +126,7 @@ pub struct KubernetesNames {
 struct KubernetesEntry {
     audience: String,
     secret_sha256: String,
+    action: Option<Action>,
     #[serde(default)]
     username_prefix: String,
     #[serde(default)]
@@ -135,6 +140,9 @@ struct KubernetesEntry {
 pub struct Ssh {
     /// The audience of the site that logins stand for: tokens for any other let nobody in.
     pub audience: String,
+    /// What logins are for, which says how fresh this gate must be: `read`, `write` or `safety`; if not said,
+    /// the strictest.
+    pub action: Option<Action>,
     /// Accounts that several people share, each with the role that opens it. Any other account is the
     /// subject's of its name; `root` is nobody's unless it stands here.
     #[serde(default)]
@@ -310,6 +318,7 @@ fn kubernetes(entry: KubernetesEntry) -> Result<Kubernetes, Failure> {
     Ok(Kubernetes {
         audience: entry.audience,
         secret_sha256: secret("[kubernetes]", &entry.secret_sha256)?,
+        action: entry.action,
         names: KubernetesNames {
             username_prefix: entry.username_prefix,
             groups_prefix: entry.groups_prefix,

@@ -20,10 +20,10 @@ pub(super) struct Explain {
     /// A token, with its staple where it has one, or a pass; left out or `-` reads it from standard input,
     /// which keeps it out of the list of processes.
     token: Option<String>,
-    /// The audience that the door protects. [the site's only one]
+    /// The audience that the door protects. [what gate.toml says of the door, or the site's only one]
     #[arg(long)]
     audience: Option<String>,
-    /// What for: `read`, `write` or `safety`; without it the strictest freshness of the audience holds.
+    /// What for: `read`, `write` or `safety`. [what gate.toml says of the door, or the strictest]
     #[arg(long, value_parser = check::action)]
     action: Option<Action>,
     /// The request's method, as the proxy received it.
@@ -76,7 +76,7 @@ impl Explain {
         };
         let trust = gate.trust().map_err(refused)?;
         let now = self.now.unwrap_or_else(|| gate.moment().now);
-        let explained = self.explain(&trust, token.trim(), now)?;
+        let explained = self.explain(config, &trust, token.trim(), now)?;
         output.say(|| text(&trust, &explained), &value(&explained))?;
         if explained.refusal().is_some() { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
     }
@@ -91,7 +91,25 @@ impl Explain {
         Ok(text)
     }
 
-    fn explain(&self, trust: &TrustState, token: &str, now: u64) -> Result<Explained, Failure> {
+    /// The audience and the action that gate.toml names for the door.
+    fn configured<'c>(&self, config: &'c Config) -> (Option<&'c str>, Option<Action>) {
+        let ssh = || config.ssh.as_ref().map(|ssh| (ssh.audience.as_str(), ssh.action));
+        let kubernetes = || config.kubernetes.as_ref().map(|one| (one.audience.as_str(), one.action));
+        let named = match self.door {
+            AtDoor::Ssh => ssh(),
+            AtDoor::Kubernetes => kubernetes(),
+            AtDoor::Proxy | AtDoor::Introspect | AtDoor::Pickup => None,
+        };
+        (named.map(|(audience, _)| audience), named.and_then(|(_, action)| action))
+    }
+
+    fn explain(
+        &self,
+        config: &Config,
+        trust: &TrustState,
+        token: &str,
+        now: u64,
+    ) -> Result<Explained, Failure> {
         let request = match &self.host {
             Some(host) => Some(self.requested(host)?),
             None => None,
@@ -103,13 +121,14 @@ impl Explain {
             AtDoor::Kubernetes => Deed::Authenticate,
             AtDoor::Pickup => Deed::Collect,
         };
-        let audience = self.audience.as_deref().or_else(|| trust.single_audience());
+        let (audience, action) = self.configured(config);
+        let action = self.action.or(action);
+        let audience = self.audience.as_deref().or(audience).or_else(|| trust.single_audience());
         if audience.is_none() && !matches!(deed, Deed::Introspect | Deed::Collect) {
             return Err(Failure::could_not("the site has several audiences, and none was named")
                 .hint("name one with --audience"));
         }
-        let wanted =
-            Wanted { audience, action: self.action, request: request.as_ref(), deed, ..Wanted::default() };
+        let wanted = Wanted { audience, action, request: request.as_ref(), deed, ..Wanted::default() };
         let proven: Vec<&str> = self.proven.iter().map(String::as_str).collect();
         Ok(match breakglass::shown_pass(token) {
             Some(sha256) => {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farside_crossing::staple;
+use farside_crossing::{Action, staple};
 use farside_service::append::{Haste, Ticket, Tried};
 use farside_service::digest;
 use farside_service::journal::Event;
@@ -67,7 +67,7 @@ impl Doors {
         door: Door,
         trust: &Arc<TrustState>,
         credential: &str,
-        audiences: &[String],
+        (audiences, action): (&[String], Option<Action>),
         demand: impl Fn(&Pending) -> Result<(), Refusal> + Send + 'static,
     ) -> Result<Grant, Refusal> {
         let (started, now) = (Instant::now(), self.now());
@@ -79,7 +79,7 @@ impl Doors {
         let named = (tried.len() == 1).then(|| tried[0].clone());
         let judged = judged(trust, credential, Wanted::default(), move |trust, shown, _| {
             let judge = |audience: &String| {
-                let wanted = Wanted { deed: Deed::Authenticate, ..audience.as_str().into() };
+                let wanted = Wanted { action, deed: Deed::Authenticate, ..audience.as_str().into() };
                 let pending = judge::judge(trust, shown, wanted, now)?;
                 demand(&pending).map(|()| pending)
             };
@@ -96,7 +96,7 @@ impl Doors {
         .await;
         let admitted = judged.as_ref().ok().and_then(|pending| pending.audience().map(str::to_owned));
         let audience = admitted.or(named);
-        let wanted = audience.as_deref().into();
+        let wanted = Wanted { action, ..audience.as_deref().into() };
         self.enter(Asked { door, credential, wanted, started, now }, judged).await
     }
 

@@ -102,7 +102,8 @@ async fn decide(doors: &Doors, ssh: &Ssh, login: &Login) -> Answer {
 
 /// What a token is shown for here: the login to this account.
 fn wanted<'a>(ssh: &'a Ssh, account: &'a str) -> Wanted<'a> {
-    Wanted { deed: Deed::Login { account }, ..ssh.audience.as_str().into() }
+    // bundle.md §13.4
+    Wanted { action: ssh.action, deed: Deed::Login { account }, ..ssh.audience.as_str().into() }
 }
 
 /// The verdict on the newest token that lets the key in, or else on the newest of all.

@@ -75,7 +75,9 @@ async fn review(doors: &Doors, kubernetes: &Kubernetes, spec: &Spec) -> Answer {
         Err(refusal) => return answer::refused(&refusal),
     };
     let audiences = if asked.is_empty() { std::slice::from_ref(&kubernetes.audience) } else { asked };
-    let admitted = doors.admit_to_one(Door::TokenReview, &trust, &spec.token, audiences, move |pending| {
+    // bundle.md §13.4
+    let wanted = (audiences, kubernetes.action);
+    let admitted = doors.admit_to_one(Door::TokenReview, &trust, &spec.token, wanted, move |pending| {
         // replay.md §4.2
         pending.of_many_uses("an API server asks once for many requests")?;
         user(&names, pending).map(drop)

@@ -1,12 +1,13 @@
 //! What the doors say as time goes by: tiers by the proxy's word, lateness on every answer, and the end.
 
-use farside_crossing::{Action, StaleMax};
+use farside_crossing::{Action, Claim, Parcel, StaleMax};
 use farside_service::time::now_unix;
+use serde_json::json;
 
 use super::introspect::{basic, introspect};
 use super::process::{PROGRAM, Running, get, present};
 use super::realm::{AUDIENCE, HOUR, NOW, Plan, Realm, claims, policy};
-use super::{CLIENT_SECRET, Site};
+use super::{CLIENT_SECRET, Site, ssh};
 
 fn tiered(realm: &Realm) -> Vec<Plan> {
     let mut tiers = policy(1);
@@ -158,4 +159,58 @@ fn check_judges_for_an_action_and_by_the_floor_as_a_door_does() {
     let (code, _) = check(&gate.token("anna", 1), &["--action", "write"]);
     assert_eq!(code, Some(0));
     assert_eq!(check(&gate.token("anna", 1), &["--action", "look"]).0, Some(2), "there is no such action");
+}
+
+#[tokio::test]
+async fn sshd_and_api_servers_are_served_as_their_doors_configuration_says_what_they_are_for() {
+    let login = json!({"user": "ada", "key": ssh::key(1)}).to_string();
+    let lasting = |claims: String| {
+        claims.replace(&format!("\"exp\":{}", NOW + HOUR), &format!("\"exp\":{}", NOW + 6 * HOUR))
+    };
+    for action in [Some(Action::Read), Some(Action::Write), Some(Action::Safety), None] {
+        let site = Site::used_for(
+            action,
+            || LATE,
+            |realm| {
+                let bound = lasting(claims("ada", 1, NOW, &ssh::bound_to(&ssh::key(1))));
+                let token = realm.key.sign("at+jwt", &bound);
+                let aud = Some(AUDIENCE.to_owned());
+                let parcel = Parcel { token, sub: "ada".to_owned(), aud, claim: Claim::File };
+                vec![Plan { parcels: Some(vec![parcel]), ..tiered(realm).remove(0) }]
+            },
+        );
+        let token = site.realm.key.sign("at+jwt", &lasting(claims("anna", 2, NOW, "")));
+        let (logged_in, reviewed) = (site.knock(&login).await, site.review(&token, &[]).await);
+        if action == Some(Action::Read) {
+            assert!(logged_in.body.contains("expiry-time"), "{logged_in:?}");
+            assert_eq!(reviewed.json()["status"]["authenticated"], true, "{reviewed:?}");
+        } else {
+            assert_eq!(logged_in.code(), (503, "stale".to_owned()), "{action:?}");
+            assert_eq!(reviewed.code(), (503, "stale".to_owned()), "{action:?}");
+        }
+        let lines = site.journal("decision");
+        let named: Vec<_> = lines.iter().map(|line| line["action"].as_str()).collect();
+        assert_eq!(named, [action.map(Action::as_str); 2]);
+    }
+}
+
+#[test]
+fn explain_judges_for_what_gate_toml_says_of_a_door() {
+    let gate = Running::start("[ssh]\naudience = \"db\"\naction = \"write\"\n", &[]);
+    let config = gate.far.config.home().join("gate.toml");
+    let token = gate.token("anna", 1);
+    let explained = |more: &[&str]| {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.args(["explain", "--json", "--config"]).arg(&config).args(more).arg(&token);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let ssh = ["--door", "ssh", "--account", "anna"];
+    for (more, tier) in [
+        (&ssh[..], "fresh enough for write"),
+        (&["--action", "read", "--door", "ssh", "--account", "anna"], "fresh enough for read"),
+        (&["--door", "proxy"], "fresh enough for the strictest use"),
+    ] {
+        let said = explained(more);
+        assert!(said.contains(tier), "{tier}: {said}");
+    }
 }

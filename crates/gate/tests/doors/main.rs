@@ -32,7 +32,8 @@ mod verify;
 
 use std::sync::Arc;
 
-use farside_gate::config::IntrospectionClient;
+use farside_crossing::Action;
+use farside_gate::config::{IntrospectionClient, Kubernetes, Ssh};
 use farside_gate::http::Doors;
 use farside_service::digest;
 use farside_service::journal::Journal;
@@ -64,12 +65,21 @@ impl Site {
 
     /// A gate that holds these bundles, at this time.
     pub(crate) fn at(clock: fn() -> u64, plans: impl FnOnce(&Realm) -> Vec<realm::Plan>) -> Site {
+        Site::used_for(None, clock, plans)
+    }
+
+    /// One whose doors for sshd and API servers are configured for this.
+    pub(crate) fn used_for(
+        action: Option<Action>,
+        clock: fn() -> u64,
+        plans: impl FnOnce(&Realm) -> Vec<realm::Plan>,
+    ) -> Site {
         let (mut realm, far) = Far::enrolled();
         for plan in plans(&realm) {
             let bundle = realm.send(plan);
             assert!(realm::code(&far.import(&bundle)).starts_with("applied"), "the bundle is applied");
         }
-        let doors = doors_of(&far, clock);
+        let doors = doors_for(&far, clock, action);
         Site { realm, far, doors }
     }
 
@@ -118,9 +128,15 @@ impl Said {
 pub(crate) const CLIENT_SECRET: &str = "7Zk3tq8nqv0JcYw0vXv1m2rJxkP4y1b5dQ8sT6uW9zE";
 
 pub(crate) fn doors_of(far: &Far, clock: fn() -> u64) -> Arc<Doors> {
+    doors_for(far, clock, None)
+}
+
+fn doors_for(far: &Far, clock: fn() -> u64, action: Option<Action>) -> Arc<Doors> {
     let (journal, _) = Journal::open(&far.config.journal(), "gate").unwrap();
     let doors = Doors::new(Arc::new(far.gate()), journal, far.replay(), &[client()], clock);
-    Arc::new(doors.kubernetes(Some(tokenreview::configured())).ssh(Some(ssh::configured())))
+    let kubernetes = Kubernetes { action, ..tokenreview::configured() };
+    let ssh = Ssh { action, ..ssh::configured() };
+    Arc::new(doors.kubernetes(Some(kubernetes)).ssh(Some(ssh)))
 }
 
 pub(crate) fn client() -> IntrospectionClient {

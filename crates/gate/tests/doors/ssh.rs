@@ -16,7 +16,7 @@ use super::{Said, Site, ask};
 pub(crate) fn configured() -> Ssh {
     let accounts = [("ops", "operator"), ("root", "admin")];
     let accounts = accounts.map(|(account, role)| (account.to_owned(), role.to_owned()));
-    Ssh { audience: AUDIENCE.to_owned(), accounts: BTreeMap::from(accounts) }
+    Ssh { audience: AUDIENCE.to_owned(), action: None, accounts: BTreeMap::from(accounts) }
 }
 
 /// An Ed25519 public key, told from others by one byte.
@@ -65,7 +65,7 @@ impl Site {
         serde_json::from_value(said.json()["keys"].clone()).unwrap()
     }
 
-    async fn knock(&self, body: &str) -> Said {
+    pub(crate) async fn knock(&self, body: &str) -> Said {
         self.ask("POST", "/ssh/authorized-keys", &[("content-type", "application/json")], body).await
     }
 }

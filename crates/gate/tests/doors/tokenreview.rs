@@ -15,7 +15,8 @@ pub(crate) fn configured() -> Kubernetes {
         groups_prefix: String::new(),
         roles_prefix: Some("role:".to_owned()),
     };
-    Kubernetes { audience: "db".to_owned(), secret_sha256: digest::sha256(SECRET.as_bytes()), names }
+    let (audience, secret_sha256) = ("db".to_owned(), digest::sha256(SECRET.as_bytes()));
+    Kubernetes { audience, secret_sha256, action: None, names }
 }
 
 /// As kube-apiserver sends it, with the members that it never leaves out.
