@@ -2,6 +2,7 @@
 //! client, and a disk that can lose what was never synced. Only [`told`], [`ledger`] and
 //! [`faketime`] know formats of Farside's.
 
+pub mod cards;
 pub mod crash;
 pub mod disk;
 pub mod faketime;

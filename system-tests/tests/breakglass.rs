@@ -1,44 +1,9 @@
 //! The way in when nothing else helps, by the commands of docs/breakglass.md: cards, order, pass, and the
 //! questions afterwards.
 
+use farside_system_tests::cards::{armed, draft, sign};
 use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};
 use serde_json::Value;
-
-const CARDS: [&str; 3] = ["cora", "dan", "eve"];
-
-/// Both sides, with a charter that names three cards, two of which open.
-fn armed() -> Sides {
-    let sides = Sides::founded();
-    let mut draft = "charter draft --breakglass-threshold 2 --out next.note".to_owned();
-    for card in CARDS {
-        let passphrase = format!("{card}.passphrase");
-        sides.put(&passphrase, format!("the card of {card}\n").as_bytes());
-        // A card needs no mint: no configuration is named.
-        sides.farside(&format!(
-            "mint key new --role breakglass --name {card} --out {card}.key --passphrase-file {passphrase}"
-        ));
-        draft.push_str(&format!(" --breakglass {card}.key"));
-    }
-    sides.mint(&draft);
-    sides.mint("charter sign --key near/offline/root-1.key --passphrase-file near.passphrase next.note");
-    sides.mint("charter adopt next.note");
-    sides.bundle("full");
-    sides.cross();
-    sides
-}
-
-fn draft(sides: &Sides, audience: &str) {
-    sides.gate(&format!(
-        "breakglass draft --subject \"Ada Lovelace\" --audience {audience} --role operator \
-         --reason \"no courier for a month\" --lifetime 45m --out order.note"
-    ));
-}
-
-fn sign(sides: &Sides, card: &str) -> String {
-    let signed = sides
-        .farside(&format!("mint key sign --key {card}.key --passphrase-file {card}.passphrase order.note"));
-    signed.stderr
-}
 
 #[test]
 fn cards_let_one_person_in_loudly_and_somebody_has_to_explain_it() {
@@ -84,7 +49,7 @@ fn reconciled(sides: &Sides, id: &str, pass: &str, words: &str) {
     let receipt = sides.gate("receipt --long").stdout;
     sides.put("receipt.txt", receipt.as_bytes());
     let told = sides.mint("bundle receipt --long receipt.txt");
-    assert!(told.stdout.contains("the glass was broken there, 1 times"), "{told:?}");
+    assert!(told.stdout.contains("the glass was broken there once"), "{told:?}");
     sides.mint("audit export near-export");
     sides.gate("audit export far-export");
     let found = sides.attempt("audit reconcile near-export far-export --json").expect_code(1).json();
@@ -97,15 +62,39 @@ fn reconciled(sides: &Sides, id: &str, pass: &str, words: &str) {
     );
     let detail = alarms[0]["detail"].as_str().expect("a detail");
     assert!(
-        detail.contains("cora and eve let Ada Lovelace in as operator") && detail.contains("used 1 times"),
+        detail.contains("cora and eve let Ada Lovelace in as operator") && detail.contains("used once"),
         "{detail}"
     );
+    let page = reported(sides, id);
     let secret = pass.strip_prefix("farside-glass.").expect("a pass");
-    let mut kept = words.to_owned() + &receipt + &found.to_string();
+    let mut kept = words.to_owned() + &receipt + &found.to_string() + &page;
     for file in ["far/journal/gate.jsonl", "far/journal/gate-import.jsonl", "far-export/breakglass.jsonl"] {
         kept.push_str(&sides.text(file));
     }
     assert!(!kept.contains(secret), "the pass was kept");
+}
+
+/// The report's own section of it; the page.
+// audit.md §5.2
+fn reported(sides: &Sides, id: &str) -> String {
+    sides.attempt("audit report near-export far-export --out report.html").expect_code(1);
+    let report: Value = serde_json::from_slice(&sides.get("report.json")).expect("JSON");
+    let told = &report["breakglass"][0];
+    let order = ["id", "proof", "subject", "role", "audience", "why"].map(|name| told[name].as_str());
+    let expected = [id, "proven", "Ada Lovelace", "operator", CONTROL, "closed"].map(Some);
+    assert_eq!(order, expected, "{report}");
+    assert_eq!((&told["signers"], &told["uses"]), (&serde_json::json!(["cora", "eve"]), &1.into()), "{told}");
+    assert_eq!(told["entries"][0]["door"], "verify", "{told}");
+    for moment in ["opened_at", "not_after", "closed_at"] {
+        assert!(told[moment].is_u64(), "{moment}: {told}");
+    }
+    let page = sides.text("report.html");
+    let (_, section) = page.split_once("<h2>Broken glass</h2>").expect("a section of its own");
+    let (section, _) = section.split_once("</section>").expect("its end");
+    for word in [id, "Ada Lovelace", "cora, eve", "no courier for a month", "closed after", "once"] {
+        assert!(section.contains(word), "{word}: {section}");
+    }
+    page
 }
 
 #[test]

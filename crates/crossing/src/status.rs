@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::breakglass;
 use crate::document::{check_binding, from_json, to_json};
 use crate::refusal::{Code, Refusal};
 use crate::text::{check_integer, check_line, check_name};
@@ -121,6 +122,24 @@ pub struct RevokedAll {
     pub at: u64,
 }
 
+impl RevokedAll {
+    /// Whether an entry of a client or a group adds nothing beside this one: whatever it covers was issued up
+    /// to this moment too.
+    // bundle.md §7.9
+    pub fn covers(&self, before: u64) -> bool {
+        before <= self.before
+    }
+
+    /// Whether an entry of a subject adds nothing beside this one, in a bundle made at `issued_at`: what it
+    /// covers of the mint's was issued up to this moment, and a pass, which nothing but its subject's entry
+    /// touches, has ended on every clock.
+    // bundle.md §7.9
+    pub fn covers_subject(&self, before: u64, issued_at: u64) -> bool {
+        let passes_end = before.saturating_add(breakglass::LIFETIME_SECONDS_MAX);
+        self.covers(before) && passes_end.saturating_add(COVERED_SLACK_SECONDS) < issued_at
+    }
+}
+
 impl StatusDocument {
     /// A status that revokes nothing.
     pub fn empty(realm: &str, site: &str, version: u64, issued_at: u64) -> StatusDocument {
@@ -148,7 +167,9 @@ impl StatusDocument {
         let json = format!("{}\n", to_json(self)?).into_bytes();
         // What a reader would refuse never leaves the house.
         if json.len() > STATUS_BYTES_MAX {
-            return Err(Refusal::new(Code::TooLarge, "the status component"));
+            let bytes = json.len();
+            let detail = format!("a status of {bytes} bytes; at most {STATUS_BYTES_MAX} cross");
+            return Err(Refusal::new(Code::TooLarge, detail));
         }
         Ok(json)
     }

@@ -6,6 +6,7 @@
 //!                                                             └─▶ warnings: what to do, with the command
 //! ```
 
+mod revoked;
 mod roles;
 mod shown;
 mod warnings;
@@ -21,6 +22,7 @@ use crate::release::{self, Kind};
 use crate::rotation::Doubt;
 use crate::store::{Purpose, Site, Store, StoreFault, unsigned};
 
+pub use revoked::RevokedShown;
 pub use roles::RoleKeyShown;
 pub use warnings::Warning;
 
@@ -50,6 +52,8 @@ pub struct SiteShown {
     pub site: String,
     /// Whether anything is issued for it.
     pub enabled: bool,
+    /// Whether bundles can be made for it: it is unsealed, or its gate's recipient key is known.
+    pub enrolled: bool,
     /// What signs, for each use.
     pub uses: Vec<UseShown>,
     /// The newest bundle.
@@ -58,6 +62,8 @@ pub struct SiteShown {
     pub next_bundle_at: Option<u64>,
     /// The newest receipt.
     pub receipt: Option<ReceiptShown>,
+    /// What is revoked there, and how much room that takes in its bundles.
+    pub revoked: RevokedShown,
 }
 
 /// The keys of one use.
@@ -144,13 +150,13 @@ pub fn look(mint: &Mint, store: &Store, now: u64, doubt: Option<Doubt>) -> Resul
     let directory = store.directory()?;
     let chain = ceremony::chain(store)?;
     let newest = chain.last();
-    let sites = directory.sites().iter().map(|site| show(store, site, now));
+    let sites = directory.sites().iter().map(|site| show(store, directory.realm(), site, now));
     let mut status = Status {
         realm: directory.realm().to_owned(),
         now,
         charter: newest.map(Charter::version),
         roles: roles::look(mint, store, &chain, now)?,
-        sites: sites.collect::<Result<_, StoreFault>>()?,
+        sites: sites.collect::<Result<_, Failure>>()?,
         waiting: newest.map_or_else(|| Ok(Vec::new()), |newest| waiting(mint, store, newest))?,
         warnings: Vec::new(),
     };
@@ -159,14 +165,16 @@ pub fn look(mint: &Mint, store: &Store, now: u64, doubt: Option<Doubt>) -> Resul
     Ok(status)
 }
 
-fn show(store: &Store, site: &Site, now: u64) -> Result<SiteShown, StoreFault> {
+fn show(store: &Store, realm: &str, site: &Site, now: u64) -> Result<SiteShown, Failure> {
     let bundle = site.last_bundle.map(|last| BundleShown { seq: last.seq, issued_at: last.issued_at });
     Ok(SiteShown {
         site: site.name.clone(),
         enabled: site.enabled,
+        enrolled: !site.terms.sealed || site.recipient.is_some(),
         uses: site.purposes().map(|purpose| show_use(site, purpose, now)).collect(),
-        next_bundle_at: bundle.as_ref().map(|last| last.issued_at + site.terms.every_seconds),
+        next_bundle_at: site.bundle_due_at(),
         receipt: receipt(store, &site.name)?,
+        revoked: revoked::look(store, realm, site, now)?,
         bundle,
     })
 }

@@ -5,6 +5,7 @@
 
 mod ground;
 
+use farside_crossing::breakglass::LIFETIME_SECONDS_MAX;
 use farside_crossing::status::{self, COVERED_SLACK_SECONDS, Horizon, RevokedName};
 use farside_crossing::{Kind, StatusDocument, bundle};
 use farside_mint::ceremony;
@@ -230,4 +231,33 @@ fn a_pardon_of_a_group_takes_along_whom_it_swept_along_and_keeps_the_record() {
     let again = Document::Pardon(Pardoned { subjects: vec!["grace".into()], ..Pardoned::default() });
     let draft = release::draft(&realm.store, SITE, &again, NOW + 6).unwrap();
     assert!(draft.text.contains("crew") && !draft.text.contains("\"all\":true"), "{}", draft.text);
+}
+
+#[test]
+fn names_that_everything_covers_need_no_room_until_that_is_taken_back() {
+    let realm = peopled();
+    revoke(&realm, subject("ada"), NOW);
+    revoke(&realm, What::Group("crew".into()), NOW + 1);
+    let before = carried(&realm, Kind::Full, NOW + 2);
+    assert_eq!((names(&before.subjects), names(&before.groups)), (vec!["ada", "grace"], vec!["crew"]));
+    revoke(&realm, What::All, NOW + 3);
+    // Passes live for an hour, and only a subject's entry ends them.
+    let passes_end = NOW + 1 + LIFETIME_SECONDS_MAX + COVERED_SLACK_SECONDS;
+    let young = carried(&realm, Kind::Full, passes_end);
+    assert_eq!((names(&young.subjects), young.groups.len()), (vec!["ada", "grace"], 0));
+    let short = carried(&realm, Kind::Full, passes_end + 1);
+    assert_eq!((short.subjects.len(), short.groups.len()), (0, 0));
+    assert_eq!(short.all.as_ref().map(|all| all.before), Some(NOW + 3));
+    let gate = |issued_at| Horizon { issued_at, lifetime_seconds_highest: DAY, key_ends: &|_| u64::MAX };
+    let judged = |old, new, at| status::judge_change(old, new, None, &gate(at), decode);
+    judged(&before, &young, passes_end).unwrap();
+    judged(&young, &short, passes_end + 1).unwrap();
+    // Whoever is revoked after that moment has an entry of their own.
+    revoke(&realm, subject("grace"), passes_end + 2);
+    assert_eq!(names(&carried(&realm, Kind::Delta, passes_end + 3).subjects), ["grace"]);
+    let pardoned = Pardoned { all: true, ..Pardoned::default() };
+    realm.release_document(Document::Pardon(pardoned), passes_end + 4);
+    let back = carried(&realm, Kind::Delta, passes_end + 5);
+    assert_eq!((back.since, back.all), (None, None));
+    assert_eq!((names(&back.subjects), names(&back.groups)), (vec!["ada", "grace"], vec!["crew"]));
 }

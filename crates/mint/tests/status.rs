@@ -5,11 +5,13 @@
 
 mod ground;
 
+use farside_crossing::status::COVERED_SLACK_SECONDS;
 use farside_crossing::{Kind, note};
 use farside_mint::calendar::profile::PROFILES;
 use farside_mint::calendar::{self, Wish};
 use farside_mint::config::Mint;
 use farside_mint::release::{self, Document};
+use farside_mint::revocation::What;
 use farside_mint::status::{self, Status};
 use farside_service::cli::Style;
 use ground::{Desk, NOW, Realm, SITE, passphrase, realm};
@@ -72,9 +74,10 @@ fn where_nothing_signs_that_comes_first_and_says_what_is_missing() {
     let first = &seen.warnings[0];
     assert_eq!((first.code, first.cure.as_str()), ("no_key_signs", "mint keys plan --site plant-7"));
     let text = seen.human(Style::Plain);
-    assert!(text.contains("THINGS TO DO") && text.contains("signs     nothing"), "{text}");
+    assert!(text.contains("THINGS TO DO") && text.contains("signs      nothing"), "{text}");
     let quiet = look(&realm, NOW).human(Style::Plain);
-    for word in ["NOTHING TO DO", "site plant-7", "signs", "calendar  reaches until", "online", "release-1"] {
+    for word in ["NOTHING TO DO", "site plant-7", "signs", "calendar   reaches until", "online", "release-1"]
+    {
         assert!(quiet.contains(word), "{word} is missing in {quiet}");
     }
 }
@@ -102,4 +105,75 @@ fn keys_of_roles_grow_old_and_receipts_that_stop_are_missed() {
         .unwrap();
     assert!(!missed(NOW + 3 * DAY));
     assert!(missed(NOW + 3 * DAY + 1));
+}
+
+/// Revokes so many subjects, a thousand bytes each.
+fn crowd(realm: &Realm, subjects: std::ops::Range<u32>) {
+    let sql = "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?2)
+        INSERT INTO revocation (site, kind, what, before, expires_at, reason, by, at, cause)
+        SELECT ?3, 'subject', printf('%0900d', i), ?4, 0, 'not in the directory', 'uid 7', ?4, '' FROM n";
+    let range = (subjects.start, subjects.end, SITE, NOW as i64);
+    realm
+        .store
+        .write(|transaction| {
+            transaction.execute(sql, range)?;
+            Ok::<_, farside_mint::store::StoreFault>(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_list_near_its_limit_is_told_with_its_size_and_beyond_it_why_no_bundle_is_made() {
+    let realm = realm();
+    let told = |now| {
+        let warnings = look(&realm, now).warnings.into_iter();
+        warnings.filter(|warning| warning.code.starts_with("revocations_")).collect::<Vec<_>>()
+    };
+    crowd(&realm, 0..12_000);
+    assert_eq!(told(NOW), [], "below half of it");
+    crowd(&realm, 12_000..20_000);
+    let [near] = &told(NOW)[..] else { panic!("{:?}", told(NOW)) };
+    assert_eq!((near.code, near.site.as_deref()), ("revocations_large", Some(SITE)));
+    assert!(near.detail.contains("of the 32 MiB"), "{near:?}");
+    assert!(near.cure.contains("mint revoke all --site plant-7 --before"), "{near:?}");
+    realm.make(Kind::Full, NOW, &Desk::default()).unwrap();
+
+    crowd(&realm, 20_000..36_000);
+    let [beyond] = &told(NOW)[..] else { panic!("{:?}", told(NOW)) };
+    assert_eq!(beyond.code, "revocations_too_large");
+    let fault = realm.make(Kind::Full, NOW + 1, &Desk::default()).unwrap_err();
+    assert!(fault.to_string().contains("plant-7") && fault.to_string().contains("33554432"), "{fault}");
+    let failure = farside_service::cli::Failure::from(fault);
+    assert!(failure.hint_text().is_some_and(|hint| hint.contains("mint revoke all --site plant-7")));
+
+    // What the hint says helps, as soon as no pass can live that an entry ends.
+    farside_mint::revocation::revoke(&realm.store, &ground::revocation(What::All), NOW + 2).unwrap();
+    let passes_end = NOW + 3_600 + COVERED_SLACK_SECONDS;
+    assert!(realm.make(Kind::Full, passes_end, &Desk::default()).is_err());
+    assert_eq!(told(passes_end + 1), []);
+    realm.make(Kind::Full, passes_end + 1, &Desk::default()).unwrap();
+}
+
+#[test]
+fn the_page_keeps_within_eighty_columns_and_answers_what_comes_next() {
+    let realm = realm();
+    realm.make(Kind::Full, NOW, &Desk::default()).unwrap();
+    let quiet = look(&realm, NOW + 60).human(Style::Plain);
+    for words in
+        ["bundle     1, made", "the next is due", "then       no further key is planned", "receipt    none"]
+    {
+        assert!(quiet.contains(words), "{words} is missing in {quiet}");
+    }
+    farside_mint::revocation::revoke(&realm.store, &ground::revocation(What::All), NOW).unwrap();
+    assert!(look(&realm, NOW + 60).human(Style::Plain).contains("revoked    1 entry"));
+    for now in [NOW + 60, NOW + 79 * DAY, NOW + 90 * DAY, NOW + 3 * 366 * DAY] {
+        let page = look(&realm, now).human(Style::Plain);
+        for line in page.lines() {
+            assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+        }
+    }
+    let late = look(&realm, NOW + 90 * DAY).human(Style::Plain);
+    for words in ["the next was due", "signs      nothing", "mint keys plan --site plant-7"] {
+        assert!(late.contains(words), "{words} is missing in {late}");
+    }
 }

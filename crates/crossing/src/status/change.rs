@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bits::Lists;
 use super::{RevokedAll, RevokedKey, RevokedName, StatusDocument};
+use crate::breakglass;
 use crate::pardon::PardonDocument;
 use crate::policy::LEEWAY_SECONDS_MAX;
 use crate::refusal::{Code, Refusal};
@@ -12,6 +13,9 @@ use crate::refusal::{Code, Refusal};
 /// How long after its last token has expired an entry still stands: the clocks of the mint, of the gate and
 /// of the time floor may each be off by the longest leeway there is.
 pub const COVERED_SLACK_SECONDS: u64 = 3 * LEEWAY_SECONDS_MAX;
+
+/// What a subject's entries are called.
+const SUBJECT: &str = "subject";
 
 /// What a gate knows by itself of the time that has passed.
 #[derive(Clone, Copy)]
@@ -29,6 +33,16 @@ impl Horizon<'_> {
     /// Whether every token issued up to `before` has expired.
     pub fn outlives(&self, before: u64) -> bool {
         self.is_past(before.saturating_add(self.lifetime_seconds_highest))
+    }
+
+    /// The same of a subject, whose entry ends break-glass passes as well.
+    fn outlives_subject(&self, before: u64) -> bool {
+        let passes_end = before.saturating_add(breakglass::LIFETIME_SECONDS_MAX);
+        self.outlives(before) && self.is_past(passes_end)
+    }
+
+    fn outlives_name(&self, what: &str, before: u64) -> bool {
+        if what == SUBJECT { self.outlives_subject(before) } else { self.outlives(before) }
     }
 
     /// Whether that moment has passed on every clock.
@@ -59,12 +73,20 @@ pub fn judge_change(
     let pardoned = |of: fn(&PardonDocument) -> &Vec<String>| -> BTreeSet<&str> {
         pardon.iter().flat_map(|pardon| of(pardon)).map(String::as_str).collect()
     };
+    // bundle.md §7.9: what the new list says of everything is held from now on.
+    let new_all = new.all.as_ref();
     let kinds = [pardoned(|p| &p.subjects), pardoned(|p| &p.clients), pardoned(|p| &p.groups)];
     for (((what, old), (_, new)), pardoned) in held.named().into_iter().zip(new.named()).zip(kinds) {
         let still: BTreeMap<&str, u64> = new.iter().map(|e| (e.name.as_str(), e.before)).collect();
+        let covered = |old: &RevokedName| match new_all {
+            None => false,
+            Some(all) if what == SUBJECT => all.covers_subject(old.before, horizon.issued_at),
+            Some(all) => all.covers(old.before),
+        };
         let gone = |old: &&RevokedName| {
             !pardoned.contains(old.name.as_str())
-                && !horizon.outlives(old.before)
+                && !horizon.outlives_name(what, old.before)
+                && !covered(old)
                 && still.get(old.name.as_str()).is_none_or(|before| *before < old.before)
         };
         if old.iter().any(|old| gone(&old)) {
@@ -124,7 +146,6 @@ pub fn apply_delta(
     let mut lists = Lists::open(&held.tokens, &decode)?;
     lists.add(&Lists::open(&delta.tokens, &decode)?);
     lists.retain(|until| !horizon.is_past(until));
-    let names = |old: &[RevokedName], new: &[RevokedName]| joined(old, new, horizon);
     let mut keys: BTreeMap<&str, &RevokedKey> = BTreeMap::new();
     for key in delta.keys.iter().chain(held.keys.iter().filter(|key| !horizon.is_past_key(&key.kid))) {
         keys.entry(&key.kid).or_insert(key);
@@ -139,18 +160,18 @@ pub fn apply_delta(
         issued_at: delta.issued_at,
         since: None,
         tokens: lists.close(),
-        subjects: names(&held.subjects, &delta.subjects),
-        clients: names(&held.clients, &delta.clients),
-        groups: names(&held.groups, &delta.groups),
+        subjects: joined(&held.subjects, &delta.subjects, |before| horizon.outlives_subject(before)),
+        clients: joined(&held.clients, &delta.clients, |before| horizon.outlives(before)),
+        groups: joined(&held.groups, &delta.groups, |before| horizon.outlives(before)),
         keys: keys.into_values().cloned().collect(),
         all,
     })
 }
 
 /// Of each name the entry that reaches furthest.
-fn joined(old: &[RevokedName], new: &[RevokedName], horizon: &Horizon<'_>) -> Vec<RevokedName> {
+fn joined(old: &[RevokedName], new: &[RevokedName], outlived: impl Fn(u64) -> bool) -> Vec<RevokedName> {
     let mut names: BTreeMap<&str, &RevokedName> = BTreeMap::new();
-    for entry in old.iter().chain(new).filter(|entry| !horizon.outlives(entry.before)) {
+    for entry in old.iter().chain(new).filter(|entry| !outlived(entry.before)) {
         let held = names.entry(&entry.name).or_insert(entry);
         if held.before < entry.before {
             *held = entry;

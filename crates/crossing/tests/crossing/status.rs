@@ -1,5 +1,6 @@
 //! Status: lists encode as the draft says, the online key can only tighten, and time alone lets go.
 
+use farside_crossing::breakglass::LIFETIME_SECONDS_MAX;
 use farside_crossing::pardon::{PardonDocument, PardonedToken};
 use farside_crossing::status::{
     BitList, COVERED_SLACK_SECONDS, Horizon, LIST_BITS_MAX, LISTS_BYTES_MAX, Lists, RevokedAll, RevokedKey,
@@ -260,4 +261,48 @@ fn deltas_alone_let_go_what_has_expired() {
     let delta = StatusDocument { since: Some(2), ..Realm::small().status(3) };
     let joined = apply_delta(&held(), &delta, &horizon, decode).unwrap();
     assert_eq!(joined, Realm::small().status(3), "nothing that it covers can be shown any more");
+}
+
+#[test]
+fn names_that_everything_covers_may_go_and_nothing_else() {
+    // A subject's entry ends passes too, for the hour that one may live.
+    let late = NOW + LIFETIME_SECONDS_MAX + COVERED_SLACK_SECONDS + 1;
+    let nameless = |before| StatusDocument {
+        subjects: vec![],
+        clients: vec![],
+        groups: vec![],
+        all: all(before),
+        ..held()
+    };
+    judged(&nameless(NOW), None, late).unwrap();
+    let all_but_subjects = StatusDocument { subjects: held().subjects, ..nameless(NOW) };
+    judged(&all_but_subjects, None, NOW).unwrap();
+    let stays = [
+        ("a subject, whose passes may live", nameless(NOW), late - 1),
+        ("what reaches further", nameless(NOW - 1), late),
+        ("a token", StatusDocument { tokens: vec![], ..nameless(NOW) }, late),
+        ("a key", StatusDocument { keys: vec![], ..nameless(NOW) }, late),
+    ];
+    for (what, new, at) in stays {
+        assert_eq!(judged(&new, None, at).unwrap_err().code(), Code::Loosening, "{what}");
+    }
+    // Whoever takes everything back puts the names back with it.
+    let pardon = PardonDocument { all: true, ..PardonDocument::empty("acme", "plant", 1, NOW) };
+    let bare = StatusDocument { all: None, ..nameless(NOW) };
+    assert_eq!(judged(&bare, Some(&pardon), late).unwrap_err().code(), Code::Loosening);
+}
+
+#[test]
+fn a_subjects_entry_outlives_the_passes_that_it_ends_also_where_tokens_are_short() {
+    let short = |issued_at| Horizon { issued_at, lifetime_seconds_highest: 60, key_ends: &|_| UNTIL };
+    let without = StatusDocument { subjects: vec![], ..held() };
+    let passes_end = NOW + LIFETIME_SECONDS_MAX + COVERED_SLACK_SECONDS;
+    let judged = |at| judge_change(&held(), &without, None, &short(at), decode);
+    assert_eq!(judged(passes_end).unwrap_err().code(), Code::Loosening);
+    judged(passes_end + 1).unwrap();
+    let delta = |at| {
+        let delta = StatusDocument { since: Some(2), ..Realm::small().status(3) };
+        apply_delta(&held(), &delta, &short(at), decode).unwrap().subjects.len()
+    };
+    assert_eq!([delta(passes_end), delta(passes_end + 1)], [1, 0]);
 }

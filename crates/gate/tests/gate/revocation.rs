@@ -192,3 +192,45 @@ fn deltas_add_to_what_is_held_take_nothing_back_and_are_kept_for_auditors() {
     let parts = std::fs::read_dir(folder.path().join("export/status")).unwrap();
     assert_eq!(parts.count(), 2);
 }
+
+#[test]
+fn names_that_everything_covers_may_go_and_their_tokens_stay_refused_in_every_spelling() {
+    let (mut realm, far) = Far::enrolled();
+    let signed = |claims: String| {
+        let end = |text: &str| text.parse::<u64>().unwrap() + 8 * HOUR;
+        let (before, rest) = claims.split_once("\"exp\":").unwrap();
+        let (exp, after) = rest.split_once(',').unwrap();
+        realm.key.sign("at+jwt", &format!("{before}\"exp\":{},{after}", end(exp)))
+    };
+    let tokens = [
+        signed(claims("eve", 1, NOW, "")),
+        signed(claims("spiffe://moon/bot/eve", 2, NOW, "")),
+        signed(claims("ada", 3, NOW, r#","act":{"sub":"eve"}"#)),
+        signed(claims("ada", 4, NOW, r#","groups":["crew"]"#)),
+        signed(claims("ada", 5, NOW, "").replace("\"c1\"", "\"c9\"")),
+    ];
+    let twin = twin::twin(&tokens[0]);
+    let later = signed(claims("eve", 6, NOW + 1, ""));
+    let named = StatusDocument {
+        subjects: vec![revoked_name("eve", NOW)],
+        clients: vec![revoked_name("c9", NOW)],
+        groups: vec![revoked_name("crew", NOW)],
+        ..status(1)
+    };
+    far.import(&realm.send(Plan { status: Some(named), ..realm.plan() }));
+    let issued_at = NOW + HOUR + COVERED_SLACK_SECONDS + 1;
+    // Each is either revoked or good.
+    let revoked = |token: &str| {
+        let judged = judge(&far.trust_state(), token, AUDIENCE, issued_at);
+        judged.err().map(|refusal| assert_eq!(refusal.code(), Code::Revoked)).is_some()
+    };
+    let every = || tokens.iter().chain([&twin]).all(|token| revoked(token));
+    assert!(every() && !revoked(&later));
+    let all = Some(RevokedAll { before: NOW, reason: "break-in".into(), by: "uid 0".into(), at: NOW });
+    let (next_by, not_after) = (issued_at + HOUR, issued_at + DAY);
+    let short = StatusDocument { all, ..status(2) };
+    let plan = Plan { status: Some(short), issued_at, next_by, not_after, ..realm.plan() };
+    let bundle = realm.send(plan);
+    assert_eq!(code(&far.import_at(&bundle, issued_at)), "applied 2");
+    assert!(every() && !revoked(&later), "each as before");
+}

@@ -24,7 +24,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use farside_crossing::{
-    Base, Charter, ComponentType, Digest, Draft, Head, Kind, ListsDocument, PackFault, Packed, Parcel,
+    Base, Charter, Code, ComponentType, Digest, Draft, Head, Kind, ListsDocument, PackFault, Packed, Parcel,
     ReceiptCode, RecipientPublic, Refusal, SealContext, Signer, Writer, parcels::Packer,
 };
 use farside_service::append::Broken;
@@ -44,6 +44,7 @@ use content::Content;
 pub use content::{Carried, list};
 use leaves::Leaves;
 pub use receipt::{GUESS_WINDOW_SECONDS, GUESSES_MAX, ReceiptFault, prove_receipt, receipt};
+pub(crate) use revoked::{measure, way_out};
 use status_lists::Term;
 
 /// Courier rounds that may fail before a gate stops trusting what it holds.
@@ -156,6 +157,14 @@ pub enum BundleFault {
         /// What waits.
         why: &'static str,
     },
+    /// What is revoked does not fit into a bundle.
+    #[error("what is revoked at site {site} has no room in a bundle: {detail}")]
+    RevokedTooLarge {
+        /// The site.
+        site: String,
+        /// How large it is, and how large it may be.
+        detail: String,
+    },
     /// Gates that follow the newest charter would refuse these documents.
     #[error("site {site}: the release people of charter {charter} have not signed the {kinds} in force")]
     Unreleased {
@@ -240,6 +249,7 @@ impl From<BundleFault> for farside_service::cli::Failure {
             BundleFault::NoBase(_) => Self::refused(sentence).hint("make a full bundle first"),
             BundleFault::FullFirst { site, .. } => Self::refused(sentence)
                 .hint(format!("make it with `mint bundle make --site {site} --kind full`")),
+            BundleFault::RevokedTooLarge { site, .. } => Self::refused(sentence).hint(way_out(&site)),
             BundleFault::Unreleased { site, .. } => Self::refused(sentence)
                 .hint(format!("have it signed again, unchanged: `mint release renew --site {site}`")),
             BundleFault::NoReceipt(..) => Self::refused(sentence)
@@ -392,7 +402,14 @@ fn pack(
     );
     refuse_unreleased(order.store, content, &cargo.site.name, [("keys", keys), ("policy", policy)])?;
     let status = content.status(&realm, order.now);
-    let mut writer = Writer::new(draft).journals(journals).status(&status)?;
+    let writer = Writer::new(draft).journals(journals).status(&status);
+    let mut writer = writer.map_err(|fault| match fault {
+        PackFault::Unfit(refusal) if refusal.code() == Code::TooLarge => BundleFault::RevokedTooLarge {
+            site: cargo.site.name.clone(),
+            detail: refusal.detail().to_owned(),
+        },
+        fault => fault.into(),
+    })?;
     if changed(newest.version(), |base| base.charter_version) {
         let notes: Vec<&[u8]> = carried(order, content).iter().map(|charter| charter.bytes()).collect();
         writer = writer.charters(newest.version(), &notes);

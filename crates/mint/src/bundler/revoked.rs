@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use farside_crossing::StatusDocument;
-use farside_crossing::status::{Lists, RevokedAll, RevokedKey, RevokedName};
+use farside_crossing::status::{Lists, RevokedAll, RevokedKey, RevokedName, TokenBits};
 use farside_verify::leaf::TokenPosition;
 use rusqlite::Connection;
 
 use super::BundleFault;
 use crate::revocation::{self, Mark, Row};
-use crate::store::StoreFault;
+use crate::store::{Site, StoreFault};
 
 /// The bundle that a delta builds on, and what it told.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,25 @@ impl Revoked {
         for row in revocation::rows_in_force(connection, site, after, now)? {
             revoked.add(row)?;
         }
+        revoked.leave_out_covered(now);
         Ok(revoked)
+    }
+
+    /// Names that everything's revocation covers need no room beside it. They stay in the database: once people
+    /// take that one back, the next list has them again.
+    // bundle.md §7.9
+    fn leave_out_covered(&mut self, now: u64) {
+        let Some(all) = &self.all else { return };
+        self.subjects.retain(|_, entry| !all.covers_subject(entry.before, now));
+        self.clients.retain(|_, entry| !all.covers(entry.before));
+        self.groups.retain(|_, entry| !all.covers(entry.before));
+    }
+
+    /// How many entries the list has; each revoked token is one.
+    pub(super) fn entries(&self) -> u64 {
+        let tokens: u64 = self.lists.by_shard().values().flatten().map(TokenBits::ones).sum();
+        let named = self.subjects.len() + self.clients.len() + self.groups.len() + self.keys.len();
+        tokens + named as u64 + u64::from(self.all.is_some())
     }
 
     /// The component. Its version is the bundle's number: it only rises.
@@ -104,6 +122,44 @@ impl Revoked {
         if names.get(&what).is_none_or(|held| held.before < before) {
             names.insert(what.clone(), RevokedName { name: what, before, reason, by, at });
         }
+        Ok(())
+    }
+}
+
+/// What makes the list of what is revoked shorter at once.
+// bundle.md §7.9
+pub(crate) fn way_out(site: &str) -> String {
+    format!(
+        "revoke all that was issued up to a moment instead, and the names revoked until then need no room \
+         (subjects 90 min later): mint revoke all --site {site} --before TIME --reason REASON"
+    )
+}
+
+/// Entries and bytes of the status that a full bundle of that site would bring now.
+pub(crate) fn measure(
+    connection: &Connection,
+    realm: &str,
+    site: &Site,
+    now: u64,
+) -> Result<(u64, u64), BundleFault> {
+    let revoked = Revoked::read(connection, &site.name, None, now)?;
+    let document = revoked.document(realm, &site.name, site.last_seq() + 1, now);
+    let mut counted = Counted(0);
+    // Writing to a counter cannot fail.
+    let _ = serde_json::to_writer(&mut counted, &document);
+    Ok((revoked.entries(), counted.0))
+}
+
+/// Bytes that go nowhere.
+struct Counted(u64);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }

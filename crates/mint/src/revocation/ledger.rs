@@ -68,12 +68,13 @@ pub struct Listed {
 }
 
 /// A row still covers something that could be shown at `?2`: the last token of it has expired for less than
-/// the slack, which is `?3`; a day's tokens go together.
+/// the slack, which is `?3`; a day's tokens go together. A subject's entry ends passes of an hour too.
 // bundle.md §7.5: what a gate knows by itself lets it go no later than this.
 const COVERS: &str = "
     CASE r.kind
         WHEN 'token' THEN (r.expires_at + 86399) / 86400 * 86400
         WHEN 'key' THEN coalesce((SELECT k.accept_until FROM token_key k WHERE k.kid = r.what), r.at)
+        WHEN 'subject' THEN r.before + max(s.lifetime_seconds_highest, 3600)
         ELSE r.before + s.lifetime_seconds_highest
     END + ?3 >= ?2";
 

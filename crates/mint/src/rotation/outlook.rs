@@ -40,8 +40,12 @@ impl Outlook {
             return Ok(());
         }
         let doubt = belief::doubt(store, &clocks())?;
-        let warnings = status::look(mint, store, now, doubt)?.warnings;
-        let warnings: BTreeSet<Warning> = warnings.into_iter().collect();
+        let status = status::look(mint, store, now, doubt)?;
+        for shown in &status.sites {
+            metrics::gauge!("farside_mint_revoked_bytes", "site" => shown.site.clone())
+                .set(shown.revoked.bytes as f64);
+        }
+        let warnings: BTreeSet<Warning> = status.warnings.into_iter().collect();
         let mut seen = self.seen();
         for Warning { code, site, detail, cure } in warnings.difference(&seen.warnings) {
             tracing::warn!(code, site, detail, cure, "something is to be done");

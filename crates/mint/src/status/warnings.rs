@@ -6,6 +6,7 @@ use farside_service::time::rfc3339;
 use serde::Serialize;
 
 use super::{DraftShown, NextShown, SiteShown, Status, UseShown};
+use crate::bundler;
 use crate::config::Mint;
 use crate::release::{self, ReleaseFault};
 use crate::rotation::Doubt;
@@ -58,6 +59,7 @@ pub(super) fn of(
             warnings.extend(calendar(site, purpose, seen, now, release_seconds));
             warnings.extend(seen.next.as_ref().and_then(|next| not_ready(site, next, now)));
         }
+        warnings.extend(revocations(site, shown));
         warnings.extend(overdue(site, shown, now));
         warnings.extend(unreceipted(site, shown, now));
         if site.keys.is_empty() {
@@ -137,6 +139,27 @@ fn not_ready(site: &Site, next: &NextShown, now: u64) -> Option<Warning> {
         }
     };
     Some(Warning::of_site("key_waits", site, format!("key {kid} is to sign from {from}, and {why}"), cure))
+}
+
+/// What is revoked has little room left in a bundle, or none.
+// bundle.md §7.10
+fn revocations(site: &Site, shown: &SiteShown) -> Option<Warning> {
+    let revoked = Some(&shown.revoked).filter(|revoked| revoked.is_large())?;
+    // In whole MiB: a size that is told anew with every entry is soon read by nobody.
+    let (size, room) = (revoked.bytes.div_ceil(1 << 20), revoked.bytes_max >> 20);
+    let (code, detail) = match revoked.is_too_large() {
+        true => (
+            "revocations_too_large",
+            format!(
+                "no bundle can be made: what is revoked takes {size} MiB, and a bundle has {room} for it"
+            ),
+        ),
+        false => (
+            "revocations_large",
+            format!("what is revoked takes {size} of the {room} MiB that a bundle has for it"),
+        ),
+    };
+    Some(Warning::of_site(code, site, detail, bundler::way_out(&site.name)))
 }
 
 /// The next bundle is overdue.
