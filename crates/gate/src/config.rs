@@ -1,7 +1,7 @@
 //! `gate.toml`: what a site's operator may choose, and where the gate keeps its things.
 //!
-//! Nothing in it loosens a judgement: issuer, audiences, leeway and freshness come from the signed policy. What a
-//! door is used for picks among the tiers that the policy grants.
+//! Nothing in it loosens a judgement: issuer, audiences, leeway and freshness come from the signed policy.
+//! What a door is used for picks among the tiers that the policy grants.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -61,8 +61,8 @@ impl Revoked {
         Ok(revoked)
     }
 
-    /// Names that everything's revocation covers need no room beside it. They stay in the database: once people
-    /// take that one back, the next list has them again.
+    /// Names that everything's revocation covers need no room beside it. They stay in the database: once
+    /// people take that one back, the next list has them again.
     // bundle.md §7.9
     fn leave_out_covered(&mut self, now: u64) {
         let Some(all) = &self.all else { return };
