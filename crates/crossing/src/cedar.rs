@@ -11,7 +11,9 @@
 
 mod ask;
 mod bounds;
+mod kinds;
 mod place;
+mod slices;
 mod target;
 mod why;
 
@@ -20,8 +22,8 @@ use std::str::FromStr as _;
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    ActionConstraint, Entities, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode,
-    ValidationWarning, Validator,
+    ActionConstraint, Entities, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning,
+    Validator,
 };
 
 pub use ask::{Circumstances, Doing, Principal, Question, TokenFacts, Verdict};
@@ -30,6 +32,8 @@ pub use why::Miss;
 
 use crate::refusal::{Code, Refusal};
 use crate::text::{check_name, check_named};
+use kinds::Kinds;
+use slices::Slices;
 
 /// Largest text, in bytes.
 pub const CEDAR_BYTES_MAX: usize = 256 << 10;
@@ -48,16 +52,17 @@ static FARSIDE: LazyLock<Result<Farside, String>> = LazyLock::new(Farside::read)
 
 /// The schema, and what never changes of a question.
 struct Farside {
-    schema: Schema,
     validator: Validator,
     actions: Entities,
+    kinds: Kinds,
 }
 
 impl Farside {
     fn read() -> Result<Farside, String> {
         let schema = Schema::from_str(SCHEMA).map_err(|error| error.to_string())?;
         let actions = schema.action_entities().map_err(|error| error.to_string())?;
-        Ok(Farside { validator: Validator::new(schema.clone()), schema, actions })
+        let kinds = Kinds::read().map_err(|error| error.to_string())?;
+        Ok(Farside { validator: Validator::new(schema), actions, kinds })
     }
 
     fn get() -> Result<&'static Farside, Refusal> {
@@ -69,8 +74,8 @@ impl Farside {
 #[derive(Debug)]
 pub struct Policies {
     all: PolicySet,
-    /// For each action those that could apply to it: what is evaluated.
-    by_action: HashMap<EntityUid, PolicySet>,
+    /// For each action, by its name, those that could apply to it: what is evaluated.
+    by_action: HashMap<String, Slices>,
     /// What Cedar holds to be a slip: policies that can never apply.
     idle: Vec<String>,
 }
@@ -171,17 +176,19 @@ fn never_applies(warning: &ValidationWarning) -> bool {
 }
 
 /// A policy whose scope names other actions is false without being looked at, so it may as well be left out.
-fn by_action(farside: &Farside, all: &PolicySet) -> Result<HashMap<EntityUid, PolicySet>, Refusal> {
+fn by_action(farside: &Farside, all: &PolicySet) -> Result<HashMap<String, Slices>, Refusal> {
     let mut sorted = HashMap::new();
-    for action in farside.schema.actions() {
-        let within = |named: &EntityUid| named == action || farside.actions.is_ancestor_of(named, action);
+    for entity in farside.actions.iter() {
+        let action = entity.uid();
+        let within = |named| action == named || farside.actions.is_ancestor_of(&named, &action);
         let meant = |policy: &&Policy| match policy.action_constraint() {
             ActionConstraint::Any => true,
-            ActionConstraint::Eq(named) => named == *action,
-            ActionConstraint::In(named) => named.iter().any(within),
+            ActionConstraint::Eq(named) => named == action,
+            ActionConstraint::In(named) => named.into_iter().any(within),
         };
-        let slice = PolicySet::from_policies(all.policies().filter(meant).cloned());
-        sorted.insert(action.clone(), slice.map_err(|error| invalid(error.to_string()))?);
+        let slices = Slices::new(entity.clone(), all.policies().filter(meant), &farside.kinds)
+            .map_err(|error| invalid(error.to_string()))?;
+        sorted.insert(action.id().unescaped().to_owned(), slices);
     }
     Ok(sorted)
 }

@@ -3,14 +3,15 @@
 //! refuses, whatever the others say.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::str::FromStr as _;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, Response,
-    RestrictedExpression,
+    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityUid, Request, Response,
+    RestrictedExpression, Schema,
 };
 
+use super::kinds::{Kinds, uid};
+use super::slices::Slices;
 use super::{Farside, Policies, Target};
 use crate::policy::Action;
 
@@ -133,51 +134,62 @@ impl Policies {
     /// Decides one question.
     // policy.md §5
     pub fn decide(&self, question: &Question<'_>) -> Verdict {
-        match self.ask(question) {
-            Ok(response) => self.verdict(&response),
+        // What is asked always fits the schema, so it is not checked each time; tests check it.
+        match self.ask(question, None) {
+            Ok(said) => self.verdict(said),
             Err(why) => Verdict::Broken { by: Vec::new(), why },
         }
     }
 
-    fn ask(&self, question: &Question<'_>) -> Result<Response, String> {
+    pub(super) fn ask(&self, question: &Question<'_>, check: Option<&Schema>) -> Result<Said, String> {
         let farside = Farside::get().map_err(|refusal| refusal.detail().to_owned())?;
-        let action = uid("Action", question.doing.action())?;
-        let policies = self.by_action.get(&action).ok_or("an action that the schema does not know")?;
-        let principal = principal(&question.principal)?;
-        let resource = resource(&question.doing, question.circumstances.audience)?;
-        let context = context(question)?;
-        let asked =
-            Request::new(principal.uid(), action.clone(), resource.uid(), context, Some(&farside.schema))
-                .map_err(|error| error.to_string())?;
-        let acted = farside.actions.get(&action).cloned();
-        let known = [principal, resource].into_iter().chain(acted);
-        let known =
-            Entities::from_entities(known, Some(&farside.schema)).map_err(|error| error.to_string())?;
-        Ok(Authorizer::new().is_authorized(&asked, policies, &known))
+        let slices =
+            self.by_action.get(question.doing.action()).ok_or("an action that the schema does not know")?;
+        let parties = Parties::new(&farside.kinds, question);
+        let fitting: Vec<_> = slices.fitting(parties.names()).collect();
+        let asked = parties.asked(slices, context(question)?, check)?;
+        let mut said = Said::default();
+        for policies in fitting {
+            said.add(&Authorizer::new().is_authorized(&asked.request, policies, &asked.known));
+        }
+        Ok(said)
     }
 
-    fn verdict(&self, response: &Response) -> Verdict {
-        let diagnostics = response.diagnostics();
-        let mut broken = BTreeSet::new();
-        let mut why = String::new();
-        for error in diagnostics.errors() {
-            let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
-            broken.insert(error.policy_id().to_string());
-            why = error.to_string();
-        }
+    pub(super) fn verdict(&self, said: Said) -> Verdict {
+        let names = |ids: BTreeSet<String>| ids.into_iter().collect();
         // policy.md §5.3: a `forbid` that fails might have forbidden.
-        if !broken.is_empty() {
-            return Verdict::Broken { by: broken.into_iter().collect(), why };
+        if let Some(why) = said.broken.values().next().cloned() {
+            return Verdict::Broken { by: said.broken.into_keys().collect(), why };
         }
-        let by: BTreeSet<String> = diagnostics.reason().map(ToString::to_string).collect();
-        let by: Vec<String> = by.into_iter().collect();
-        match response.decision() {
-            Decision::Allow => Verdict::Permitted { by },
-            Decision::Deny => {
-                let cure = by.iter().find_map(|id| self.annotation(id, "cure")).map(str::to_owned);
-                Verdict::Denied { by, cure }
-            }
+        // policy.md §5.2
+        if said.forbidden.is_empty() && !said.permitted.is_empty() {
+            return Verdict::Permitted { by: names(said.permitted) };
         }
+        let cure = said.forbidden.iter().find_map(|id| self.annotation(id, "cure")).map(str::to_owned);
+        Verdict::Denied { by: names(said.forbidden), cure }
+    }
+}
+
+/// What some of the policies say; all of them have been heard before anything follows from it.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    permitted: BTreeSet<String>,
+    forbidden: BTreeSet<String>,
+    /// With what Cedar says of each.
+    broken: BTreeMap<String, String>,
+}
+
+impl Said {
+    /// Cedar names the permits that hold where it allows, and the forbids that hold where it denies.
+    pub(super) fn add(&mut self, response: &Response) {
+        for AuthorizationError::PolicyEvaluationError(error) in response.diagnostics().errors() {
+            self.broken.insert(error.policy_id().to_string(), error.to_string());
+        }
+        let names = match response.decision() {
+            Decision::Allow => &mut self.permitted,
+            Decision::Deny => &mut self.forbidden,
+        };
+        names.extend(response.diagnostics().reason().map(ToString::to_string));
     }
 }
 
@@ -199,10 +211,66 @@ impl Doing<'_> {
 
 type Facts = Vec<(String, RestrictedExpression)>;
 
-pub(super) fn principal(who: &Principal<'_>) -> Result<Entity, String> {
-    let roles = who.roles.iter().map(|role| uid("Role", role));
-    let within: HashSet<EntityUid> =
-        roles.chain(who.groups.iter().map(|group| uid("Group", group))).collect::<Result<_, _>>()?;
+/// Who asks and what about, with all that they are within.
+pub(super) struct Parties {
+    principal: Party,
+    resource: Party,
+}
+
+struct Party {
+    uid: EntityUid,
+    within: HashSet<EntityUid>,
+    facts: Facts,
+}
+
+/// A question as Cedar takes it.
+pub(super) struct Asked {
+    pub(super) request: Request,
+    pub(super) known: Entities,
+}
+
+impl Parties {
+    pub(super) fn new(kinds: &Kinds, question: &Question<'_>) -> Parties {
+        let audience = uid(&kinds.audience, question.circumstances.audience);
+        Parties {
+            principal: principal(kinds, &question.principal),
+            resource: resource(kinds, &question.doing, audience),
+        }
+    }
+
+    /// The two, and what they are within.
+    fn names(&self) -> impl Iterator<Item = &EntityUid> {
+        [&self.principal, &self.resource]
+            .into_iter()
+            .flat_map(|party| std::iter::once(&party.uid).chain(&party.within))
+    }
+
+    pub(super) fn asked(
+        self,
+        slices: &Slices,
+        context: Context,
+        check: Option<&Schema>,
+    ) -> Result<Asked, String> {
+        let (principal, resource) = (self.principal.uid.clone(), self.resource.uid.clone());
+        let request = Request::new(principal, slices.action.clone(), resource, context, check)
+            .map_err(|error| error.to_string())?;
+        let known = [self.principal.entity()?, self.resource.entity()?, slices.entity.clone()];
+        let known = Entities::from_entities(known, check).map_err(|error| error.to_string())?;
+        Ok(Asked { request, known })
+    }
+}
+
+impl Party {
+    fn entity(self) -> Result<Entity, String> {
+        let facts = self.facts.into_iter().collect::<HashMap<_, _>>();
+        Entity::new(self.uid, facts, self.within).map_err(|error| error.to_string())
+    }
+}
+
+// policy.md §3.2
+fn principal(kinds: &Kinds, who: &Principal<'_>) -> Party {
+    let roles = who.roles.iter().map(|role| uid(&kinds.role, role));
+    let groups = who.groups.iter().map(|group| uid(&kinds.group, group));
     let scopes = who.scope.unwrap_or_default().split(' ').filter(|word| !word.is_empty());
     let mut facts: Facts = vec![
         fact("name", text(who.subject)),
@@ -212,16 +280,15 @@ pub(super) fn principal(who: &Principal<'_>) -> Result<Entity, String> {
     ];
     facts.extend(who.client.map(|client| fact("client", text(client))));
     facts.extend(who.actors.first().map(|actor| fact("actor", text(actor))));
-    entity(uid("Subject", who.subject)?, facts, within)
+    Party { uid: uid(&kinds.subject, who.subject), within: roles.chain(groups).collect(), facts }
 }
 
-pub(super) fn resource(doing: &Doing<'_>, audience: &str) -> Result<Entity, String> {
-    let audience = uid("Audience", audience)?;
+// policy.md §4.4
+fn resource(kinds: &Kinds, doing: &Doing<'_>, audience: EntityUid) -> Party {
     match doing {
         Doing::Request { target, .. } => {
-            let mut within: HashSet<EntityUid> =
-                target.above().map(|path| uid("Path", &path)).collect::<Result<_, _>>()?;
-            within.extend([uid("Host", target.host())?, audience]);
+            let above = target.above().map(|path| uid(&kinds.path, path));
+            let within = above.chain([uid(&kinds.host, target.host()), audience]).collect();
             let facts = vec![
                 fact("scheme", text(target.scheme())),
                 fact("host", text(target.host())),
@@ -229,18 +296,20 @@ pub(super) fn resource(doing: &Doing<'_>, audience: &str) -> Result<Entity, Stri
                 fact("path", text(target.path())),
                 fact("path_lower", text(&target.path().to_lowercase())),
             ];
-            entity(uid("Path", &target.id())?, facts, within)
+            Party { uid: uid(&kinds.path, target.id()), within, facts }
         }
-        Doing::Login { account } => {
-            entity(uid("Account", account)?, vec![fact("name", text(account))], HashSet::from([audience]))
-        }
+        Doing::Login { account } => Party {
+            uid: uid(&kinds.account, account),
+            within: HashSet::from([audience]),
+            facts: vec![fact("name", text(account))],
+        },
         Doing::Introspect | Doing::Authenticate | Doing::Collect => {
-            Ok(Entity::new_no_attrs(audience, HashSet::new()))
+            Party { uid: audience, within: HashSet::new(), facts: Vec::new() }
         }
     }
 }
 
-fn context(question: &Question<'_>) -> Result<Context, String> {
+pub(super) fn context(question: &Question<'_>) -> Result<Context, String> {
     let told = &question.circumstances;
     let mut facts: Facts = vec![
         fact("audience", text(told.audience)),
@@ -265,16 +334,6 @@ fn context(question: &Question<'_>) -> Result<Context, String> {
         facts.push(fact("token", record.map_err(|error| error.to_string())?));
     }
     Context::from_pairs(facts).map_err(|error| error.to_string())
-}
-
-fn entity(uid: EntityUid, facts: Facts, within: HashSet<EntityUid>) -> Result<Entity, String> {
-    let facts: HashMap<String, RestrictedExpression> = facts.into_iter().collect();
-    Entity::new(uid, facts, within).map_err(|error| error.to_string())
-}
-
-pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
-    let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
-    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
 fn fact(name: &str, value: RestrictedExpression) -> (String, RestrictedExpression) {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use super::*;
 use crate::policy::Action;
 
+mod whole;
+
 const NOON: u64 = 1_800_014_400; // 2027-01-15T12:00:00Z
 
 fn refused(text: &str) -> Refusal {
@@ -52,12 +54,7 @@ fn by(verdict: &Verdict) -> (&str, Vec<&str>) {
     }
 }
 
-const LINES: &str = r#"
-    @id("operators-look") permit(principal in Role::"operator", action in Action::"read", resource in Path::"hmi.example/lines");
-    @id("leads-change")   permit(principal in Role::"lead", action in Action::"http", resource in Host::"hmi.example");
-    @id("line-3-is-shut") @cure("Ask the shift lead for line 3.")
-    forbid(principal, action, resource in Path::"hmi.example/lines/3");
-"#;
+const LINES: &str = include_str!("tests/lines.cedar");
 
 #[test]
 fn default_is_denied_and_a_forbid_outweighs_every_permit() {

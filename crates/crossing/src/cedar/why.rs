@@ -1,8 +1,9 @@
 //! Why policies did not decide: for people who ask, never on the way into a door.
 
-use cedar_policy::{Effect, Entities, Entity, EntityUid, Policy, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{Effect, Entities, EntityUid, Policy, PrincipalConstraint, ResourceConstraint};
 
-use super::ask::{self, Question};
+use super::ask::{self, Parties, Question};
+use super::slices::Slices;
 use super::{Farside, Policies};
 
 /// Why a policy says nothing to a question.
@@ -33,10 +34,10 @@ impl Miss {
 impl Policies {
     /// The permits that say nothing to a question, and why not, by name: those that nearly fit first.
     pub fn misses(&self, question: &Question<'_>) -> Vec<(String, Miss)> {
-        let Some(asked) = Asked::new(question) else { return Vec::new() };
+        let Some(asked) = self.asked(question) else { return Vec::new() };
         let permits = self.all.policies().filter(|policy| policy.effect() == Effect::Permit);
         let mut misses: Vec<(String, Miss)> =
-            permits.map(|policy| (policy.id().to_string(), self.miss(policy, &asked))).collect();
+            permits.map(|policy| (policy.id().to_string(), asked.miss(policy))).collect();
         misses.sort_by_key(|(id, miss)| (std::cmp::Reverse(*miss as u8), id.clone()));
         misses
     }
@@ -46,37 +47,33 @@ impl Policies {
         self.all.policy(&cedar_policy::PolicyId::new(id)).map(ToString::to_string)
     }
 
-    fn miss(&self, policy: &Policy, asked: &Asked) -> Miss {
-        let meant = |policies: &cedar_policy::PolicySet| policies.policy(policy.id()).is_some();
-        let (principal, resource) = (asked.principal.uid(), asked.resource.uid());
-        if !self.by_action.get(&asked.action).is_some_and(meant) {
+    fn asked(&self, question: &Question<'_>) -> Option<Asked<'_>> {
+        let slices = self.by_action.get(question.doing.action())?;
+        let parties = Parties::new(&Farside::get().ok()?.kinds, question);
+        let asked = parties.asked(slices, ask::context(question).ok()?, None).ok()?;
+        let (principal, resource) = (asked.request.principal()?.clone(), asked.request.resource()?.clone());
+        Some(Asked { slices, principal, resource, known: asked.known })
+    }
+}
+
+struct Asked<'a> {
+    slices: &'a Slices,
+    principal: EntityUid,
+    resource: EntityUid,
+    known: Entities,
+}
+
+impl Asked<'_> {
+    fn miss(&self, policy: &Policy) -> Miss {
+        if !self.slices.hold(policy.id()) {
             Miss::Action
-        } else if !fits_principal(&policy.principal_constraint(), &principal, &asked.known) {
+        } else if !fits_principal(&policy.principal_constraint(), &self.principal, &self.known) {
             Miss::Principal
-        } else if !fits_resource(&policy.resource_constraint(), &resource, &asked.known) {
+        } else if !fits_resource(&policy.resource_constraint(), &self.resource, &self.known) {
             Miss::Resource
         } else {
             Miss::Condition
         }
-    }
-}
-
-struct Asked {
-    action: EntityUid,
-    principal: Entity,
-    resource: Entity,
-    known: Entities,
-}
-
-impl Asked {
-    fn new(question: &Question<'_>) -> Option<Asked> {
-        let action = ask::uid("Action", question.doing.action()).ok()?;
-        let principal = ask::principal(&question.principal).ok()?;
-        let resource = ask::resource(&question.doing, question.circumstances.audience).ok()?;
-        let known = [principal.clone(), resource.clone()];
-        let known =
-            Entities::from_entities(known, Farside::get().ok().map(|farside| &farside.schema)).ok()?;
-        Some(Asked { action, principal, resource, known })
     }
 }
 
