@@ -8,10 +8,16 @@
 //! The header of SQLite's WAL index (`gate.db-shm`) changes with every commit: it holds a counter, the number
 //! of frames and a checksum over them. SQLite itself knows by it whether what it has read is still so
 //! (sqlite.org/walformat.html §2.1); asking SQLite costs two locks of the file more.
+//!
+//! SQLite's locks on that file are the process's, and closing any handle of the file lets go of them all
+//! (fcntl), of a transaction under way too. So a handle of ours is never closed: the process keeps one of each
+//! index that it has ever watched ([`kept`]).
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
@@ -28,9 +34,8 @@ pub struct Watch {
     connection: Connection,
     data_version: i64,
     generation: u64,
-    /// The WAL index; without it SQLite is asked each time. Closing it lets go of all locks that this
-    /// process has on the file (fcntl): it closes with the gate, when nothing of this store is in use.
-    index: Option<File>,
+    /// The WAL index; without it SQLite is asked each time.
+    index: Option<&'static File>,
     header: [u8; HEADER_BYTES],
 }
 
@@ -47,7 +52,7 @@ impl Watch {
         watch.ask()?;
         let mut index = path.as_os_str().to_owned();
         index.push(INDEX_SUFFIX);
-        watch.index = File::open(PathBuf::from(index)).ok();
+        watch.index = kept(&PathBuf::from(index));
         watch.generation()?;
         Ok(watch)
     }
@@ -70,7 +75,7 @@ impl Watch {
     /// The header as it stands; nothing where it cannot be read or has never been written.
     fn header_now(&self) -> Option<[u8; HEADER_BYTES]> {
         let mut header = [0; HEADER_BYTES];
-        self.index.as_ref()?.read_exact_at(&mut header, 0).ok()?;
+        self.index?.read_exact_at(&mut header, 0).ok()?;
         (header != [0; HEADER_BYTES]).then_some(header)
     }
 
@@ -87,8 +92,28 @@ impl Watch {
     }
 }
 
+/// The process's one handle of a WAL index, opened at most once and never closed. While it is open no other
+/// file can get the same number, so it is still the index that SQLite has.
+fn kept(path: &Path) -> Option<&'static File> {
+    /// Owns every handle there is, by device and number of the file.
+    static KEPT: Mutex<Option<HashMap<(u64, u64), &'static File>>> = Mutex::new(None);
+    let number = |found: &Metadata| (found.dev(), found.ino());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = kept.get_or_insert_default();
+    let known = std::fs::metadata(path).ok().and_then(|found| kept.get(&number(&found)).copied());
+    if known.is_some() {
+        return known;
+    }
+    // From here on it must not be dropped, whatever fails.
+    let file: &'static File = Box::leak(Box::new(File::open(path).ok()?));
+    kept.insert(number(&file.metadata().ok()?), file);
+    Some(file)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::store::{Store, changed};
 
@@ -117,5 +142,34 @@ mod tests {
                 sees(&mut watch, before + round);
             }
         }
+    }
+
+    /// A watch that ends takes no lock along: while a transaction is open here, no other process writes.
+    #[test]
+    fn a_watch_that_ends_lets_go_of_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gate.db");
+        let store = Store::create(&path, "alpha").unwrap();
+        let another_may_write = || {
+            let code = "import sqlite3, sys\n\
+                        store = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)\n\
+                        try: store.execute('BEGIN IMMEDIATE')\n\
+                        except sqlite3.OperationalError as error: sys.exit('locked' in str(error) and 7)";
+            let tried = Command::new("python3").args(["-c", code]).arg(&path).status().unwrap();
+            assert!(matches!(tried.code(), Some(0 | 7)), "{tried}");
+            tried.success()
+        };
+        assert!(another_may_write());
+        store
+            .write(|tx| {
+                changed(tx)?;
+                drop(Watch::open(&path)?);
+                assert!(!another_may_write(), "the transaction's lock is gone");
+                drop((Watch::open(&path)?, Watch::open(&path)?));
+                assert!(!another_may_write(), "the transaction's lock is gone");
+                Ok::<_, StoreFault>(())
+            })
+            .unwrap();
+        assert!(another_may_write());
     }
 }
