@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::crash::Recording;
 use crate::disk::{Change, Disk, Files, lay_out};
+use crate::http;
 use crate::programs::{Finished, Server, run, scratch};
 use crate::recorder::{Fault, Recorder};
 use crate::sides::Sides;
@@ -63,6 +64,37 @@ impl Rig {
         let mut server = Server::start(serve);
         server.wait_for(sides.mint);
         (recorder, server)
+    }
+
+    /// The gate of these sides on a fresh copy, recorded; `attach` says how.
+    pub fn gate_serving(
+        &self,
+        sides: &Sides,
+        attach: impl FnOnce(&Recorder, &mut Command),
+    ) -> (Recorder, Server) {
+        let recorder = self.fresh();
+        let toml = self.folder().join("gate.toml");
+        let mut serve = sides.command(&format!("gate serve --config {}", toml.display()));
+        attach(&recorder, &mut serve);
+        let mut server = Server::start(serve);
+        server.wait_for(sides.gate);
+        (recorder, server)
+    }
+
+    /// A gate that answers these clients, all at the same time, recorded from its start to its end.
+    pub fn gate_answering(&self, sides: &Sides, clients: usize, client: impl Fn(usize) + Sync) -> Recording {
+        let (recorder, mut server) = self.gate_serving(sides, |recorder, serve| {
+            recorder.attach(serve);
+        });
+        server.wait_until("it is ready", || http::get(sides.gate, "/readyz", &[]).status == 200);
+        std::thread::scope(|scope| {
+            for number in 0..clients {
+                let client = &client;
+                scope.spawn(move || client(number));
+            }
+        });
+        server.stop();
+        recorder.finish()
     }
 
     /// Runs a program once for each fault and each call that it can befall, until there are no more such

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::crash::Image;
 
+/// What stands before the token's id in answers that admit.
+const TOKEN_ID: &[u8] = b"x-farside-token-id: ";
+
 /// A token that was told.
 pub struct Told {
     /// Where its telling ended.
@@ -26,6 +29,16 @@ pub fn tokens(told: &[u8]) -> Vec<Told> {
 /// Those of them that were told before the cut.
 pub fn before<'a>(told: &'a [Told], image: &Image) -> &'a [Told] {
     &told[..told.partition_point(|token| token.end <= image.told().len())]
+}
+
+/// The ids of the tokens that a door said it admitted, each with the place where its telling ended.
+pub fn admitted(told: &[u8]) -> Vec<(usize, String)> {
+    let after = |at: usize| told[at..].strip_prefix(TOKEN_ID).map(|rest| (at + TOKEN_ID.len(), rest));
+    let id = |(starts, rest): (usize, &[u8])| {
+        let id: Vec<u8> = rest.iter().copied().take_while(|byte| *byte != b'\r').collect();
+        (starts + id.len(), String::from_utf8(id).expect("a token id is text"))
+    };
+    (0..told.len()).filter_map(after).map(id).collect()
 }
 
 fn token(word: &[u8], end: usize) -> Option<Told> {

@@ -8,10 +8,10 @@ use farside_service::journal::{self, Journal};
 use farside_system_tests::crash::{Image, Recording};
 use farside_system_tests::disk::Change;
 use farside_system_tests::faults::{Rig, never_synced_again, struck_at};
-use farside_system_tests::programs::{Server, scratch};
+use farside_system_tests::programs::scratch;
 use farside_system_tests::recorder::Fault;
 use farside_system_tests::sides::{ARCHIVE, CONTROL, Sides};
-use farside_system_tests::{http, torture};
+use farside_system_tests::{told, torture};
 use serde_json::Value;
 
 /// People at the door at the same time, so that several decisions share one fsync.
@@ -22,9 +22,8 @@ const STATES_A_RECORDING: usize = 1_000;
 const STATES_AN_ANSWER: usize = 4;
 /// The serving gate's journal.
 const FILE: &str = "journal/gate.jsonl";
-/// How the answers that refuse begin, and what stands before the token's id in those that admit.
+/// How the answers that refuse begin.
 const REFUSED: &[u8] = b"HTTP/1.1 401";
-const TOKEN_ID: &[u8] = b"x-farside-token-id: ";
 
 /// How often each verdict was given: `admit <token id>`, or `refuse`.
 type Verdicts = BTreeMap<String, usize>;
@@ -42,42 +41,23 @@ fn about_to_serve() -> (Sides, Rig, [String; 2]) {
 
 /// A gate that answers at its door, recorded from its start to its end.
 fn serving(sides: &Sides, rig: &Rig, tokens: &[String], asks_each: usize) -> Recording {
-    let recorder = rig.fresh();
-    let toml = rig.folder().join("gate.toml");
-    let mut serve = sides.command(&format!("gate serve --config {}", toml.display()));
-    recorder.attach(&mut serve);
-    let mut server = Server::start(serve);
-    server.wait_for(sides.gate);
-    server.wait_until("it is ready", || http::get(sides.gate, "/readyz", &[]).status == 200);
-    std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            scope.spawn(move || {
-                for ask in 0..asks_each {
-                    // Every third comes to a door that is not theirs.
-                    let (audience, status) = if ask % 3 == 2 { (ARCHIVE, 401) } else { (CONTROL, 200) };
-                    let answer = sides.knock(&tokens[(client + ask) % tokens.len()], audience);
-                    assert_eq!(answer.status, status, "{answer:?}");
-                }
-            });
+    rig.gate_answering(sides, CLIENTS, |client| {
+        for ask in 0..asks_each {
+            // Every third comes to a door that is not theirs.
+            let (audience, status) = if ask % 3 == 2 { (ARCHIVE, 401) } else { (CONTROL, 200) };
+            let answer = sides.knock(&tokens[(client + ask) % tokens.len()], audience);
+            assert_eq!(answer.status, status, "{answer:?}");
         }
-    });
-    server.stop();
-    recorder.finish()
+    })
 }
 
 /// The verdicts in what was told, each with the place where its telling ended.
-fn told(told: &[u8]) -> Vec<(usize, String)> {
-    let mut verdicts = Vec::new();
-    for at in 0..told.len() {
-        if told[at..].starts_with(REFUSED) {
-            verdicts.push((at + REFUSED.len(), "refuse".to_owned()));
-        } else if told[at..].starts_with(TOKEN_ID) {
-            let id: Vec<u8> =
-                told[at + TOKEN_ID.len()..].iter().copied().take_while(|byte| *byte != b'\r').collect();
-            let end = at + TOKEN_ID.len() + id.len();
-            verdicts.push((end, format!("admit {}", String::from_utf8(id).expect("a token id is text"))));
-        }
-    }
+fn verdicts(told: &[u8]) -> Vec<(usize, String)> {
+    let refused = |at: &usize| told[*at..].starts_with(REFUSED);
+    let refused = (0..told.len()).filter(refused).map(|at| (at + REFUSED.len(), "refuse".to_owned()));
+    let admitted = told::admitted(told).into_iter().map(|(end, id)| (end, format!("admit {id}")));
+    let mut verdicts: Vec<_> = refused.chain(admitted).collect();
+    verdicts.sort();
     verdicts
 }
 
@@ -124,7 +104,7 @@ fn every_answer_at_a_door_is_in_the_journal_whatever_is_cut() {
     for count in torture::rounds(torture::share(20), STATES_A_RECORDING) {
         let asks_each = (count / STATES_AN_ANSWER / CLIENTS).max(6);
         let recording = serving(&sides, &rig, &tokens, asks_each);
-        let told = told(recording.told());
+        let told = verdicts(recording.told());
         assert_eq!(told.len(), CLIENTS * asks_each, "every answer was told");
         torture::judge("journalling", &recording, count, |image, far| all_written(image, far, &told));
     }
@@ -134,15 +114,12 @@ fn every_answer_at_a_door_is_in_the_journal_whatever_is_cut() {
 fn a_journal_that_fails_closes_the_doors_and_is_never_synced_again() {
     let (sides, rig, [token, _]) = about_to_serve();
     let knocked = |fault: Option<(Fault, usize)>, knocks: usize| {
-        let recorder = rig.fresh();
-        let toml = rig.folder().join("gate.toml");
-        let mut serve = sides.command(&format!("gate serve --config {}", toml.display()));
-        match fault {
-            Some((fault, nth)) => recorder.attach_with(&mut serve, fault, nth, FILE),
-            None => recorder.attach(&mut serve),
-        };
-        let mut server = Server::start(serve);
-        server.wait_for(sides.gate);
+        let (recorder, mut server) = rig.gate_serving(&sides, |recorder, serve| {
+            match fault {
+                Some((fault, nth)) => recorder.attach_with(serve, fault, nth, FILE),
+                None => recorder.attach(serve),
+            };
+        });
         let statuses: Vec<u16> = (0..knocks).map(|_| sides.knock(&token, CONTROL).status).collect();
         let words = server.words();
         server.stop();
@@ -164,7 +141,7 @@ fn a_journal_that_fails_closes_the_doors_and_is_never_synced_again() {
         let what = format!("{fault:?} at call {nth}");
         assert_eq!(statuses, [200, 503, 503, 503, 503], "{what}: {words}");
         assert!(words.contains("the log could not be written"), "{what}: {words}");
-        let told = told(recording.told());
+        let told = verdicts(recording.told());
         assert!(struck_at(&recording).is_some() && told.len() == 1, "{what}: {told:?}");
         never_synced_again(&what, &recording);
         for image in recording.images_at_the_end() {
@@ -178,7 +155,7 @@ fn a_journal_that_fails_closes_the_doors_and_is_never_synced_again() {
 /// How often the journal was synced before the first answer was told: once for each line, as nobody else
 /// knocks.
 fn synced_before_an_answer(recording: &Recording) -> usize {
-    let answer = |change: &Change| matches!(change, Change::Told(bytes) if !told(bytes).is_empty());
+    let answer = |change: &Change| matches!(change, Change::Told(bytes) if !verdicts(bytes).is_empty());
     let before = recording.changes().iter().take_while(|change| !answer(change));
     before.filter(|change| matches!(change, Change::Sync(path) if path == FILE)).count()
 }

@@ -12,9 +12,8 @@ use farside_gate::replay::Replay;
 use farside_gate::trust::Gate;
 use farside_system_tests::crash::{Image, Recording};
 use farside_system_tests::faults::Rig;
-use farside_system_tests::programs::Server;
 use farside_system_tests::sides::{CONTROL, Sides};
-use farside_system_tests::{http, torture};
+use farside_system_tests::{http, told, torture};
 use farside_verify::Code;
 
 /// People at the door at the same time, so that several tokens share one fsync.
@@ -24,8 +23,6 @@ const TOKENS: usize = 48;
 /// Kills, and tokens that must have entered before each.
 const KILLS: usize = 3;
 const ENTERED_BEFORE_KILL: usize = 12;
-/// What stands before the token's id in answers that admit.
-const TOKEN_ID: &[u8] = b"x-farside-token-id: ";
 
 /// A gate whose audience admits each token once, and so many tokens for it.
 fn about_to_serve(tokens: usize) -> (Sides, Vec<String>) {
@@ -41,38 +38,14 @@ fn about_to_serve(tokens: usize) -> (Sides, Vec<String>) {
     (sides, tokens)
 }
 
-/// The ids of the tokens that were told to have entered, each with the place where its telling ended.
-fn told(told: &[u8]) -> Vec<(usize, String)> {
-    let starts = (0..told.len()).filter(|at| told[*at..].starts_with(TOKEN_ID));
-    let id = |at: usize| {
-        let id: Vec<u8> =
-            told[at + TOKEN_ID.len()..].iter().copied().take_while(|byte| *byte != b'\r').collect();
-        (at + TOKEN_ID.len() + id.len(), String::from_utf8(id).expect("a token id is text"))
-    };
-    starts.map(id).collect()
-}
-
 /// A gate that admits each of these once, recorded from its start to its end.
 fn serving(sides: &Sides, rig: &Rig, tokens: &[String]) -> Recording {
-    let recorder = rig.fresh();
-    let toml = rig.folder().join("gate.toml");
-    let mut serve = sides.command(&format!("gate serve --config {}", toml.display()));
-    recorder.attach(&mut serve);
-    let mut server = Server::start(serve);
-    server.wait_for(sides.gate);
-    server.wait_until("it is ready", || http::get(sides.gate, "/readyz", &[]).status == 200);
     let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            scope.spawn(|| {
-                while let Some(token) = tokens.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    assert_eq!(sides.knock(token, CONTROL).status, 200);
-                }
-            });
+    rig.gate_answering(sides, CLIENTS, |_| {
+        while let Some(token) = tokens.get(next.fetch_add(1, Ordering::Relaxed)) {
+            assert_eq!(sides.knock(token, CONTROL).status, 200);
         }
-    });
-    server.stop();
-    recorder.finish()
+    })
 }
 
 /// No token that was told to have entered before the cut enters a gate that starts from this state.
@@ -99,7 +72,7 @@ fn a_token_that_entered_enters_never_again_whatever_is_cut() {
     let (sides, tokens) = about_to_serve(TOKENS);
     let rig = Rig::of(&sides.path("far"), &[]);
     let recording = serving(&sides, &rig, &tokens);
-    let told = told(recording.told());
+    let told = told::admitted(recording.told());
     assert_eq!(told.len(), TOKENS, "every admission was told");
     let by_id: HashMap<String, String> = tokens.iter().map(|token| (id_of(token), token.clone())).collect();
     torture::judge("single use", &recording, torture::share(6), |image, far| {
@@ -152,7 +125,7 @@ fn a_token_that_entered_enters_never_again_after_the_gate_was_killed() {
 }
 
 fn id_of(token: &str) -> String {
-    let claims = farside_system_tests::told::tokens(token.as_bytes());
+    let claims = told::tokens(token.as_bytes());
     claims.first().expect("a token").position.to_string()
 }
 
