@@ -28,12 +28,10 @@ pub(crate) fn run() {
     if crate::servers::serve_if_child() {
         return;
     }
-    if std::env::var_os(crate::logged::CHILD).is_none() {
-        served();
-        judged();
-        crate::served::run();
-        crate::known::run();
-    }
+    served();
+    judged();
+    crate::served::run();
+    crate::known::run();
     crate::logged::run();
 }
 

@@ -2,19 +2,13 @@
 //! and on the lane, and how large a token is that brings its proof along.
 
 use std::hint::black_box;
-use std::process::Command;
 use std::time::Instant;
 
 use farside_crossing::Logged;
-use farside_gate::config::Config;
 use farside_gate::judge::judge;
-use farside_gate::trust::Gate;
 
-use crate::import::memory_mib;
+use crate::count::bytes_kept;
 use crate::realm::{AUDIENCE, Far, NOW, Plan, Realm, Tree, audience, claims, leaf_of, policy};
-
-/// Tells a child process to hold the leaves of the gate of this configuration.
-pub(crate) const CHILD: &str = "FARSIDE_BENCH_LIVE";
 
 const LEAVES: u64 = 10_000_000;
 /// At most what one run may carry.
@@ -25,11 +19,8 @@ const ROUNDS: usize = 24;
 /// An audience that demands no proof.
 const PLAIN: &str = "mail";
 
-/// Runs all, or holds the leaves where this process is the child.
+/// Runs all.
 pub(crate) fn run() {
-    if let Ok(config) = std::env::var(CHILD) {
-        return hold(&config);
-    }
     let (mut realm, far) = Far::enrolled();
     let tokens: Vec<String> = (0..TOKENS).map(|nth| token(&realm, place(nth))).collect();
     let mut tree = log(&realm, &tokens);
@@ -45,7 +36,6 @@ pub(crate) fn run() {
     }
     drop(tree);
     println!("lane_bytes_per_issued_token {:.3}", lane_bytes as f64 / LEAVES as f64);
-    println!("gate_bytes_per_live_leaf {:.1}", bytes_per_leaf(&far));
     judged(&far, &tokens);
 }
 
@@ -96,29 +86,14 @@ fn stapled(realm: &Realm, tree: &mut Tree) {
     println!("stapled_token_proof_bytes {}", carried.len() - token.len());
 }
 
-/// What a process holds more of once the leaves are in memory.
-fn bytes_per_leaf(far: &Far) -> f64 {
-    let config = far.config.home().join("gate.toml");
-    let program = std::env::current_exe().unwrap();
-    let told = Command::new(program).arg("gate").env(CHILD, config).output().unwrap();
-    String::from_utf8(told.stdout).unwrap().trim().parse().unwrap()
-}
-
-fn hold(config: &str) {
-    let gate = Gate::open(&Config::load(config.as_ref()).unwrap()).unwrap();
-    let before = memory_mib("self", "VmRSS");
-    assert_eq!(gate.warm().unwrap(), LEAVES);
-    let grown = memory_mib("self", "VmRSS") - before;
-    println!("{}", grown * f64::from(1 << 20) / LEAVES as f64);
-}
-
 /// Each token by turns with and without proof; of each its best time, so that whatever else runs on this
 /// machine is left out.
 fn judged(far: &Far, tokens: &[String]) {
     let gate = far.gate();
     let started = Instant::now();
-    assert_eq!(gate.warm().unwrap(), LEAVES);
+    let kept = bytes_kept(|| assert_eq!(gate.warm().unwrap(), LEAVES));
     println!("gate_10m_leaves_into_memory_ms {:.0}", started.elapsed().as_secs_f64() * 1e3);
+    println!("gate_bytes_per_live_leaf {:.1}", kept as f64 / LEAVES as f64);
     let trust = gate.trust().unwrap();
     let time = |token: &str, audience: &str| {
         let started = Instant::now();
