@@ -85,6 +85,8 @@ pub struct Status {
     pub replay: ReplayShown,
     /// This machine's clock against what is proven.
     pub clock: Seen,
+    /// When a decision counts as written down: `strict` or `batched`, as `gate.toml` has it.
+    pub audit: &'static str,
 }
 
 /// The newest charter.
@@ -245,6 +247,7 @@ pub fn look_by(config: &Config, moment: &Moment) -> Result<Status, Failure> {
         superseded,
         replay: ReplayShown::look(config, now)?,
         clock: Seen::of(&trust, moment),
+        audit: config.audit.as_str(),
     })
 }
 

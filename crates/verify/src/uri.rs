@@ -132,7 +132,7 @@ impl HttpUri {
 
 /// A path with the escapes of unreserved characters taken back and the others in upper case (RFC 3986
 /// §6.2.2.1, §6.2.2.2); `None` where a `%` is not followed by two hexadecimal digits.
-pub fn normal_path(path: &str) -> Option<Cow<'_, str>> {
+fn normal_path(path: &str) -> Option<Cow<'_, str>> {
     if !path.contains('%') {
         return Some(Cow::Borrowed(path));
     }

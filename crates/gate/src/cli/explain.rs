@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::check;
 use crate::breakglass;
-use crate::config::Config;
+use crate::config::{Config, Ssh};
 use crate::http::credential::TOKEN_BYTES_MAX;
+use crate::http::ssh::theirs;
 use crate::judge::{self, Clocks, Deed, Explained, Requested, Step, Wanted};
 use crate::trust::{Gate, TrustState};
 
@@ -76,7 +77,10 @@ impl Explain {
         };
         let trust = gate.trust().map_err(refused)?;
         let now = self.now.unwrap_or_else(|| gate.moment().now);
-        let explained = self.explain(config, &trust, token.trim(), now)?;
+        let explained = match self.door {
+            AtDoor::Ssh => self.login(config, &trust, token.trim(), now)?,
+            _ => self.explain(config, &trust, token.trim(), now)?,
+        };
         output.say(|| text(&trust, &explained), &value(&explained))?;
         if explained.refusal().is_some() { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
     }
@@ -101,6 +105,31 @@ impl Explain {
             AtDoor::Proxy | AtDoor::Introspect | AtDoor::Pickup => None,
         };
         (named.map(|(audience, _)| audience), named.and_then(|(_, action)| action))
+    }
+
+    /// What sshd would be told, for the accounts of this gate's configuration.
+    fn login(
+        &self,
+        config: &Config,
+        trust: &TrustState,
+        token: &str,
+        now: u64,
+    ) -> Result<Explained, Failure> {
+        let closed = || Failure::could_not("the door for sshd is closed");
+        let ssh: &Ssh =
+            config.ssh.as_ref().ok_or_else(|| closed().hint("open it with [ssh] in gate.toml"))?;
+        if breakglass::shown_pass(token).is_some() {
+            return Err(closed().hint("no pass opens it: sshd asks about carried tokens alone"));
+        }
+        let mut explained = self.explain(config, trust, token, now)?;
+        let account = self.account.as_deref().unwrap_or_default();
+        explained.also("account", |holder| {
+            theirs(ssh, account, holder).map(|()| match ssh.accounts.get(account) {
+                Some(role) => format!("{account} is shared by whoever has the role {role}"),
+                None => format!("{account} is the holder's own"),
+            })
+        });
+        Ok(explained)
     }
 
     fn explain(

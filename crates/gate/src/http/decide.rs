@@ -305,9 +305,8 @@ fn common(asked: &Asked<'_>, verdict: &str) -> Event {
 
 /// What was asked for, without its query, which may hold what nobody should read later.
 fn requested(request: &Requested<'_>) -> Value {
-    let path = request.path();
-    let path = path.as_deref().unwrap_or_else(|| request.target().split('?').next().unwrap_or_default());
-    let shown: String = path.chars().take(PATH_CHARACTERS_MAX).collect();
+    // As it was received: whoever reads it later should see what the client wrote.
+    let shown: String = request.path().chars().take(PATH_CHARACTERS_MAX).collect();
     json!({
         "method": request.method(),
         "scheme": request.scheme().as_str(),

@@ -84,11 +84,13 @@ async fn read_question(
 }
 
 fn active(inspection: &Inspection, issuer: Option<&str>) -> Value {
-    let mut answer = json!({"active": true, "token_type": "Bearer"});
     let claims = match inspection.shown() {
         Shown::Token(claims) => claims,
         Shown::Pass(through) => return by_glass(through, issuer),
     };
+    // RFC 9449 §6.2. RFC 8705 has no type of its own for a certificate's tokens.
+    let dpop = claims.confirmation().is_some_and(|bound| bound.jkt.is_some());
+    let mut answer = json!({"active": true, "token_type": if dpop { "DPoP" } else { "Bearer" }});
     // replay.md §4.1
     if inspection.once().is_some() {
         answer["single_use"] = json!(true);

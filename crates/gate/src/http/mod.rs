@@ -29,7 +29,7 @@ mod introspect;
 mod pickup;
 pub mod pickup_client;
 mod proof;
-mod ssh;
+pub(crate) mod ssh;
 mod status_list;
 mod tokenreview;
 mod verify;

@@ -129,7 +129,7 @@ fn first_good(
 }
 
 /// An account that is configured belongs to whoever holds its role; any other to the subject of its name.
-fn theirs(ssh: &Ssh, account: &str, holder: &Inspection) -> Result<(), Refusal> {
+pub(crate) fn theirs(ssh: &Ssh, account: &str, holder: &Inspection) -> Result<(), Refusal> {
     let fine = match ssh.accounts.get(account) {
         Some(role) => holder.roles().any(|held| held == role.as_str()),
         None => account != ROOT && holder.subject() == Some(account),

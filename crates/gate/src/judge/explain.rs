@@ -35,12 +35,26 @@ pub struct Explained {
     pub policies: Option<Vec<String>>,
     /// Where no policy permits it: those that permit something else, and why not this.
     pub misses: Vec<String>,
+    /// Whose it is, where every check held.
+    holder: Option<Inspection>,
 }
 
 impl Explained {
     /// The refusal that a door would answer with.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.steps.iter().find_map(|step| step.found.as_ref().err())
+    }
+
+    /// A check of one door's own, after all others.
+    pub(crate) fn also(
+        &mut self,
+        check: &'static str,
+        ask: impl FnOnce(&Inspection) -> Result<String, Refusal>,
+    ) {
+        match &self.holder {
+            Some(holder) => self.steps.push(Step { check, found: ask(holder) }),
+            None => self.not_reached.push(check),
+        }
     }
 
     fn check<T>(
@@ -178,6 +192,7 @@ fn held_by(
         Some(_) => "a door would use this token up".to_owned(),
         None => "it may be shown again".to_owned(),
     })?;
+    explained.holder = Some(inspection);
     Some(())
 }
 

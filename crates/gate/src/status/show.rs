@@ -7,6 +7,7 @@ use farside_service::duration::about;
 use farside_service::time::rfc3339;
 
 use super::{KeyShown, LogShown, Missing, Status, Tier};
+use crate::config::Audit;
 use crate::revocations::Counts;
 use crate::store::{LogForkRow, MissingRow};
 
@@ -166,6 +167,9 @@ impl Status {
         page.row("leaves", &format!("{} kept for proof of logging", self.leaves), plain);
         let paint = if self.replay.needs_a_hand() { Style::red } else { plain };
         page.row("used once", &self.replay.sentence(), paint);
+        if self.audit == Audit::Batched.as_str() {
+            page.row("audit", "batched: a power cut takes the last decisions along", plain);
+        }
         if !self.missing.is_empty() {
             let hole = |row: &MissingRow| match row {
                 MissingRow { first, last, .. } if first == last => first.to_string(),

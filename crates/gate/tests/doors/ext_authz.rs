@@ -110,6 +110,43 @@ async fn whoever_is_admitted_is_named_as_verify_names_them_and_the_credential_is
     assert!(!site.journal_text().contains(&token));
 }
 
+// policy.md §3.1
+#[tokio::test]
+async fn policies_decide_by_the_request_that_envoy_received() {
+    let site = super::policies::site(super::policies::LINES);
+    let token = site.realm.token("anna", 1, r#","roles":["operator"]"#);
+    let good = format!("Bearer {token}");
+    // What the client says in headers counts for nothing.
+    let forged = [("authorization", good.as_str()), ("x-forwarded-uri", "/lines/2"), (":path", "/lines/2")];
+    let received = |method: &str, host: &str, path: &str| {
+        let mut check = check(&forged, &[]);
+        let http = check.attributes.as_mut().unwrap().request.as_mut().unwrap().http.as_mut().unwrap();
+        (http.method, http.host) = (method.to_owned(), host.to_owned());
+        (http.scheme, http.path) = ("https".to_owned(), path.to_owned());
+        check
+    };
+    for (method, host, path, status, by) in [
+        ("GET", "hmi.example", "/lines/2?x=/lines/3", 200, &["operators-look"][..]),
+        ("GET", "HMI.example:443", "/lines/2", 200, &["operators-look"]),
+        ("POST", "hmi.example", "/lines/2", 403, &[]),
+        ("GET", "other.example", "/lines/2", 403, &[]),
+        ("GET", "hmi.example", "/lines/%33/valves", 403, &["line-3-is-shut"]),
+    ] {
+        let check = received(method, host, path);
+        if status == 200 {
+            admitted(&site, check).await;
+        } else {
+            let (said, body, _) = denied(&site, check).await;
+            assert!(said == status && body.contains("policy_denied"), "{said} {body}");
+        }
+        let decision = site.journal("decision").pop().unwrap();
+        assert_eq!(decision["policies"], serde_json::json!(by), "{method} {host} {path} {decision}");
+    }
+    let twisted = received("GET", "hmi.example", "/lines/2/..;/3");
+    let (status, body, _) = denied(&site, twisted).await;
+    assert!(status == 400 && body.contains("request_ambiguous"), "{status} {body}");
+}
+
 #[tokio::test]
 async fn whoever_is_refused_hears_what_verify_says() {
     let site = Site::open();

@@ -42,6 +42,19 @@ async fn a_client_learns_what_a_good_token_says() {
     assert_eq!(site.journal("decision")[0]["door"], "introspect");
 }
 
+// RFC 9449 §6.2
+#[tokio::test]
+async fn a_token_bound_to_a_dpop_key_is_of_type_dpop() {
+    let site = Site::open();
+    for (index, cnf, kind) in [(1, "jkt", "DPoP"), (2, "x5t#S256", "Bearer")] {
+        let token = site.realm.token("anna", index, &format!(r#","cnf":{{"{cnf}":"{}"}}"#, "A".repeat(43)));
+        let said = introspect(&site.doors, &basic("wiki", CLIENT_SECRET), &format!("token={token}")).await;
+        let found = said.json();
+        assert_eq!((&found["active"], &found["token_type"]), (&true.into(), &kind.into()), "{found}");
+        assert_eq!(found["cnf"][cnf], "A".repeat(43), "the resource server sees the key to ask for");
+    }
+}
+
 #[tokio::test]
 async fn every_refused_token_is_inactive_and_no_more_is_said() {
     let site = Site::open();

@@ -27,7 +27,7 @@ fn governed(cedar: &str, realm: &Realm) -> Plan {
 }
 
 /// A gate whose proxy is believed, under these policies.
-fn site(cedar: &str) -> Site {
+pub(crate) fn site(cedar: &str) -> Site {
     Site::at(|| NOW, |realm| vec![governed(cedar, realm)]).behind(believed())
 }
 
@@ -57,12 +57,8 @@ impl Site {
     }
 }
 
-const LINES: &str = r#"
-    @id("operators-look") permit(principal in Role::"operator", action in Action::"read", resource in Path::"hmi.example/lines");
-    @id("leads-change")   permit(principal in Role::"lead", action in Action::"http", resource in Host::"hmi.example");
-    @id("line-3-is-shut") @cure("Ask the shift lead for line 3.")
-    forbid(principal, action, resource in Path::"hmi.example/lines/3");
-"#;
+/// The site of the crossing's own tests: every door decides as the policies do.
+pub(crate) const LINES: &str = include_str!("../../../crossing/src/cedar/tests/lines.cedar");
 
 // policy.md §5
 #[tokio::test]
