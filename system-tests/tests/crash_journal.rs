@@ -114,7 +114,7 @@ fn every_answer_at_a_door_is_in_the_journal_whatever_is_cut() {
 fn a_journal_that_fails_closes_the_doors_and_is_never_synced_again() {
     let (sides, rig, [token, _]) = about_to_serve();
     let knocked = |fault: Option<(Fault, usize)>, knocks: usize| {
-        let (recorder, mut server) = rig.gate_serving(&sides, |recorder, serve| {
+        let (recorder, server) = rig.gate_serving(&sides, |recorder, serve| {
             match fault {
                 Some((fault, nth)) => recorder.attach_with(serve, fault, nth, FILE),
                 None => recorder.attach(serve),
