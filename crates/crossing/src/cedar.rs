@@ -61,7 +61,7 @@ impl Farside {
     fn read() -> Result<Farside, String> {
         let schema = Schema::from_str(SCHEMA).map_err(|error| error.to_string())?;
         let actions = schema.action_entities().map_err(|error| error.to_string())?;
-        let kinds = Kinds::read().map_err(|error| error.to_string())?;
+        let kinds = Kinds::read()?;
         Ok(Farside { validator: Validator::new(schema), actions, kinds })
     }
 
@@ -186,8 +186,8 @@ fn by_action(farside: &Farside, all: &PolicySet) -> Result<HashMap<String, Slice
             ActionConstraint::Eq(named) => named == action,
             ActionConstraint::In(named) => named.into_iter().any(within),
         };
-        let slices = Slices::new(entity.clone(), all.policies().filter(meant), &farside.kinds)
-            .map_err(|error| invalid(error.to_string()))?;
+        let slices =
+            Slices::new(entity.clone(), all.policies().filter(meant), &farside.kinds).map_err(invalid)?;
         sorted.insert(action.id().unescaped().to_owned(), slices);
     }
     Ok(sorted)

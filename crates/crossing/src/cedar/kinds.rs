@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use cedar_policy::{EntityId, EntityTypeName, EntityUid, ParseErrors};
+use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 
 /// One name for each kind.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    pub(super) fn read() -> Result<Kinds, ParseErrors> {
-        let read = EntityTypeName::from_str;
+    pub(super) fn read() -> Result<Kinds, String> {
+        let read = |name| EntityTypeName::from_str(name).map_err(|error| error.to_string());
         Ok(Kinds {
             subject: read("Subject")?,
             role: read("Role")?,

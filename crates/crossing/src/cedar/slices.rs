@@ -6,9 +6,7 @@
 
 use std::collections::HashMap;
 
-use cedar_policy::{
-    Entity, EntityUid, Policy, PolicyId, PolicySet, PolicySetError, PrincipalConstraint, ResourceConstraint,
-};
+use cedar_policy::{Entity, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint};
 
 use super::kinds::Kinds;
 
@@ -30,7 +28,7 @@ impl Slices {
         entity: Entity,
         policies: impl Iterator<Item = &'p Policy>,
         kinds: &Kinds,
-    ) -> Result<Slices, PolicySetError> {
+    ) -> Result<Slices, String> {
         let mut slices =
             Slices { action: entity.uid(), entity, broad: PolicySet::new(), named: HashMap::new() };
         for policy in policies {
@@ -38,7 +36,7 @@ impl Slices {
                 Some(name) => slices.named.entry(name).or_default(),
                 None => &mut slices.broad,
             };
-            slice.add(policy.clone())?;
+            slice.add(policy.clone()).map_err(|error| error.to_string())?;
         }
         Ok(slices)
     }
