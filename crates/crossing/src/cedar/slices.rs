@@ -57,7 +57,8 @@ impl Slices {
     }
 }
 
-/// What a policy's scope names; of two the one that fewer questions are about. Hosts and audiences are for all.
+/// What a policy's scope names; of two the one that fewer questions are about: hosts and audiences are for
+/// all.
 fn name(policy: &Policy, kinds: &Kinds) -> Option<EntityUid> {
     let wide = |name: &EntityUid| [&kinds.host, &kinds.audience].contains(&name.type_name());
     let resource = resource(policy);

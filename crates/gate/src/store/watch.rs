@@ -10,8 +10,8 @@
 //! (sqlite.org/walformat.html §2.1); asking SQLite costs two locks of the file more.
 //!
 //! SQLite's locks on that file are the process's, and closing any handle of the file lets go of them all
-//! (fcntl), of a transaction under way too. So a handle of ours is never closed: the process keeps one of each
-//! index that it has ever watched ([`kept`]).
+//! (fcntl), of a transaction under way too. So a handle of ours is never closed: the process keeps one of
+//! each index that it has ever watched ([`kept`]).
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};

@@ -185,7 +185,8 @@ proptest! {
         words.each_question(|question| {
             let slices = &none.by_action[question.doing.action()];
             let context = ask::context(question).expect("there is a context");
-            let asked = Parties::new(&farside.kinds, question).asked(slices, context, Some(farside.validator.schema()));
+            let (parties, schema) = (Parties::new(&farside.kinds, question), farside.validator.schema());
+            let asked = parties.asked(slices, context, Some(schema));
             assert!(asked.is_ok(), "{:?}: {question:?}", asked.err());
         });
     }
@@ -203,7 +204,8 @@ proptest! {
         words.each_question(|question| {
             let slices = &policies.by_action[question.doing.action()];
             let context = ask::context(question).expect("there is a context");
-            let asked = Parties::new(&farside.kinds, question).asked(slices, context, Some(farside.validator.schema()));
+            let (parties, schema) = (Parties::new(&farside.kinds, question), farside.validator.schema());
+            let asked = parties.asked(slices, context, Some(schema));
             let asked = asked.expect("it fits");
             let mut said = Said::default();
             said.add(&cedar_policy::Authorizer::new().is_authorized(
