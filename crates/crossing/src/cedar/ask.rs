@@ -3,7 +3,7 @@
 //! refuses, whatever the others say.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityUid, Request, Response,
@@ -147,7 +147,7 @@ impl Policies {
             self.by_action.get(question.doing.action()).ok_or("an action that the schema does not know")?;
         let parties = Parties::new(&farside.kinds, question);
         let fitting: Vec<_> = slices.fitting(parties.names()).collect();
-        let asked = parties.asked(slices, context(question)?, check)?;
+        let asked = parties.asked(slices, context(&farside.kinds, question)?, check)?;
         let mut said = Said::default();
         for policies in fitting {
             said.add(&Authorizer::new().is_authorized(&asked.request, policies, &asked.known));
@@ -219,7 +219,7 @@ pub(super) struct Parties {
 
 struct Party {
     uid: EntityUid,
-    within: HashSet<EntityUid>,
+    within: Vec<EntityUid>,
     facts: Facts,
 }
 
@@ -262,8 +262,7 @@ impl Parties {
 
 impl Party {
     fn entity(self) -> Result<Entity, String> {
-        let facts = self.facts.into_iter().collect::<HashMap<_, _>>();
-        Entity::new(self.uid, facts, self.within).map_err(|error| error.to_string())
+        Entity::new_with_tags(self.uid, self.facts, self.within, []).map_err(|error| error.to_string())
     }
 }
 
@@ -300,21 +299,21 @@ fn resource(kinds: &Kinds, doing: &Doing<'_>, audience: EntityUid) -> Party {
         }
         Doing::Login { account } => Party {
             uid: uid(&kinds.account, account),
-            within: HashSet::from([audience]),
+            within: vec![audience],
             facts: vec![fact("name", text(account))],
         },
         Doing::Introspect | Doing::Authenticate | Doing::Collect => {
-            Party { uid: audience, within: HashSet::new(), facts: Vec::new() }
+            Party { uid: audience, within: Vec::new(), facts: Vec::new() }
         }
     }
 }
 
-pub(super) fn context(question: &Question<'_>) -> Result<Context, String> {
+pub(super) fn context(kinds: &Kinds, question: &Question<'_>) -> Result<Context, String> {
     let told = &question.circumstances;
     let mut facts: Facts = vec![
         fact("audience", text(told.audience)),
         fact("tier", text(told.tier.unwrap_or(Action::Safety).as_str())),
-        fact("now", moment(told.now)),
+        fact("now", kinds.moment(told.now)),
         fact("freshness", text(told.freshness)),
         fact("age_seconds", number(told.age_seconds)),
         fact("breakglass", RestrictedExpression::new_bool(told.breakglass)),
@@ -327,8 +326,8 @@ pub(super) fn context(question: &Question<'_>) -> Result<Context, String> {
         let record = RestrictedExpression::new_record([
             fact("id", text(token.id)),
             fact("key", text(token.key)),
-            fact("issued_at", moment(token.issued_at)),
-            fact("expires_at", moment(token.expires_at)),
+            fact("issued_at", kinds.moment(token.issued_at)),
+            fact("expires_at", kinds.moment(token.expires_at)),
             fact("lifetime_seconds", number(token.expires_at.saturating_sub(token.issued_at))),
         ]);
         facts.push(fact("token", record.map_err(|error| error.to_string())?));
@@ -350,40 +349,4 @@ fn texts<'a>(values: impl Iterator<Item = &'a str>) -> RestrictedExpression {
 
 fn number(value: u64) -> RestrictedExpression {
     RestrictedExpression::new_long(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-/// Cedar takes times as text: `2026-11-25T22:05:48Z`.
-fn moment(unix: u64) -> RestrictedExpression {
-    let (days, seconds) = (unix / 86_400, unix % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    RestrictedExpression::new_datetime(format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-    ))
-}
-
-/// The date of a day since 1970, by the calendar of 400 years that begin in March.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let day = days + 719_468;
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::civil;
-
-    #[test]
-    fn days_are_dated_as_the_calendar_has_them() {
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(19_782), (2024, 2, 29));
-        assert_eq!(civil(19_783), (2024, 3, 1));
-        assert_eq!(civil(20_782), (2026, 11, 25));
-        assert_eq!(civil(2_932_896), (9999, 12, 31));
-    }
 }

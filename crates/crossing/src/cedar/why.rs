@@ -49,8 +49,9 @@ impl Policies {
 
     fn asked(&self, question: &Question<'_>) -> Option<Asked<'_>> {
         let slices = self.by_action.get(question.doing.action())?;
-        let parties = Parties::new(&Farside::get().ok()?.kinds, question);
-        let asked = parties.asked(slices, ask::context(question).ok()?, None).ok()?;
+        let kinds = &Farside::get().ok()?.kinds;
+        let context = ask::context(kinds, question).ok()?;
+        let asked = Parties::new(kinds, question).asked(slices, context, None).ok()?;
         let (principal, resource) = (asked.request.principal()?.clone(), asked.request.resource()?.clone());
         Some(Asked { slices, principal, resource, known: asked.known })
     }

@@ -184,7 +184,7 @@ proptest! {
         let none = policies("");
         words.each_question(|question| {
             let slices = &none.by_action[question.doing.action()];
-            let context = ask::context(question).expect("there is a context");
+            let context = ask::context(&farside.kinds, question).expect("there is a context");
             let (parties, schema) = (Parties::new(&farside.kinds, question), farside.validator.schema());
             let asked = parties.asked(slices, context, Some(schema));
             assert!(asked.is_ok(), "{:?}: {question:?}", asked.err());
@@ -203,7 +203,7 @@ proptest! {
         let farside = Farside::get().expect("the schema reads");
         words.each_question(|question| {
             let slices = &policies.by_action[question.doing.action()];
-            let context = ask::context(question).expect("there is a context");
+            let context = ask::context(&farside.kinds, question).expect("there is a context");
             let (parties, schema) = (Parties::new(&farside.kinds, question), farside.validator.schema());
             let asked = parties.asked(slices, context, Some(schema));
             let asked = asked.expect("it fits");
