@@ -208,7 +208,7 @@ fn asking(proxy: Proxy, server: &Pem, both: &Path) -> Vec<(&'static str, String)
                 "bind DOOR ssl crt {both} verify optional ca-file {certificate} ca-ignore-err all crt-ignore-err all"
             ),
         )],
-        Proxy::Envoy => {
+        Proxy::Envoy | Proxy::EnvoyGrpc => {
             let files = format!(
                 "certificate_chain: {{ filename: {certificate} }}, private_key: {{ filename: {key} }}"
             );
@@ -221,7 +221,13 @@ fn asking(proxy: Proxy, server: &Pem, both: &Path) -> Vec<(&'static str, String)
                 "        - transport_socket: {{ name: tls, typed_config: {{ \"@type\": {tls}, common_tls_context: \
                  {{ tls_certificates: [ {{ {files} }} ], {any} }} }} }}\n          filters:\n"
             );
-            vec![("        - filters:\n", socket)]
+            let mut changes = vec![("        - filters:\n", socket)];
+            if proxy == Proxy::EnvoyGrpc {
+                let told = "include_peer_certificate: true";
+                let raw = "encode_raw_headers: true\n";
+                changes.push((raw, format!("{raw}                      {told}\n")));
+            }
+            changes
         }
         _ => unreachable!("not among those that are tried"),
     }
@@ -229,14 +235,18 @@ fn asking(proxy: Proxy, server: &Pem, both: &Path) -> Vec<(&'static str, String)
 
 #[test]
 fn a_certificate_shown_to_a_proxy_lets_its_holder_in_and_nobody_else() {
-    for proxy in [Proxy::Nginx, Proxy::Caddy, Proxy::Haproxy, Proxy::Envoy] {
+    for proxy in [Proxy::Nginx, Proxy::Caddy, Proxy::Haproxy, Proxy::Envoy, Proxy::EnvoyGrpc] {
         let folder = tempfile::tempdir().unwrap();
         let [server, holder, other] =
             ["server", "holder", "other"].map(|name| Pem::make(folder.path(), name));
         let both = folder.path().join("both.pem");
         let [certificate, key] = [&server.certificate, &server.key].map(|path| std::fs::read(path).unwrap());
         std::fs::write(&both, [certificate, key].concat()).unwrap();
-        let told = format!("{BELIEVED}certificate = \"{}\"\n", header_of(proxy));
+        let told = match proxy {
+            // Envoy's own word over gRPC, beside all headers.
+            Proxy::EnvoyGrpc => BELIEVED.to_owned(),
+            _ => format!("{BELIEVED}certificate = \"{}\"\n", header_of(proxy)),
+        };
         let changes = asking(proxy, &server, &both);
         let front = Front::over_tls(proxy, Running::start(&told, &[]), &changes);
         let token = holder.token(&front.gate);
