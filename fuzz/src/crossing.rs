@@ -1,9 +1,12 @@
-//! What the fuzz targets of notes, bundles and parcels try, and what must hold for every input. The corpus is
+//! What the fuzz targets of notes, bundles, parcels, targets and policies try, and what must hold for every input. The corpus is
 //! replayed through these same functions by `crates/crossing/tests/crossing/corpus.rs` on a stable compiler.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
+use farside_crossing::cedar::{
+    Circumstances, Doing, POLICIES_MAX, Policies, Principal, Question, Target, Verdict,
+};
 use farside_crossing::leaves::RunProof;
 use farside_crossing::manifest::Kind;
 use farside_crossing::{
@@ -209,3 +212,62 @@ impl TryRng for Same {
 }
 
 impl TryCryptoRng for Same {}
+
+/// Any bytes, parted at the first line's end, as authority and path of a request: what is read of them has no
+/// second spelling, and spelled out whole it reads the same.
+pub(crate) fn target(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let Some((authority, path)) = text.split_once('\n') else { return };
+    let Ok(read) = Target::read("https", authority, path) else { return };
+    let plain = read.path();
+    assert!(plain.starts_with('/') && !plain.contains("//") && !plain.contains(['\\', ';', '?', '#', '%']));
+    assert!(plain.split('/').all(|segment| segment != "." && segment != ".."), "{plain}");
+    assert!(!plain.chars().any(char::is_control), "{plain}");
+    let spelled: String = plain
+        .bytes()
+        .map(|byte| match byte {
+            b'/' | b'.' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    let again = Target::read("https", &format!("{}:{}", read.host(), read.port()), &spelled);
+    assert!(spelled.len() > 4_096 || again.as_ref() == Ok(&read), "{again:?} is not {read:?}");
+}
+
+/// Any bytes as the Cedar policies of a site: what reads has names, and whatever it says is a verdict.
+pub(crate) fn cedar(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let Ok(policies) = Policies::read(text) else { return };
+    let ids: Vec<&str> = policies.ids().collect();
+    assert!(ids.len() <= POLICIES_MAX && ids.is_sorted());
+    let target = Target::read("https", "hmi.example", "/lines/3").expect("a plain path");
+    for doing in
+        [Doing::Request { method: "GET", target: &target }, Doing::Login { account: "press" }, Doing::Collect]
+    {
+        let principal = Principal { subject: "anna", roles: vec!["lead".into()], ..Principal::default() };
+        let circumstances = Circumstances {
+            audience: "hmi",
+            tier: None,
+            now: NOW,
+            freshness: "fresh",
+            age_seconds: 60,
+            breakglass: false,
+            proven: &[],
+            token: None,
+        };
+        let question = Question { principal, doing, circumstances };
+        let by = match policies.decide(&question) {
+            Verdict::Permitted { by } => {
+                assert!(!by.is_empty(), "permitted by nobody");
+                by
+            }
+            Verdict::Denied { by, .. } => by,
+            Verdict::Broken { by, why } => {
+                assert!(!by.is_empty(), "the question could not be asked: {why}");
+                by
+            }
+        };
+        assert!(by.iter().all(|id| ids.contains(&id.as_str())), "somebody else decided");
+        assert!(policies.misses(&question).len() <= ids.len());
+    }
+}

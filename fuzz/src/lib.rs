@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use farside_verify::encode::{base64url, base64url_decode};
-use farside_verify::{Code, KeySet, Policy, Verifier};
+use farside_verify::uri::{Authority, HttpUri};
+use farside_verify::{Code, KeySet, Policy, Verifier, dpop};
 use serde_json::value::RawValue;
 
 const NOW: u64 = 1_800_000_000;
@@ -88,4 +89,38 @@ pub fn token(data: &[u8]) {
         assert!(verdict.is_ok() || verdict.is_err_and(|jws| jws.code() == refusal.code()));
         assert!(Code::ALL.contains(&refusal.code()));
     }
+}
+
+/// Any bytes, by the first one, as a whole DPoP proof, or as the header or the claims of a well-signed one:
+/// none is believed that is old, or of another key than the one that signed.
+pub fn proof(data: &[u8]) {
+    let Some((part, data)) = data.split_first() else { return };
+    let uri = HttpUri::read("https://wiki.example/page");
+    let demand = dpop::Demand { method: "GET", uri: uri.as_ref(), token: Some("a.b.c"), leeway_seconds: 60 };
+    let jwk = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, base64url(PAIR.public_key()));
+    let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{jwk}}}"#);
+    let proof = match part % 3 {
+        0 => String::from_utf8_lossy(data).into_owned(),
+        1 => sign(data, PROVEN),
+        _ => sign(header.as_bytes(), data),
+    };
+    let Ok(proven) = dpop::verify(&proof, &demand, NOW) else { return };
+    let ours = farside_verify::thumbprint(jwk.as_bytes()).expect("a good key");
+    assert_eq!(*proven.thumbprint(), ours, "a key that has signed nothing");
+    assert!(proven.id().len() <= dpop::PROOF_ID_BYTES_MAX);
+    assert!(proven.issued_at() <= NOW + 60 && proven.issued_at() + dpop::PROOF_AGE_SECONDS_MAX + 60 >= NOW);
+}
+
+/// A good proof's claims, for the demand above: the hash is that of `a.b.c`.
+const PROVEN: &[u8] = br#"{"jti":"1","htm":"GET","htu":"https://wiki.example/page","iat":1800000000,"ath":"hF4wRIgJ4ryJWOsCW_x5UjXROwd6U9DDq70jhRcNybg"}"#;
+
+/// Any text as an address, and as an authority: what is read of it reads the same again.
+pub fn uri(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = HttpUri::read(text);
+    let Some(authority) = Authority::read(text) else { return };
+    let host = authority.host();
+    assert!(!host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']), "no host: {host}");
+    let again = Authority::read(host).expect("a host is an authority");
+    assert_eq!(again.host(), host, "a host with two spellings");
 }

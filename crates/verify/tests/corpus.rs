@@ -38,6 +38,16 @@ fn key_sets_of_the_corpus_break_nothing() {
 }
 
 #[test]
+fn proofs_of_the_corpus_break_nothing() {
+    replay("proof", targets::proof);
+}
+
+#[test]
+fn addresses_of_the_corpus_break_nothing() {
+    replay("uri", targets::uri);
+}
+
+#[test]
 fn tokens_of_the_corpus_break_nothing() {
     replay("token", targets::token);
 }

@@ -52,6 +52,16 @@ fn parcels_of_the_corpus_break_nothing() {
 }
 
 #[test]
+fn targets_of_the_corpus_break_nothing() {
+    replay("target", fuzz_targets::target);
+}
+
+#[test]
+fn policies_of_the_corpus_break_nothing() {
+    replay("cedar", fuzz_targets::cedar);
+}
+
+#[test]
 #[ignore = "writes fuzz/corpus: run by hand when a format changes"]
 fn write_the_seeds() {
     let realm = Realm::small();
