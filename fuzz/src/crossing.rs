@@ -1,5 +1,6 @@
-//! What the fuzz targets of notes, bundles, parcels, targets and policies try, and what must hold for every input. The corpus is
-//! replayed through these same functions by `crates/crossing/tests/crossing/corpus.rs` on a stable compiler.
+//! What the fuzz targets of notes, bundles, parcels, targets and policies try, and what must hold for every
+//! input. The corpus is replayed through these same functions by `crates/crossing/tests/crossing/corpus.rs`
+//! on a stable compiler.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;

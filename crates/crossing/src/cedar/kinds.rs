@@ -1,5 +1,5 @@
-//! The schema's kinds of entities, and the function that makes times, read once: Cedar parses a name each time
-//! that it is given it as text.
+//! The schema's kinds of entities, and the function that makes times, read once: Cedar parses a name each
+//! time that it is given it as text.
 
 use std::str::FromStr as _;
 
