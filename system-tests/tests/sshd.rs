@@ -115,3 +115,33 @@ fn a_key_logs_in_while_its_token_is_valid_and_not_a_moment_longer() {
     assert!(gate.stop().success());
     assert!(!is_in(&log_in(&sides, address, "long")));
 }
+
+/// Whoever asks beforehand hears what sshd would be told, by this gate's own accounts.
+#[test]
+fn explain_says_whose_account_it_is() {
+    let sides = sides();
+    let toml = sides.text("far/gate.toml");
+    sides.put("far/gate.toml", format!("audit = \"batched\"\n{toml}").as_bytes());
+    sides.bundle("full");
+    sides.cross();
+    let token = sides.token("ada", CONTROL);
+    let explain = |account: &str, code| {
+        let line =
+            format!("gate explain {token} --door ssh --account {account} --json --config far/gate.toml");
+        sides.attempt(&line).expect_code(code).json()
+    };
+    let account = |said: &serde_json::Value| said["checks"].as_array().expect("checks").last().cloned();
+    for (name, whose) in
+        [(me(), "shared by whoever has the role operator"), ("ada".to_owned(), "the holder's own")]
+    {
+        let last = account(&explain(&name, 0)).expect("a check");
+        let found = last["found"].as_str().expect("what it found");
+        assert!(last["check"] == "account" && found.contains(whose), "{last}");
+    }
+    let refused = explain("grace", 1);
+    assert_eq!((&refused["verdict"], &refused["code"]), (&"refuse".into(), &"policy_denied".into()));
+    assert_eq!(account(&refused).expect("a check")["check"], "account", "{refused}");
+    let status = sides.attempt("gate status --json --config far/gate.toml").json();
+    assert_eq!(status["audit"], "batched");
+    assert!(sides.attempt("gate status --config far/gate.toml").stdout.contains("batched: a power cut"));
+}
