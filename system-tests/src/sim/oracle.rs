@@ -96,7 +96,7 @@ impl Gate {
         let mut foreseen = self.foresees_if_read(bundle, now);
         // A new charter came with the base that this gate has missed: it knows none of who signed since.
         let builds = bundle.kind != Kind::Full && bundle.base != self.content.seq;
-        if builds && self.seq > 0 && bundle.content.charter > self.content.charter {
+        if builds && bundle.content.charter > self.content.charter {
             foreseen.push("threshold_unmet");
             // Nor does it bring more charters than its base lacked: one between may be missing.
             foreseen.push("charter_broken");
@@ -107,12 +107,10 @@ impl Gate {
     fn foresees_if_read(&self, bundle: &Bundle, now: u64) -> Vec<&'static str> {
         let clock = now.max(self.floor);
         // Signed by an online key that this gate's charter does not name, with no newer charter in front.
-        let stranger = self.seq > 0
-            && (bundle.content.online < self.content.online
-                || (bundle.kind == Kind::Beacon && bundle.content.online != self.content.online));
+        let stranger = bundle.content.online < self.content.online
+            || (bundle.kind == Kind::Beacon && bundle.content.online != self.content.online);
         // An older charter is read before anything else: what brings one is refused before its number counts.
-        let outdated =
-            self.seq > 0 && bundle.kind != Kind::Beacon && bundle.content.charter < self.content.charter;
+        let outdated = bundle.kind != Kind::Beacon && bundle.content.charter < self.content.charter;
         if stranger || outdated {
             return match (outdated, bundle.seq <= self.seq) {
                 (true, _) => vec!["superseded", "component_rollback", "threshold_unmet"],

@@ -165,7 +165,8 @@ impl World {
         self.sites[site].near.keys.extend(made);
         self.release_keys(site)?;
         let lead = match plan.faithful {
-            true => plan.every + 5 * plan.courier + self.dice.below(20 * DAY),
+            // By the rarest bundles that there may be until then, whatever the cadence is at present.
+            true => self.sites[site].every_at_first + 5 * plan.courier + self.dice.below(20 * DAY),
             false => self.dice.below(plan.every + 3 * plan.courier),
         };
         let at = ends.saturating_sub(lead).max(self.now + HOUR);

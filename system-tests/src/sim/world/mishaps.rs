@@ -192,6 +192,7 @@ impl World {
         let site = usize::try_from(self.dice.below(self.sites.len() as u64)).expect("small");
         let (name, copy) = (self.name(site), self.path("near.twin"));
         self.tell(site, "the mint's whole disk is copied, and both go on");
+        self.sites[site].far.clock.set(self.now, 0);
         self.near.stop();
         self.near.copy_disk(&copy);
         could("the mint starts", self.near.start(self.mint_now()))?;
