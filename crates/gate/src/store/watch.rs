@@ -10,14 +10,14 @@
 //! (sqlite.org/walformat.html §2.1); asking SQLite costs two locks of the file more.
 //!
 //! SQLite's locks on that file are the process's, and closing any handle of the file lets go of them all
-//! (fcntl), of a transaction under way too. So a handle of ours is never closed: the process keeps one of
-//! each index that it has ever watched ([`kept`]).
+//! (fcntl), of a transaction under way too. So a handle of ours is not closed while the file is there: the
+//! process keeps one of each index that it has ever watched ([`kept`]).
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
@@ -35,7 +35,7 @@ pub struct Watch {
     data_version: i64,
     generation: u64,
     /// The WAL index; without it SQLite is asked each time.
-    index: Option<&'static File>,
+    index: Option<Arc<File>>,
     header: [u8; HEADER_BYTES],
 }
 
@@ -75,7 +75,7 @@ impl Watch {
     /// The header as it stands; nothing where it cannot be read or has never been written.
     fn header_now(&self) -> Option<[u8; HEADER_BYTES]> {
         let mut header = [0; HEADER_BYTES];
-        self.index?.read_exact_at(&mut header, 0).ok()?;
+        self.index.as_ref()?.read_exact_at(&mut header, 0).ok()?;
         (header != [0; HEADER_BYTES]).then_some(header)
     }
 
@@ -92,21 +92,25 @@ impl Watch {
     }
 }
 
-/// The process's one handle of a WAL index, opened at most once and never closed. While it is open no other
-/// file can get the same number, so it is still the index that SQLite has.
-fn kept(path: &Path) -> Option<&'static File> {
+/// The process's one handle of a WAL index, opened at most once. It is closed when SQLite has removed the
+/// file, as it does with the last connection: then nobody locks it any more. While it is open no other file
+/// can get the same number, so it is still the index that SQLite has.
+fn kept(path: &Path) -> Option<Arc<File>> {
     /// Owns every handle there is, by device and number of the file.
-    static KEPT: Mutex<Option<HashMap<(u64, u64), &'static File>>> = Mutex::new(None);
+    static KEPT: Mutex<Option<HashMap<(u64, u64), Arc<File>>>> = Mutex::new(None);
     let number = |found: &Metadata| (found.dev(), found.ino());
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     let kept = kept.get_or_insert_default();
-    let known = std::fs::metadata(path).ok().and_then(|found| kept.get(&number(&found)).copied());
+    let is_there = |file: &File| file.metadata().map_or(true, |found| found.nlink() > 0);
+    kept.retain(|_, file| is_there(file) || Arc::strong_count(file) > 1);
+    let known = std::fs::metadata(path).ok().and_then(|found| kept.get(&number(&found)).cloned());
     if known.is_some() {
         return known;
     }
-    // From here on it must not be dropped, whatever fails.
-    let file: &'static File = Box::leak(Box::new(File::open(path).ok()?));
-    kept.insert(number(&file.metadata().ok()?), file);
+    let file = Arc::new(File::open(path).ok()?);
+    // A file whose number is not to be had is kept all the same.
+    let number = file.metadata().map_or((0, 0), |found| number(&found));
+    kept.insert(number, Arc::clone(&file));
     Some(file)
 }
 
