@@ -125,7 +125,7 @@ pub struct RevokedAll {
 impl RevokedAll {
     /// Whether an entry of a client or a group adds nothing beside this one: whatever it covers was issued up
     /// to this moment too.
-    // bundle.md §7.9
+    // bundle.md §7.11
     pub fn covers(&self, before: u64) -> bool {
         before <= self.before
     }
@@ -133,7 +133,7 @@ impl RevokedAll {
     /// Whether an entry of a subject adds nothing beside this one, in a bundle made at `issued_at`: what it
     /// covers of the mint's was issued up to this moment, and a pass, which nothing but its subject's entry
     /// touches, has ended on every clock.
-    // bundle.md §7.9
+    // bundle.md §7.11
     pub fn covers_subject(&self, before: u64, issued_at: u64) -> bool {
         let passes_end = before.saturating_add(breakglass::LIFETIME_SECONDS_MAX);
         self.covers(before) && passes_end.saturating_add(COVERED_SLACK_SECONDS) < issued_at

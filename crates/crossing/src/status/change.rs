@@ -73,7 +73,7 @@ pub fn judge_change(
     let pardoned = |of: fn(&PardonDocument) -> &Vec<String>| -> BTreeSet<&str> {
         pardon.iter().flat_map(|pardon| of(pardon)).map(String::as_str).collect()
     };
-    // bundle.md §7.9: what the new list says of everything is held from now on.
+    // bundle.md §7.11: what the new list says of everything is held from now on.
     let new_all = new.all.as_ref();
     let kinds = [pardoned(|p| &p.subjects), pardoned(|p| &p.clients), pardoned(|p| &p.groups)];
     for (((what, old), (_, new)), pardoned) in held.named().into_iter().zip(new.named()).zip(kinds) {

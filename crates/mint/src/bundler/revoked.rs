@@ -63,7 +63,7 @@ impl Revoked {
 
     /// Names that everything's revocation covers need no room beside it. They stay in the database: once
     /// people take that one back, the next list has them again.
-    // bundle.md §7.9
+    // bundle.md §7.11
     fn leave_out_covered(&mut self, now: u64) {
         let Some(all) = &self.all else { return };
         self.subjects.retain(|_, entry| !all.covers_subject(entry.before, now));
@@ -127,7 +127,7 @@ impl Revoked {
 }
 
 /// What makes the list of what is revoked shorter at once.
-// bundle.md §7.9
+// bundle.md §7.11
 pub(crate) fn way_out(site: &str) -> String {
     format!(
         "revoke all that was issued up to a moment instead, and the names revoked until then need no room \

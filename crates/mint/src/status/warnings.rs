@@ -142,7 +142,7 @@ fn not_ready(site: &Site, next: &NextShown, now: u64) -> Option<Warning> {
 }
 
 /// What is revoked has little room left in a bundle, or none.
-// bundle.md §7.10
+// bundle.md §7.12
 fn revocations(site: &Site, shown: &SiteShown) -> Option<Warning> {
     let revoked = Some(&shown.revoked).filter(|revoked| revoked.is_large())?;
     // In whole MiB: a size that is told anew with every entry is soon read by nobody.
