@@ -10,7 +10,16 @@ use crate::run::{Outcome, cargo, must, show, target};
 /// What is promised of the long run.
 const STATES_DEFAULT: u64 = 50_000;
 /// The test programs that judge states; each scenario takes its share of them.
-const SCENARIOS: [&str; 5] = ["crash_issue", "crash_publish", "crash_import", "crash_journal", "crash_ferry"];
+const SCENARIOS: [&str; 8] = [
+    "crash_issue",
+    "crash_publish",
+    "crash_import",
+    "crash_journal",
+    "crash_ferry",
+    "crash_init",
+    "crash_replay",
+    "crash_breakglass",
+];
 
 /// Tries so many states of disks after a power cut, and refuses to pass with fewer.
 pub(crate) fn run(states: Option<&str>) -> Outcome {
