@@ -98,9 +98,14 @@ impl Running {
         self.process.wait().unwrap().code()
     }
 
-    /// Sends the gate a signal.
+    /// Sends the gate a signal. One that stops it has stopped all of its threads when this returns: the system
+    /// stops one after the other, and any that still runs may answer.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(self.gate(), signal).unwrap();
+        let gate = self.gate();
+        kill_process(gate, signal).unwrap();
+        if signal == Signal::STOP {
+            self.wait_until("it stood still", || stands_still(gate));
+        }
     }
 
     /// The gate itself: the process that was started, or the one that it started in turn (strace).
@@ -111,6 +116,14 @@ impl Running {
         let child = children.split_whitespace().next().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
         child.unwrap_or(Pid::from_child(&self.process))
     }
+}
+
+fn stands_still(process: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero())).unwrap();
+    threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat"))).all(|stat| {
+        // The state stands behind the name, which may hold anything (proc_pid_stat(5)).
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+    })
 }
 
 impl Drop for Running {
