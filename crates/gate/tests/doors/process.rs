@@ -98,8 +98,8 @@ impl Running {
         self.process.wait().unwrap().code()
     }
 
-    /// Sends the gate a signal. One that stops it has stopped all of its threads when this returns: the system
-    /// stops one after the other, and any that still runs may answer.
+    /// Sends the gate a signal. One that stops it has stopped all of its threads when this returns: the
+    /// system stops one after the other, and any that still runs may answer.
     pub(crate) fn signal(&self, signal: Signal) {
         let gate = self.gate();
         kill_process(gate, signal).unwrap();
