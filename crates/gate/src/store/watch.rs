@@ -13,7 +13,6 @@
 //! (fcntl), of a transaction under way too. So a handle of ours is not closed while the file is there: the
 //! process keeps one of each index that it has ever watched ([`kept`]).
 
-use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -92,25 +91,23 @@ impl Watch {
     }
 }
 
-/// The process's one handle of a WAL index, opened at most once. It is closed when SQLite has removed the
-/// file, as it does with the last connection: then nobody locks it any more. While it is open no other file
-/// can get the same number, so it is still the index that SQLite has.
+/// The process's handle of a WAL index. It is closed when SQLite has removed the file, as it does with the
+/// last connection: then nobody locks it any more. While it is open no other file can get the same number,
+/// so it is still the index that SQLite has.
 fn kept(path: &Path) -> Option<Arc<File>> {
-    /// Owns every handle there is, by device and number of the file.
-    static KEPT: Mutex<Option<HashMap<(u64, u64), Arc<File>>>> = Mutex::new(None);
-    let number = |found: &Metadata| (found.dev(), found.ino());
+    /// Owns every handle there is.
+    static KEPT: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
+    let number = |found: Metadata| (found.dev(), found.ino());
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = kept.get_or_insert_default();
     let is_there = |file: &File| file.metadata().map_or(true, |found| found.nlink() > 0);
-    kept.retain(|_, file| is_there(file) || Arc::strong_count(file) > 1);
-    let known = std::fs::metadata(path).ok().and_then(|found| kept.get(&number(&found)).cloned());
-    if known.is_some() {
-        return known;
+    kept.retain(|file| is_there(file) || Arc::strong_count(file) > 1);
+    let wanted = std::fs::metadata(path).map(number).ok()?;
+    let known = kept.iter().find(|file| file.metadata().map(number).is_ok_and(|held| held == wanted));
+    if let Some(known) = known {
+        return Some(Arc::clone(known));
     }
     let file = Arc::new(File::open(path).ok()?);
-    // A file whose number is not to be had is kept all the same.
-    let number = file.metadata().map_or((0, 0), |found| number(&found));
-    kept.insert(number, Arc::clone(&file));
+    kept.push(Arc::clone(&file));
     Some(file)
 }
 
@@ -175,5 +172,19 @@ mod tests {
             })
             .unwrap();
         assert!(another_may_write());
+    }
+
+    #[test]
+    fn of_a_store_that_is_gone_no_handle_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = dir.path().join(format!("{round}.db"));
+            let _store = Store::create(&path, "alpha").unwrap();
+            assert!(Watch::open(&path).unwrap().index.is_some());
+        }
+        let handles = std::fs::read_dir("/proc/self/fd").unwrap();
+        let files = handles.filter_map(|handle| std::fs::read_link(handle.ok()?.path()).ok());
+        // The last one goes when the next is opened.
+        assert!(files.filter(|file| file.starts_with(dir.path())).count() <= 1);
     }
 }
