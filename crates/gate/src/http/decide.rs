@@ -42,18 +42,11 @@ impl Doors {
         wanted: Wanted<'_>,
     ) -> Result<Grant, Refusal> {
         let (started, now) = (Instant::now(), self.now());
-        let judged = match breakglass::shown_pass(credential) {
-            Some(sha256) => {
-                let clocks = Clocks { now, reading: &read_clocks() };
-                judge::judge_pass(trust, &sha256, wanted, clocks)
-            }
-            None => {
-                let judge = move |trust: &TrustState, shown: &str, wanted: Wanted<'_>| {
-                    judge::judge(trust, shown, wanted, now)
-                };
-                judged(trust, credential, wanted, judge).await
-            }
+        let by = Judges {
+            pass: judge::judge_pass,
+            token: |trust, shown, wanted, now| judge::judge(trust, shown, wanted, now),
         };
+        let judged = by.judge(trust, credential, wanted, now).await;
         self.enter(Asked { door, credential, wanted, started, now }, judged).await
     }
 
@@ -111,19 +104,11 @@ impl Doors {
         wanted: Wanted<'_>,
     ) -> Result<Inspection, Refusal> {
         let (started, now) = (Instant::now(), self.now());
-        let judged = match breakglass::shown_pass(credential) {
-            Some(sha256) => {
-                let clocks = Clocks { now, reading: &read_clocks() };
-                judge::inspect_pass(trust, &sha256, wanted.audience, clocks)
-            }
-            None => {
-                let judge = move |trust: &TrustState, shown: &str, wanted: Wanted<'_>| {
-                    judge::inspect(trust, shown, wanted, now)
-                };
-                judged(trust, credential, wanted, judge).await
-            }
+        let by = Judges {
+            pass: |trust, sha256, wanted, clocks| judge::inspect_pass(trust, sha256, wanted.audience, clocks),
+            token: |trust, shown, wanted, now| judge::inspect(trust, shown, wanted, now),
         };
-        let unused = match judged {
+        let unused = match by.judge(trust, credential, wanted, now).await {
             Ok(holds) => self.unused(holds).await,
             refused => refused,
         };
@@ -217,6 +202,28 @@ impl Doors {
         let concluded = self.write_decision(decision, by_glass).await.and(judged);
         self.counts.decided(asked.door, concluded.as_ref().err(), asked.started.elapsed());
         concluded
+    }
+}
+
+/// Who judges what was shown: a pass of broken glass, or a token.
+struct Judges<T> {
+    pass: fn(&TrustState, &[u8; 32], Wanted<'_>, Clocks<'_>) -> Result<T, Refusal>,
+    token: fn(&TrustState, &str, Wanted<'_>, u64) -> Result<T, Refusal>,
+}
+
+impl<T: Send + 'static> Judges<T> {
+    async fn judge(
+        &self,
+        trust: &Arc<TrustState>,
+        credential: &str,
+        wanted: Wanted<'_>,
+        now: u64,
+    ) -> Result<T, Refusal> {
+        if let Some(sha256) = breakglass::shown_pass(credential) {
+            return (self.pass)(trust, &sha256, wanted, Clocks { now, reading: &read_clocks() });
+        }
+        let token = self.token;
+        judged(trust, credential, wanted, move |trust, shown, wanted| token(trust, shown, wanted, now)).await
     }
 }
 
