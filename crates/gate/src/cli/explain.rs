@@ -77,10 +77,14 @@ impl Explain {
         };
         let trust = gate.trust().map_err(refused)?;
         let now = self.now.unwrap_or_else(|| gate.moment().now);
-        let explained = match self.door {
-            AtDoor::Ssh => self.login(config, &trust, token.trim(), now)?,
-            _ => self.explain(config, &trust, token.trim(), now)?,
+        let login = match self.door {
+            AtDoor::Ssh => Some(open_for_sshd(config, token.trim())?),
+            _ => None,
         };
+        let mut explained = self.explain(config, &trust, token.trim(), now)?;
+        if let Some(ssh) = login {
+            self.explain_account(ssh, &mut explained);
+        }
         output.say(|| text(&trust, &explained), &value(&explained))?;
         if explained.refusal().is_some() { Err(Failure::told(Exit::Refused)) } else { Ok(()) }
     }
@@ -107,21 +111,8 @@ impl Explain {
         (named.map(|(audience, _)| audience), named.and_then(|(_, action)| action))
     }
 
-    /// What sshd would be told, for the accounts of this gate's configuration.
-    fn login(
-        &self,
-        config: &Config,
-        trust: &TrustState,
-        token: &str,
-        now: u64,
-    ) -> Result<Explained, Failure> {
-        let closed = || Failure::could_not("the door for sshd is closed");
-        let ssh: &Ssh =
-            config.ssh.as_ref().ok_or_else(|| closed().hint("open it with [ssh] in gate.toml"))?;
-        if breakglass::shown_pass(token).is_some() {
-            return Err(closed().hint("no pass opens it: sshd asks about carried tokens alone"));
-        }
-        let mut explained = self.explain(config, trust, token, now)?;
+    /// Whether the holder may have the account, by this gate's configuration.
+    fn explain_account(&self, ssh: &Ssh, explained: &mut Explained) {
         let account = self.account.as_deref().unwrap_or_default();
         explained.also("account", |holder| {
             theirs(ssh, account, holder).map(|()| match ssh.accounts.get(account) {
@@ -129,7 +120,6 @@ impl Explain {
                 None => format!("{account} is the holder's own"),
             })
         });
-        Ok(explained)
     }
 
     fn explain(
@@ -171,6 +161,16 @@ impl Explain {
     fn requested<'a>(&'a self, host: &'a str) -> Result<Requested<'a>, Failure> {
         Requested::read(&self.method, &self.scheme, host, &self.path)
             .map_err(|fault| Failure::could_not(fault.to_string()))
+    }
+}
+
+/// The door for sshd, where there is one, and tokens are asked about.
+fn open_for_sshd<'c>(config: &'c Config, shown: &str) -> Result<&'c Ssh, Failure> {
+    let closed = || Failure::could_not("the door for sshd is closed");
+    let ssh = config.ssh.as_ref().ok_or_else(|| closed().hint("open it with [ssh] in gate.toml"))?;
+    match breakglass::shown_pass(shown) {
+        Some(_) => Err(closed().hint("no pass opens it: sshd asks about carried tokens alone")),
+        None => Ok(ssh),
     }
 }
 
