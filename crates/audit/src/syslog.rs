@@ -12,16 +12,15 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use farside_service::cli::{Failure, OrFailure as _};
-use farside_service::durable;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use farside_service::tls::{self, Identity};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::lines::Line;
 
@@ -31,8 +30,6 @@ const FACILITY: u32 = 13;
 const ENTERPRISE: u32 = 32_473;
 /// How long a receiver may take to answer a connection, or to take a message.
 const WAIT_SECONDS: u64 = 30;
-/// Largest file of certificates or keys.
-const PEM_BYTES_MAX: u64 = 1 << 20;
 /// What a UDP datagram over IPv4 can hold.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
 
@@ -201,29 +198,7 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
         return Err(Failure::could_not("tls:// needs to know whom to believe")
             .hint("name the certificates that vouch for the receiver with --ca FILE"));
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        roots.add(certificate).or_could_not(|| format!("use {}", ca.display()))?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.or_could_not(|| "speak TLS".to_owned())?.with_root_certificates(roots);
-    let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) else {
-        return Ok(config.with_no_client_auth());
-    };
-    let bytes = durable::read_limited(key, PEM_BYTES_MAX)?;
-    let private = PrivateKeyDer::from_pem_slice(&bytes).or_could_not(|| format!("read {}", key.display()))?;
-    config
-        .with_client_auth_cert(certificates(certificate)?, private)
-        .or_could_not(|| format!("use {}", certificate.display()))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = durable::read_limited(path, PEM_BYTES_MAX)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.or_could_not(|| format!("read {}", path.display()))?;
-    if found.is_empty() {
-        return Err(Failure::could_not(format!("{} holds no certificate in PEM", path.display())));
-    }
-    Ok(found)
+    let shown = tls.certificate.as_deref().zip(tls.key.as_deref());
+    let identity = shown.map(|(certificates, key)| Identity { certificates, key });
+    tls::client(ca, identity).or_could_not(|| "speak TLS".to_owned())
 }

@@ -1,6 +1,6 @@
 //! How Farside's programs run: configuration, durable files, journal, logging, metrics, manners at the
-//! command line and, behind the `web` feature, HTTP plumbing. It serves mint, ferry and gate alike, and never
-//! learns what a token is.
+//! command line and, behind the `tls` and `web` features, TLS and HTTP plumbing. It serves mint, ferry and
+//! gate alike, and never learns what a token is.
 //!
 //! ```text
 //!   asked     cli · config · duration · secret_file
@@ -8,6 +8,7 @@
 //!   handed    export (a folder for auditors)
 //!   told      logging · metrics
 //!   lent      digest · random · time
+//!   secured   tls: whom a client believes, what either end shows
 //!   served    web: limits, TLS, graceful end, admin pages
 //! ```
 
@@ -26,6 +27,8 @@ pub mod metrics;
 pub mod random;
 pub mod secret_file;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "web")]
 pub mod web;
 

@@ -47,10 +47,10 @@ pub use peer::PeerCertificate;
 pub use places::Arriving;
 use places::{Peer, Places};
 pub use shutdown::Shutdown;
-pub use tls::TlsFault;
 
 use crate::cli::Failure;
 use crate::durable::{Failed, failed};
+use crate::tls::TlsFault;
 
 /// How long connections may take to end once the end was asked for.
 const FAREWELL_SECONDS: u64 = 10;

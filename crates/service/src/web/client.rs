@@ -9,9 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
+
+use crate::tls;
 
 /// Whom to ask, and how long and large an answer may be.
 #[derive(Debug, Clone)]
@@ -39,7 +40,8 @@ impl Asked<'_> {
             None => self.talk(stream, request),
             Some((name, certificates)) => {
                 let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-                let connection = ClientConnection::new(Arc::new(trusting(certificates)?), name);
+                let config = tls::client(certificates, None).map_err(io::Error::other)?;
+                let connection = ClientConnection::new(Arc::new(config), name);
                 self.talk(StreamOwned::new(connection.map_err(io::Error::other)?, stream), request)
             }
         }
@@ -62,16 +64,6 @@ pub fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
     let (version, rest) = head.lines().next()?.split_once(' ')?;
     let known = matches!(version, "HTTP/1.1" | "HTTP/1.0");
     Some((rest.get(..3).filter(|_| known)?.parse().ok()?, &answer[end + 4..]))
-}
-
-fn trusting(certificates: &Path) -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(certificates).map_err(io::Error::other)? {
-        roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Ok(builder.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// A connection on which nothing waits beyond one moment.
