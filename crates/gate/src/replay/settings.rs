@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use farside_service::cli::Failure;
 use farside_service::secret_file::{self, Source};
+use farside_service::tls::{self, Identity};
 use farside_service::web::ClearBeyondLoopback;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
+use rustls::ClientConfig;
 use serde::Deserialize;
 
 use super::shared::SharedFault;
@@ -21,6 +23,9 @@ pub(crate) struct Table {
     redis: Option<String>,
     redis_user: Option<String>,
     redis_password_file: Option<PathBuf>,
+    redis_ca: Option<PathBuf>,
+    redis_certificate: Option<PathBuf>,
+    redis_key: Option<PathBuf>,
     clear_beyond_loopback: Option<ClearBeyondLoopback>,
 }
 
@@ -40,7 +45,19 @@ pub struct RedisSettings {
     place: String,
     user: Option<String>,
     password_file: Option<PathBuf>,
+    tls: Option<RedisTls>,
 }
+
+/// Whom to believe that it is the Redis, and what it is shown.
+#[derive(Debug, Clone)]
+struct RedisTls {
+    ca: PathBuf,
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// What begins the address of a Redis that is spoken to in TLS.
+const TLS_SCHEME: &str = "rediss://";
+const CLEAR_SCHEME: &str = "redis://";
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -55,29 +72,49 @@ impl Settings {
         if entries_max == 0 {
             return Err(Failure::could_not("[replay]: entries_max is 0, and so nothing could ever be taken"));
         }
-        let Some(address) = table.redis else {
-            let idle = table.redis_user.is_some() || table.redis_password_file.is_some();
-            if idle || table.clear_beyond_loopback.is_some() {
-                let what = "[replay]: a user, password or network for Redis, and no Redis";
+        let redis = match &table.redis {
+            Some(address) => Some(RedisSettings::read(address, &table, home)?),
+            None if table.speaks_of_redis() => {
+                let what = "[replay]: something is said of Redis, and no Redis is named";
                 return Err(Failure::could_not(what).hint("name it: redis = \"redis://127.0.0.1:6379\""));
             }
-            return Ok(Settings { entries_max, redis: None });
+            None => None,
         };
-        let info = address.as_str().into_connection_info().map_err(|_| unreadable())?;
-        let place = place(&info, table.clear_beyond_loopback)?;
-        if info.redis_settings().password().is_some() || info.redis_settings().username().is_some() {
-            let what = "[replay]: a user or password stands in the address of Redis";
-            return Err(Failure::could_not(what).hint("use redis_user and redis_password_file"));
-        }
-        let password_file = table.redis_password_file.map(|path| home.join(path));
-        Ok(Settings {
-            entries_max,
-            redis: Some(RedisSettings { info, place, user: table.redis_user, password_file }),
-        })
+        Ok(Settings { entries_max, redis })
+    }
+}
+
+impl Table {
+    fn speaks_of_redis(&self) -> bool {
+        let files = [&self.redis_password_file, &self.redis_ca, &self.redis_certificate, &self.redis_key];
+        self.redis_user.is_some()
+            || files.iter().any(|file| file.is_some())
+            || self.clear_beyond_loopback.is_some()
     }
 }
 
 impl RedisSettings {
+    fn read(address: &str, table: &Table, home: &Path) -> Result<RedisSettings, Failure> {
+        let tls = RedisTls::read(address.starts_with(TLS_SCHEME), table, home)?;
+        let named = match address.strip_prefix(TLS_SCHEME) {
+            Some(rest) => format!("{CLEAR_SCHEME}{rest}"),
+            None => address.to_owned(),
+        };
+        // Behind `#` stands at most that certificates are not looked at.
+        if named.contains('#') {
+            return Err(unreadable());
+        }
+        let info = named.as_str().into_connection_info().map_err(|_| unreadable())?;
+        let trusted = table.clear_beyond_loopback == Some(ClearBeyondLoopback::TrustedNetwork);
+        let place = place(&info, tls.is_some() || trusted)?;
+        if info.redis_settings().password().is_some() || info.redis_settings().username().is_some() {
+            let what = "[replay]: a user or password stands in the address of Redis";
+            return Err(Failure::could_not(what).hint("use redis_user and redis_password_file"));
+        }
+        let password_file = table.redis_password_file.as_ref().map(|path| home.join(path));
+        Ok(RedisSettings { info, place, user: table.redis_user.clone(), password_file, tls })
+    }
+
     /// Where it is, for people.
     pub(crate) fn place(&self) -> &str {
         &self.place
@@ -99,31 +136,78 @@ impl RedisSettings {
         }
         Ok(self.info.clone().set_redis_settings(redis))
     }
+
+    /// How to speak TLS, and to whom, where it is spoken; the files are read each time, as the password is.
+    pub(crate) fn tls(&self) -> Result<Option<(ClientConfig, &str, u16)>, SharedFault> {
+        let Some(tls) = &self.tls else { return Ok(None) };
+        let unusable = |reason: String| SharedFault::Tls { place: self.place.clone(), reason };
+        let ConnectionAddr::Tcp(host, port) = self.info.addr() else {
+            return Err(unusable("there is no host to show a certificate".into()));
+        };
+        let config = tls.client().map_err(|fault| unusable(fault.to_string()))?;
+        Ok(Some((config, bare(host), *port)))
+    }
 }
 
-/// Clear text stays on this machine, unless the configuration says that the network is trusted.
+impl RedisTls {
+    /// What the table says of it; the two of an identity stand together.
+    fn read(spoken: bool, table: &Table, home: &Path) -> Result<Option<RedisTls>, Failure> {
+        let at = |path: &PathBuf| home.join(path);
+        let identity = match (&table.redis_certificate, &table.redis_key) {
+            (Some(certificate), Some(key)) => Some((at(certificate), at(key))),
+            (None, None) => None,
+            _ => {
+                let what = "[replay]: of redis_certificate and redis_key one is missing";
+                return Err(Failure::could_not(what).hint("name both, or neither"));
+            }
+        };
+        match (spoken, &table.redis_ca) {
+            (true, Some(ca)) => Ok(Some(RedisTls { ca: at(ca), identity })),
+            (true, None) => Err(Failure::could_not("[replay]: a Redis in TLS, and nobody to vouch for it")
+                .hint("name the certificates that do: redis_ca = \"redis-ca.pem\"")),
+            (false, None) if identity.is_none() => Ok(None),
+            (false, _) => {
+                Err(Failure::could_not("[replay]: certificates for a Redis that is spoken to in clear")
+                    .hint("write rediss:// in its address"))
+            }
+        }
+    }
+
+    fn client(&self) -> Result<ClientConfig, tls::TlsFault> {
+        let identity = self.identity.as_ref().map(|(certificates, key)| Identity { certificates, key });
+        tls::client(&self.ca, identity)
+    }
+}
+
+/// Where it is, for people. Clear text stays on this machine, unless the configuration says that the network
+/// is trusted.
 // replay.md §6.5
-fn place(info: &ConnectionInfo, beyond: Option<ClearBeyondLoopback>) -> Result<String, Failure> {
+fn place(info: &ConnectionInfo, may_be_elsewhere: bool) -> Result<String, Failure> {
     match info.addr() {
         ConnectionAddr::Unix(path) => Ok(format!("unix:{}", path.display())),
         ConnectionAddr::Tcp(host, port) => {
-            let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+            let address = bare(host).parse::<std::net::IpAddr>();
             let here =
                 host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback());
-            if here || beyond == Some(ClearBeyondLoopback::TrustedNetwork) {
+            if here || may_be_elsewhere {
                 return Ok(format!("{host}:{port}"));
             }
             let what =
                 format!("[replay]: Redis at {host}:{port} would be spoken to in clear beyond this machine");
             Err(Failure::could_not(what).hint(
-                "use a tunnel or a Unix socket, or say clear_beyond_loopback = \"trusted-network\" in [replay]",
+                "use rediss:// and redis_ca, or say clear_beyond_loopback = \"trusted-network\" in [replay]",
             ))
         }
         _ => Err(unreadable()),
     }
 }
 
+/// An IPv6 address without its brackets.
+fn bare(host: &str) -> &str {
+    host.trim_matches(['[', ']'])
+}
+
 fn unreadable() -> Failure {
     Failure::could_not("[replay]: the address of Redis is not understood")
-        .hint("write redis://127.0.0.1:6379, or unix:///run/redis/redis.sock; TLS is a tunnel's work")
+        .hint("write redis://127.0.0.1:6379, rediss://redis.example:6379, or unix:///run/redis/redis.sock")
 }

@@ -24,6 +24,7 @@ mod process;
 mod program;
 mod proxies;
 mod shared;
+mod shared_tls;
 mod single_use;
 mod smuggling;
 mod ssh;

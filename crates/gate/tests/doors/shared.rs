@@ -27,7 +27,7 @@ pub(crate) struct Redis {
 }
 
 /// Every write is synced before it is answered.
-const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+pub(crate) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 /// What is not saved is gone.
 const FORGETFUL: &[&str] = &["--appendonly", "no", "--save", ""];
 
@@ -49,7 +49,7 @@ impl Redis {
     }
 
     /// Says one command; returns what was answered.
-    fn say(&self, words: &[&str]) -> String {
+    pub(crate) fn say(&self, words: &[&str]) -> String {
         let mut stream = std::net::TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let spelled: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
@@ -110,19 +110,19 @@ async fn store(far: &Far, config: &Config, now: u64) -> Replay {
     replay
 }
 
-fn once(id: u64, from: u64) -> [Once; 1] {
+pub(crate) fn once(id: u64, from: u64) -> [Once; 1] {
     [Once::proof(&[7; 32], &id.to_string(), from, from + HOUR)]
 }
 
-async fn code(replay: &Replay, once: &[Once], now: u64) -> Option<Code> {
+pub(crate) async fn code(replay: &Replay, once: &[Once], now: u64) -> Option<Code> {
     replay.take(once, now).await.err().map(|refusal| refusal.code())
 }
 
 /// Looks after the store, as `serve` does each second, until it is there.
-async fn until_there(replay: &Replay, now: u64) {
+pub(crate) async fn until_there(replay: &Replay, now: u64) {
     let started = Instant::now();
-    while replay.tend(now).await.is_err() {
-        assert!(started.elapsed() < PATIENCE, "the store never came back");
+    while let Err(fault) = replay.tend(now).await {
+        assert!(started.elapsed() < PATIENCE, "the store never came back: {fault}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -303,6 +303,10 @@ fn redis_beyond_this_machine_or_with_its_password_in_the_address_is_refused() {
         "redis = \"redis://redis.example:6379\"",
         "redis = \"redis://:secret@127.0.0.1:6379\"",
         "redis = \"rediss://127.0.0.1:6379\"",
+        "redis = \"rediss://127.0.0.1:6379#insecure\"\nredis_ca = \"ca.pem\"",
+        "redis = \"rediss://127.0.0.1:6379\"\nredis_ca = \"ca.pem\"\nredis_key = \"gate.key\"",
+        "redis = \"redis://127.0.0.1:6379\"\nredis_ca = \"ca.pem\"",
+        "redis_ca = \"ca.pem\"",
         "redis = \"http://127.0.0.1:6379\"",
         "redis_user = \"gate\"",
         "entries_max = 0",
@@ -315,6 +319,7 @@ fn redis_beyond_this_machine_or_with_its_password_in_the_address_is_refused() {
         "redis = \"redis://127.0.0.1:6379/2\"",
         "redis = \"redis://[::1]:6379\"",
         "redis = \"unix:///run/redis/redis.sock\"",
+        "redis = \"rediss://redis.example:6379/2\"\nredis_ca = \"ca.pem\"",
         "redis = \"redis://192.0.2.7:6379\"\nclear_beyond_loopback = \"trusted-network\"",
     ] {
         assert_eq!(load(good), Ok(()), "{good}");

@@ -7,10 +7,16 @@
 //! ```
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
 
 use farside_service::{digest, random};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, InfoDict, RedisError};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, InfoDict, RedisError};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::{Began, FORGET, REDIS_WAIT, Shared, SharedFault, TAKE};
 
@@ -68,7 +74,7 @@ impl Shared {
             _ => return Err(SharedFault::Strange { place: self.place().to_owned() }),
         };
         let live = Live { connection, epoch, take_sha, forget_sha, evicted: about.evicted };
-        self.live.store(Some(std::sync::Arc::new(live)));
+        self.live.store(Some(Arc::new(live)));
         Ok(began)
     }
 
@@ -85,12 +91,38 @@ impl Shared {
 
     async fn dial(&self) -> Result<MultiplexedConnection, SharedFault> {
         let info = self.settings.connection()?;
-        let client = Client::open(info).map_err(|error| self.failed(error))?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(REDIS_WAIT))
             .set_response_timeout(Some(REDIS_WAIT));
+        if let Some(tls) = self.settings.tls()? {
+            return self.dial_in_tls(&info, tls, config).await;
+        }
+        let client = Client::open(info).map_err(|error| self.failed(error))?;
         let connection = client.get_multiplexed_async_connection_with_config(&config);
         connection.await.map_err(|error| self.failed(error))
+    }
+
+    /// Over a TLS of ours: the client's own would believe the system's certificates too.
+    // replay.md §6.5
+    async fn dial_in_tls(
+        &self,
+        info: &ConnectionInfo,
+        (tls, host, port): (ClientConfig, &str, u16),
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, SharedFault> {
+        let dialled = async {
+            let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await?;
+            MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await
+        };
+        let late = |_| RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
+        let dialled = tokio::time::timeout(REDIS_WAIT, dialled).await.map_err(late).flatten();
+        let (connection, driver) = dialled.map_err(|error| self.failed(error))?;
+        // It ends with the last handle on the connection.
+        tokio::spawn(driver);
+        Ok(connection)
     }
 
     /// Nothing was evicted, and nothing will be.

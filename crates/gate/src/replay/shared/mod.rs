@@ -93,6 +93,14 @@ pub(crate) enum SharedFault {
         /// Why.
         reason: String,
     },
+    /// The files for TLS cannot be used.
+    #[error("the certificates for Redis at {place} cannot be used: {reason}")]
+    Tls {
+        /// Where.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// There is no connection now.
     #[error("Redis at {place} is away")]
     Away {
@@ -120,6 +128,11 @@ pub(crate) enum Asked {
 }
 
 impl SharedFault {
+    /// Whether waiting mends nothing: what it is told, or what this gate is told of it, is wrong.
+    pub(crate) fn is_of_the_configuration(&self) -> bool {
+        matches!(self, Self::Evicts { .. } | Self::Password { .. } | Self::Tls { .. })
+    }
+
     /// What to do about it.
     pub(crate) fn cure(&self) -> &'static str {
         match self {
@@ -129,6 +142,10 @@ impl SharedFault {
             }
             SharedFault::Password { .. } => {
                 "Write the password alone into the file that redis_password_file names, with mode 0600."
+            }
+            SharedFault::Tls { .. } => {
+                "Have redis_ca, redis_certificate and redis_key name PEM files that this gate can read, the key \
+                 with mode 0600."
             }
             _ => "Start that Redis, or mend the way to it; this gate connects again by itself.",
         }
