@@ -3,6 +3,7 @@
 
 mod audit;
 mod count;
+mod directory;
 mod envoy;
 mod gate;
 mod import;
@@ -41,6 +42,7 @@ const BENCHMARKS: &[(&str, fn())] = &[
     ("import", import::run),
     ("revocation", revocation::run),
     ("log", log::run),
+    ("directory", directory::run),
     ("rotation", rotation::run),
     ("audit", audit::run),
 ];

@@ -126,7 +126,7 @@ fn found(folder: &tempfile::TempDir) -> (Mint, Store, PairSigner) {
     (mint, store, release)
 }
 
-fn terms(name: &str) -> SiteTerms {
+pub(crate) fn terms(name: &str) -> SiteTerms {
     SiteTerms {
         issuer: format!("https://gate.{name}.example"),
         audiences: vec![Audience {

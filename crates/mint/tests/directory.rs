@@ -7,11 +7,14 @@ mod ground;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use farside_mint::client::{self, ClientFault};
 use farside_mint::import::{self, FileFault, ImportFault, Reach, Run};
 use farside_mint::site::{self, SiteFault};
-use farside_mint::store::{Kind, Store};
+use farside_mint::store::{Kind, Store, StoreFault};
 use ground::{NOW, SITE, plant};
 
 fn store() -> (tempfile::TempDir, Store) {
@@ -145,7 +148,20 @@ fn another_process_sees_a_change_at_once() {
     assert_eq!(serving.directory().unwrap().subjects().len(), 2);
     assert!(before.subjects().is_empty(), "who is deciding keeps the picture it began with");
     let (first, second) = (serving.directory().unwrap(), serving.directory().unwrap());
-    assert!(std::sync::Arc::ptr_eq(&first, &second), "nothing is read again without a change");
+    assert!(Arc::ptr_eq(&first, &second), "nothing is read again without a change");
+}
+
+#[test]
+fn whoever_reads_for_long_keeps_no_request_waiting() {
+    let (_folder, store) = store();
+    let store = Arc::new(store);
+    let looked = store.read(|_| {
+        let (told, heard) = mpsc::channel();
+        let other = Arc::clone(&store);
+        thread::spawn(move || told.send(other.directory().is_ok()));
+        Ok::<_, StoreFault>(heard.recv_timeout(Duration::from_secs(60)))
+    });
+    assert_eq!(looked.unwrap(), Ok(true));
 }
 
 #[test]

@@ -27,12 +27,15 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// Statements that a connection keeps prepared: the picture alone takes eight.
 const STATEMENTS_KEPT: usize = 64;
 
-/// The open database. One connection writes, another only reads: so the reader's `data_version` moves with
-/// every commit, our own included.
+/// The open database. One connection writes, the others only read: so the `data_version` of the one that
+/// follows moves with every commit, our own included. Requests for tokens wait for that one alone, and never
+/// for somebody who reads a long list.
 pub struct Store {
     /// Owns the connection that writes; held for the length of one transaction.
     writer: Mutex<Connection>,
-    /// Owns the connection that reads; held while `data_version` is looked at and while a picture is built.
+    /// Owns the connection that follows; held while `data_version` is looked at and while a picture is built.
+    follower: Mutex<Connection>,
+    /// Owns the connection for everything else that is read; held for as long as that takes.
     reader: Mutex<Connection>,
     picture: ArcSwapOption<Directory>,
     followed: Followed,
@@ -61,11 +64,15 @@ impl Store {
     pub fn open(path: &Path, now: u64) -> Result<Self, StoreFault> {
         let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         migrate::run(&mut writer, now)?;
-        let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        reader.pragma_update(None, "query_only", true)?;
+        let reading = || {
+            let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            connection.pragma_update(None, "query_only", true)?;
+            Ok::<_, StoreFault>(Mutex::new(connection))
+        };
         Ok(Self {
             writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
+            follower: reading()?,
+            reader: reading()?,
             picture: ArcSwapOption::empty(),
             followed: Followed::default(),
         })
@@ -78,13 +85,13 @@ impl Store {
 
     /// The directory as of the last commit of any process. Cheap when nothing has changed: one pragma.
     pub fn directory(&self) -> Result<Arc<Directory>, StoreFault> {
-        let mut reader = unpoisoned(&self.reader);
-        let version = data_version(&reader)?;
+        let mut follower = unpoisoned(&self.follower);
+        let version = data_version(&follower)?;
         if let Some(held) = self.picture.load_full().filter(|held| held.data_version() == version) {
             return Ok(held);
         }
         // The version is read before the picture: a commit in between makes the next call build once more.
-        let transaction = reader.transaction()?;
+        let transaction = follower.transaction()?;
         let fresh = Arc::new(Directory::read(&transaction, version)?);
         self.picture.store(Some(Arc::clone(&fresh)));
         Ok(fresh)
@@ -187,8 +194,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreFault> {
 }
 
 // Prepared once: every request for a token asks.
-fn data_version(reader: &Connection) -> Result<i64, StoreFault> {
-    Ok(reader.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+fn data_version(follower: &Connection) -> Result<i64, StoreFault> {
+    Ok(follower.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }
 
 /// A panic elsewhere cannot leave a connection half-used: its transaction was rolled back when it was
