@@ -123,7 +123,7 @@ impl Realm {
 
     fn signer(&self, algorithm: Algorithm) -> TokenSigner {
         let directory = self.store.directory().expect("a directory");
-        let site = directory.sites().iter().find(|site| site.terms.algorithm == algorithm).expect("a site");
+        let site = directory.sites().find(|site| site.terms.algorithm == algorithm).expect("a site");
         let record = &site.keys[0];
         let (place, home) = (&record.place, &self.mint.home.0);
         let key = keys::open_token_at(place, &record.jwk, home, &self.passphrase).expect("a key file");

@@ -88,7 +88,7 @@ pub(crate) fn run() {
     assert_eq!(gone.token_kids.len(), SITES, "every site's first key has ended");
     timed("bundles_1000_sites_s", || desk.round(end));
     let directory = store.directory().expect("a directory");
-    assert!(directory.sites().iter().all(|site| site.last_seq() == 2), "every site has its bundle");
+    assert!(directory.sites().all(|site| site.last_seq() == 2), "every site has its bundle");
 }
 
 fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {

@@ -234,7 +234,6 @@ impl Desk {
         match self.issuer.store().directory() {
             Ok(directory) => directory
                 .sites()
-                .iter()
                 .filter(|site| site.enabled && self.is_due(site, now))
                 .for_each(|site| self.make_due_bundle(site, now)),
             Err(fault) => tracing::error!(%fault, "the directory cannot be read"),

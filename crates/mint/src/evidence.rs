@@ -58,7 +58,7 @@ fn charters(connection: &rusqlite::Transaction<'_>) -> Result<Vec<(u64, Vec<u8>)
 }
 
 fn sites(directory: &Directory) -> impl Iterator<Item = SiteRow> {
-    directory.sites().iter().map(|site| SiteRow {
+    directory.sites().map(|site| SiteRow {
         site: site.name.clone(),
         issuer: site.terms.issuer.clone(),
         courier_seconds: site.terms.courier_seconds,
@@ -66,7 +66,7 @@ fn sites(directory: &Directory) -> impl Iterator<Item = SiteRow> {
 }
 
 fn keys(directory: &Directory) -> impl Iterator<Item = KeyRow> {
-    directory.sites().iter().flat_map(|site| {
+    directory.sites().flat_map(|site| {
         site.keys.iter().map(|key| KeyRow {
             site: site.name.clone(),
             kid: key.kid.clone(),

@@ -200,7 +200,7 @@ impl Issuer {
     pub fn warm_up(&self, now: u64) -> Result<(), IssueFault> {
         let directory = self.store.directory()?;
         let signers = self.keyring.at(&directory);
-        for site in directory.sites().iter().filter(|site| site.enabled) {
+        for site in directory.sites().filter(|site| site.enabled) {
             let soon = now.saturating_add(WARM_SECONDS);
             let wanted = |key: &&TokenKeyRecord| key.signs_at(now) || key.signs_at(soon);
             for key in site.keys.iter().filter(wanted) {
@@ -282,7 +282,7 @@ impl Issuer {
 // How far bundles have carried the shards that this mint writes.
 fn carried(store: &Store, replica: &str) -> Result<Vec<(String, u64)>, IssueFault> {
     let directory = store.directory()?;
-    let own: BTreeSet<String> = directory.sites().iter().map(|site| site.shard(replica)).collect();
+    let own: BTreeSet<String> = directory.sites().map(|site| site.shard(replica)).collect();
     let carried = store.leaves_carried()?;
     Ok(carried.into_iter().filter(|(shard, _)| own.contains(shard)).collect())
 }

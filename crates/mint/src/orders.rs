@@ -203,7 +203,7 @@ impl Listed {
 impl Issuance for Issuer {
     fn parcels(&self, site: &Site, now: u64) -> Result<Vec<Parcel>, IssuanceFault> {
         let directory = self.store().directory().map_err(|fault| IssuanceFault(fault.to_string()))?;
-        let orders = directory.orders().iter().filter(|order| order.enabled && order.site == site.name);
+        let orders = directory.orders_of(&site.name).iter().filter(|order| order.enabled);
         let servable: Vec<_> = orders.filter_map(readable).collect();
         let requests: Vec<_> = servable.iter().map(|(_, request, _)| request.clone()).collect();
         let tokens = self.issue_many(&requests, now).map_err(|fault| IssuanceFault(fault.to_string()))?;

@@ -268,7 +268,6 @@ fn sites_of(directory: &Directory, order: &Order) -> Result<Vec<String>, Revocat
         }
         What::Key(kid) => directory
             .sites()
-            .iter()
             .find(|site| site.keys.iter().any(|key| key.kid == *kid))
             .map(|site| vec![site.name.clone()])
             .ok_or_else(|| RevocationFault::NoKey(kid.clone())),
@@ -276,7 +275,7 @@ fn sites_of(directory: &Directory, order: &Order) -> Result<Vec<String>, Revocat
             Err(RevocationFault::NoSubject(name.clone()))
         }
         What::Subject(_) | What::Client(_) | What::Group(_) | What::All => match &order.site {
-            None => Ok(directory.sites().iter().map(|site| site.name.clone()).collect()),
+            None => Ok(directory.sites().map(|site| site.name.clone()).collect()),
             Some(site) => {
                 let known = directory.site(site).ok_or_else(|| RevocationFault::NoSite(site.clone()))?;
                 Ok(vec![known.name.clone()])

@@ -217,7 +217,7 @@ pub fn set(store: &Store, name: &str, terms: &SiteTerms, now: u64) -> Result<(),
     let directory = store.directory()?;
     let known = directory.site(name).ok_or_else(|| SiteFault::Unknown(name.to_owned()))?;
     let stays = |audience: &str| terms.audiences.iter().any(|kept| kept.name == audience);
-    let mut orders = directory.orders().iter().filter(|order| order.site == known.name);
+    let mut orders = directory.orders_of(&known.name).iter();
     if let Some(order) = orders.find(|order| !stays(&order.audience)) {
         return Err(SiteFault::Ordered { audience: order.audience.clone(), order: order.id });
     }
@@ -320,7 +320,7 @@ fn put_audiences(
 /// Issuer and audiences are one site's alone.
 fn refuse_taken(directory: &Directory, name: &str, terms: &SiteTerms) -> Result<(), SiteFault> {
     let taken = |site: &&Site| site.name != name && site.terms.issuer == terms.issuer;
-    if let Some(other) = directory.sites().iter().find(taken) {
+    if let Some(other) = directory.sites().find(taken) {
         return Err(SiteFault::IssuerTaken { issuer: terms.issuer.clone(), site: other.name.clone() });
     }
     for audience in &terms.audiences {

@@ -150,7 +150,7 @@ pub fn look(mint: &Mint, store: &Store, now: u64, doubt: Option<Doubt>) -> Resul
     let directory = store.directory()?;
     let chain = ceremony::chain(store)?;
     let newest = chain.last();
-    let sites = directory.sites().iter().map(|site| show(store, directory.realm(), site, now));
+    let sites = directory.sites().map(|site| show(store, directory.realm(), site, now));
     let mut status = Status {
         realm: directory.realm().to_owned(),
         now,

@@ -65,7 +65,7 @@ impl StatusPages {
         let directory = self.issuer.store().directory()?;
         let asks = |site: &&Site| site.enabled && site.terms.status_claim;
         let of = |site: &&Site| self.issuer.shards(site).iter().any(|own| own == shard);
-        let Some(site) = directory.sites().iter().filter(asks).find(of) else { return Ok(None) };
+        let Some(site) = directory.sites().filter(asks).find(of) else { return Ok(None) };
         let mut made = self.made();
         let fresh = |made: &&mut Made| now >= made.at && now - made.at < FRESH_SECONDS;
         let made = match made.get_mut(shard).filter(fresh).is_some() {

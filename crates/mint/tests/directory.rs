@@ -175,8 +175,7 @@ fn audiences_and_issuers_belong_to_one_site() {
     assert!(matches!(site::add(&store, "plant-8", &other, NOW), Err(SiteFault::AudienceTaken { .. })));
     other.audiences[0].name = "saw".into();
     site::add(&store, "plant-8", &other, NOW).unwrap();
-    let names: BTreeSet<_> =
-        store.directory().unwrap().sites().iter().map(|site| site.name.clone()).collect();
+    let names: BTreeSet<_> = store.directory().unwrap().sites().map(|site| site.name.clone()).collect();
     assert_eq!(names, ["plant-7".to_owned(), "plant-8".to_owned()].into());
 }
 

@@ -49,8 +49,8 @@ pub(super) fn run(command: &Directory, program: &Program) -> Result<(), Failure>
         }
         Directory::List => {
             let directory = program.mint()?.store()?.directory()?;
-            let value: Vec<_> = directory.subjects().iter().map(super::subject::as_json).collect();
-            program.output.say(|| super::subject::as_table(directory.subjects().iter()), &value)
+            let value: Vec<_> = directory.subjects().into_iter().map(super::subject::as_json).collect();
+            program.output.say(|| super::subject::as_table(directory.subjects().into_iter()), &value)
         }
     }
 }

@@ -104,7 +104,7 @@ impl Sites {
         let mut names = self.sites.clone();
         if self.all {
             let directory = store.directory()?;
-            names.extend(directory.sites().iter().filter(|site| site.enabled).map(|site| site.name.clone()));
+            names.extend(directory.sites().filter(|site| site.enabled).map(|site| site.name.clone()));
         }
         names.sort();
         names.dedup();
@@ -381,7 +381,6 @@ fn list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
     let now = time::now_unix();
     let keys: Vec<(&Site, &TokenKeyRecord)> = directory
         .sites()
-        .iter()
         .filter(chosen)
         .flat_map(|site| site.keys.iter().map(move |key| (site, key)))
         .collect();

@@ -169,7 +169,7 @@ fn run_list(site: Option<&str>, program: &Program) -> Result<(), Failure> {
     let directory = program.mint()?.store()?.directory()?;
     let orders: Vec<_> = directory
         .orders()
-        .iter()
+        .into_iter()
         .filter(|order| order.enabled && site.is_none_or(|site| order.site == site))
         .map(orders::Listed::of)
         .collect();

@@ -121,7 +121,7 @@ pub(super) fn run(command: &Site, program: &Program) -> Result<(), Failure> {
         Site::Enable { name } => switch(name, true, program),
         Site::List => {
             let directory = program.mint()?.store()?.directory()?;
-            let value: Vec<Value> = directory.sites().iter().map(as_json).collect();
+            let value: Vec<Value> = directory.sites().map(as_json).collect();
             program.output.say(|| as_table(directory.sites()), &value)
         }
         Site::Show { name } => {
@@ -389,9 +389,8 @@ fn demands(audience: &Audience) -> String {
     }
 }
 
-fn as_table(sites: &[Known]) -> String {
+fn as_table<'a>(sites: impl Iterator<Item = &'a Known>) -> String {
     let rows: Vec<Vec<String>> = sites
-        .iter()
         .map(|site| {
             vec![
                 site.name.clone(),

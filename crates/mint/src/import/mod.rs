@@ -278,10 +278,13 @@ fn bring_one(connection: &Connection, entry: &Entry, plan: &mut Plan) -> Result<
         Some(held) => {
             refuse_other_kind(entry, &held)?;
             let what = held.differences(&wanted);
-            match (held.enabled && !entry.enabled, what.is_empty()) {
-                (true, _) => plan.disabled.push(entry.name.clone()),
-                (false, true) => plan.unchanged += 1,
-                (false, false) => plan.changed.push(Change { name: entry.name.clone(), what }),
+            if what.is_empty() {
+                plan.unchanged += 1;
+                return Ok(());
+            }
+            match held.enabled && !entry.enabled {
+                true => plan.disabled.push(entry.name.clone()),
+                false => plan.changed.push(Change { name: entry.name.clone(), what }),
             }
             update(connection, entry)?;
         }

@@ -276,7 +276,7 @@ async fn jwk_set(State(endpoints): State<Arc<Endpoints>>) -> Response {
 }
 
 fn published_keys(directory: &Directory, now: u64) -> String {
-    let keys = directory.sites().iter().flat_map(|site| &site.keys);
+    let keys = directory.sites().flat_map(|site| &site.keys);
     let current = keys.filter(|key| !key.revoked && now < key.accept_until);
     let texts: Vec<&str> = current.map(|key| key.jwk.as_str()).collect();
     format!("{{\"keys\":[{}]}}", texts.join(","))

@@ -32,7 +32,7 @@ pub fn outdated(
     if let Some(name) = site.filter(|name| directory.site(name).is_none()) {
         return Err(ReleaseFault::NoSite(name.to_owned()));
     }
-    let sites = directory.sites().iter().filter(|known| site.is_none_or(|name| name == known.name));
+    let sites = directory.sites().filter(|known| site.is_none_or(|name| name == known.name));
     let mut renewals = Vec::new();
     for site in sites {
         for kind in [Kind::Keys, Kind::Policy, Kind::Pardon] {

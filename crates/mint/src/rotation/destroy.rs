@@ -120,7 +120,7 @@ impl Ending {
 /// The token keys whose private half is of no use any more.
 pub fn due(scene: &Scene<'_>) -> Result<Vec<Ending>, StoreFault> {
     let directory = scene.store.directory()?;
-    let keys = directory.sites().iter().flat_map(|site| site.keys.iter().map(move |key| (site, key)));
+    let keys = directory.sites().flat_map(|site| site.keys.iter().map(move |key| (site, key)));
     let ended =
         keys.filter(|(_, key)| key.destroyed_at.is_none() && (key.revoked || scene.now >= key.sign_until));
     let ending = ended.map(|(site, key)| Ending {
@@ -135,7 +135,7 @@ pub fn due(scene: &Scene<'_>) -> Result<Vec<Ending>, StoreFault> {
 /// Token keys that were destroyed and are there again: somebody has put a backup back.
 pub fn returned(scene: &Scene<'_>) -> Result<Vec<Ending>, StoreFault> {
     let directory = scene.store.directory()?;
-    let keys = directory.sites().iter().flat_map(|site| site.keys.iter().map(move |key| (site, key)));
+    let keys = directory.sites().flat_map(|site| site.keys.iter().map(move |key| (site, key)));
     let there = keys.filter(|(_, key)| {
         key.destroyed_at.is_some() && key.place.file(&scene.home.0).is_some_and(|file| file.exists())
     });

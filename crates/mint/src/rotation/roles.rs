@@ -40,7 +40,7 @@ fn names_online(charters: &[Charter], file: &KeyFile) -> bool {
 /// Whether heads of every site's log are signed by the key that the charter names first.
 // log.md §5.4
 fn every_site_knows(scene: &Scene<'_>, version: u64) -> Result<bool, RotationFault> {
-    for site in scene.store.directory()?.sites().iter().filter(|site| site.enabled) {
+    for site in scene.store.directory()?.sites().filter(|site| site.enabled) {
         if !role_keys::knows_charter(scene.store, &site.name, version, scene.now)? {
             return Ok(false);
         }

@@ -12,7 +12,7 @@ pub(super) fn round(scene: &Scene<'_>) -> Result<(), RotationFault> {
     let directory = scene.store.directory()?;
     let known = known(scene)?;
     let mut news = Vec::new();
-    for site in directory.sites().iter().filter(|site| site.enabled) {
+    for site in directory.sites().filter(|site| site.enabled) {
         for purpose in site.purposes() {
             let signs = site.signing_key(purpose, scene.now);
             show(site, purpose, scene.now);

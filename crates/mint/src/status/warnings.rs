@@ -54,7 +54,7 @@ pub(super) fn of(
 ) -> Result<Vec<Warning>, Failure> {
     let (now, release_seconds) = (status.now, mint.config.rotation.release_time.0);
     let mut warnings = Vec::new();
-    for (site, shown) in directory.sites().iter().zip(&status.sites).filter(|(site, _)| site.enabled) {
+    for (site, shown) in directory.sites().zip(&status.sites).filter(|(site, _)| site.enabled) {
         for (purpose, seen) in site.purposes().zip(&shown.uses) {
             warnings.extend(calendar(site, purpose, seen, now, release_seconds));
             warnings.extend(seen.next.as_ref().and_then(|next| not_ready(site, next, now)));

@@ -1,29 +1,83 @@
 //! The directory as one immutable picture in memory: subjects, sites with their calendars, standing orders.
 //! Whoever judges a request reads this and nothing else, so a decision never sees half of a change.
+//!
+//! ```text
+//!   change ─▶ trigger ─▶ number in `change` ─▶ the next picture reads those parts anew, and shares all others
+//! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use farside_crossing::{Breakglass, Logged, StaleMax};
 use farside_verify::Algorithm;
 
+use super::pieces::Pieces;
 use crate::claims::Confirmation;
 use crate::keys::KeyPlace;
 
 /// Everything a decision about a token needs, as of one commit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Directory {
     pub(super) data_version: i64,
+    /// The number of the newest change that is in it.
+    pub(super) newest: i64,
     pub(super) realm: String,
-    pub(super) subjects: Vec<Subject>,
-    pub(super) subject_by_name: HashMap<String, usize>,
-    pub(super) subject_by_client: HashMap<String, usize>,
-    pub(super) sites: Vec<Site>,
-    pub(super) site_by_name: HashMap<String, usize>,
-    pub(super) site_by_audience: HashMap<String, usize>,
-    pub(super) orders: Vec<Order>,
+    subjects: Pieces<Arc<Subject>>,
+    subject_by_client: Pieces<String>,
+    sites: BTreeMap<String, Arc<Site>>,
+    site_by_audience: HashMap<String, String>,
+    orders: BTreeMap<String, Arc<[Order]>>,
 }
 
 impl Directory {
+    pub(super) fn empty(realm: String) -> Directory {
+        Directory {
+            data_version: 0,
+            newest: 0,
+            realm,
+            subjects: Pieces::new(),
+            subject_by_client: Pieces::new(),
+            sites: BTreeMap::new(),
+            site_by_audience: HashMap::new(),
+            orders: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what was found of those that changed: whoever is not among the found is gone.
+    pub(super) fn take_subjects(&mut self, changed: &[String], found: Vec<Subject>) {
+        for name in changed {
+            if let Some(before) = self.subjects.remove(name) {
+                self.subject_by_client.remove(&before.client_id);
+            }
+        }
+        for subject in found {
+            self.subject_by_client.insert(subject.client_id.clone(), subject.name.clone());
+            self.subjects.insert(subject.name.clone(), Arc::new(subject));
+        }
+    }
+
+    /// As [`Directory::take_subjects`].
+    pub(super) fn take_sites(&mut self, changed: &[String], found: Vec<Site>) {
+        for name in changed {
+            if let Some(before) = self.sites.remove(name) {
+                before.terms.audiences.iter().for_each(|gone| drop(self.site_by_audience.remove(&gone.name)));
+            }
+        }
+        for site in found {
+            let audiences = site.terms.audiences.iter();
+            self.site_by_audience.extend(audiences.map(|held| (held.name.clone(), site.name.clone())));
+            self.sites.insert(site.name.clone(), Arc::new(site));
+        }
+    }
+
+    /// As [`Directory::take_subjects`], of all orders of the sites that changed.
+    pub(super) fn take_orders(&mut self, changed: &[String], found: Vec<Order>) {
+        changed.iter().for_each(|site| drop(self.orders.remove(site)));
+        let mut of_sites: BTreeMap<String, Vec<Order>> = BTreeMap::new();
+        found.into_iter().for_each(|order| of_sites.entry(order.site.clone()).or_default().push(order));
+        self.orders.extend(of_sites.into_iter().map(|(site, orders)| (site, orders.into())));
+    }
+
     /// The realm's name.
     pub fn realm(&self) -> &str {
         &self.realm
@@ -35,38 +89,47 @@ impl Directory {
     }
 
     /// Every subject, by name.
-    pub fn subjects(&self) -> &[Subject] {
-        &self.subjects
+    pub fn subjects(&self) -> Vec<&Subject> {
+        let mut subjects: Vec<&Subject> = self.subjects.values().map(Arc::as_ref).collect();
+        subjects.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        subjects
     }
 
     /// The subject of that name, enabled or not.
     pub fn subject(&self, name: &str) -> Option<&Subject> {
-        self.subject_by_name.get(name).and_then(|index| self.subjects.get(*index))
+        self.subjects.get(name).map(Arc::as_ref)
     }
 
     /// The subject that uses this client id at the token endpoint.
     pub fn client(&self, client_id: &str) -> Option<&Subject> {
-        self.subject_by_client.get(client_id).and_then(|index| self.subjects.get(*index))
+        self.subject(self.subject_by_client.get(client_id)?)
     }
 
     /// Every site, by name.
-    pub fn sites(&self) -> &[Site] {
-        &self.sites
+    pub fn sites(&self) -> impl Iterator<Item = &Site> + Clone {
+        self.sites.values().map(Arc::as_ref)
     }
 
     /// The site of that name, enabled or not.
     pub fn site(&self, name: &str) -> Option<&Site> {
-        self.site_by_name.get(name).and_then(|index| self.sites.get(*index))
+        self.sites.get(name).map(Arc::as_ref)
     }
 
     /// The one site to which this audience belongs.
     pub fn site_of_audience(&self, audience: &str) -> Option<&Site> {
-        self.site_by_audience.get(audience).and_then(|index| self.sites.get(*index))
+        self.site(self.site_by_audience.get(audience)?)
+    }
+
+    /// Every standing order of a site, oldest first, the stopped ones included.
+    pub fn orders_of(&self, site: &str) -> &[Order] {
+        self.orders.get(site).map_or(&[], |orders| orders)
     }
 
     /// Every standing order, oldest first, the stopped ones included.
-    pub fn orders(&self) -> &[Order] {
-        &self.orders
+    pub fn orders(&self) -> Vec<&Order> {
+        let mut orders: Vec<&Order> = self.orders.values().flat_map(|orders| orders.iter()).collect();
+        orders.sort_unstable_by_key(|order| order.id);
+        orders
     }
 }
 
@@ -99,7 +162,7 @@ impl Kind {
 }
 
 /// A person, bot or agent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     /// Unique in the realm; written as `sub`.
     pub name: String,
@@ -120,7 +183,7 @@ pub struct Subject {
 }
 
 /// The proofs that a client may offer; none for people.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ClientAuth {
     /// JWK Set text of the client's public keys (RFC 7523).
     pub jwks: Option<String>,
@@ -138,7 +201,7 @@ impl std::fmt::Debug for ClientAuth {
 }
 
 /// One isolated network.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     /// Unique in the realm; also the name of its log shard.
     pub name: String,
@@ -157,7 +220,7 @@ pub struct Site {
 }
 
 /// What an operator decides about a site.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteTerms {
     /// Written as `iss`; unique in the realm.
     pub issuer: String,
@@ -296,7 +359,7 @@ impl Purpose {
 }
 
 /// One token key of a site's calendar. All instants are Unix seconds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenKeyRecord {
     /// First 8 characters of the thumbprint; unique in the realm.
     pub kid: String,
@@ -338,7 +401,7 @@ impl TokenKeyRecord {
 }
 
 /// A token to be kept fresh at a site.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     /// Its number.
     pub id: i64,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreFault;
 
 /// The steps in order; a step that has been released is never edited, only followed by another.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "directory", sql: include_str!("schema/001_directory.sql") },
     Step { name: "crossing", sql: include_str!("schema/002_crossing.sql") },
     Step { name: "freshness", sql: include_str!("schema/003_freshness.sql") },
@@ -22,6 +22,7 @@ const STEPS: [Step; 13] = [
     Step { name: "cedar", sql: include_str!("schema/011_cedar.sql") },
     Step { name: "single use", sql: include_str!("schema/012_single_use.sql") },
     Step { name: "holder bound", sql: include_str!("schema/013_holder_bound.sql") },
+    Step { name: "changes", sql: include_str!("schema/014_changes.sql") },
 ];
 
 struct Step {

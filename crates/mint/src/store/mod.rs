@@ -1,9 +1,10 @@
 //! The mint's one database: SQLite in WAL mode with `synchronous=FULL`, so that what a command acknowledged
 //! is on disk. Writers go through [`Store::write`]; whoever decides something reads a [`Directory`], an
-//! immutable picture in memory that is rebuilt as soon as any process has committed.
+//! immutable picture in memory that follows as soon as any process has committed.
 
 mod directory;
 mod migrate;
+mod pieces;
 mod read;
 mod succession;
 
@@ -87,12 +88,13 @@ impl Store {
     pub fn directory(&self) -> Result<Arc<Directory>, StoreFault> {
         let mut follower = unpoisoned(&self.follower);
         let version = data_version(&follower)?;
-        if let Some(held) = self.picture.load_full().filter(|held| held.data_version() == version) {
-            return Ok(held);
+        let held = self.picture.load_full();
+        if let Some(held) = held.as_ref().filter(|held| held.data_version() == version) {
+            return Ok(Arc::clone(held));
         }
         // The version is read before the picture: a commit in between makes the next call build once more.
         let transaction = follower.transaction()?;
-        let fresh = Arc::new(Directory::read(&transaction, version)?);
+        let fresh = Arc::new(Directory::read(&transaction, version, held.as_deref())?);
         self.picture.store(Some(Arc::clone(&fresh)));
         Ok(fresh)
     }
@@ -188,6 +190,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreFault> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // What is replaced is deleted, and told as that (schema/014_changes.sql).
+    connection.pragma_update(None, "recursive_triggers", true)?;
     connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
@@ -213,3 +217,6 @@ pub(crate) fn unsigned(value: i64) -> u64 {
 pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

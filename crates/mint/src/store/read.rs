@@ -1,10 +1,11 @@
-//! Builds a [`Directory`] from the database's rows. What a row says is checked for sense here, once.
+//! Builds a [`Directory`] from the database's rows: all of them, or those of the parts that have changed since
+//! the picture before. What a row says is checked for sense here, once.
 
 use std::collections::HashMap;
 
 use farside_crossing::{Breakglass, Logged, StaleMax};
 use farside_verify::Algorithm;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Params, Row, params_from_iter};
 
 use super::directory::{
     Audience, BundleMark, ClientAuth, Directory, Kind, Order, Purpose, Site, SiteTerms, Subject,
@@ -14,52 +15,138 @@ use super::{StoreFault, unsigned};
 use crate::claims::Confirmation;
 use crate::keys::KeyPlace;
 
+/// Where more has changed than this, everything is read anew: in one go that is faster.
+const CHANGES_MAX: usize = 10_000;
+
+/// The parts that have changed, by their names.
+#[derive(Default)]
+struct Changed {
+    subjects: Vec<String>,
+    sites: Vec<String>,
+    orders: Vec<String>,
+}
+
+/// Which rows are read.
+enum Only {
+    All,
+    /// Those of these names, a JSON array.
+    These(String),
+}
+
 impl Directory {
-    /// Builds the picture from one consistent view.
-    pub(super) fn read(connection: &Connection, data_version: i64) -> Result<Self, StoreFault> {
-        let subjects = read_subjects(connection)?;
-        let sites = read_sites(connection)?;
-        Ok(Self {
-            data_version,
-            realm: connection.query_row("SELECT name FROM realm", [], |row| row.get(0))?,
-            subject_by_name: index(subjects.iter().map(|subject| subject.name.clone())),
-            subject_by_client: index(subjects.iter().map(|subject| subject.client_id.clone())),
-            subjects,
-            site_by_name: index(sites.iter().map(|site| site.name.clone())),
-            site_by_audience: sites
-                .iter()
-                .enumerate()
-                .flat_map(|(at, site)| {
-                    site.terms.audiences.iter().map(move |audience| (audience.name.clone(), at))
-                })
-                .collect(),
-            sites,
-            orders: read_orders(connection)?,
+    /// Builds the picture from one consistent view, on the one `before` where that is possible.
+    pub(super) fn read(
+        connection: &Connection,
+        data_version: i64,
+        before: Option<&Directory>,
+    ) -> Result<Self, StoreFault> {
+        let newest = connection
+            .prepare_cached("SELECT coalesce(max(number), 0) FROM change")?
+            .query_row([], |row| row.get(0))?;
+        // A number that went back is none of this database's: nothing held is believed.
+        let changed = match before.filter(|before| before.newest <= newest) {
+            Some(before) => changed_since(connection, before.newest)?.map(|changed| (before, changed)),
+            None => None,
+        };
+        let mut directory = match changed {
+            Some((before, changed)) => before.with(connection, &changed)?,
+            None => Directory::read_whole(connection)?,
+        };
+        (directory.data_version, directory.newest) = (data_version, newest);
+        Ok(directory)
+    }
+
+    pub(super) fn read_whole(connection: &Connection) -> Result<Self, StoreFault> {
+        let realm = connection.query_row("SELECT name FROM realm", [], |row| row.get(0))?;
+        let mut directory = Directory::empty(realm);
+        directory.take_subjects(&[], read_subjects(connection, &Only::All)?);
+        directory.take_sites(&[], read_sites(connection, &Only::All)?);
+        directory.take_orders(&[], read_orders(connection, &Only::All)?);
+        Ok(directory)
+    }
+
+    fn with(&self, connection: &Connection, changed: &Changed) -> Result<Self, StoreFault> {
+        let Changed { subjects, sites, orders } = changed;
+        let mut directory = self.clone();
+        if !subjects.is_empty() {
+            directory.take_subjects(subjects, read_subjects(connection, &Only::of(subjects))?);
+        }
+        if !sites.is_empty() {
+            directory.take_sites(sites, read_sites(connection, &Only::of(sites))?);
+        }
+        if !orders.is_empty() {
+            directory.take_orders(orders, read_orders(connection, &Only::of(orders))?);
+        }
+        Ok(directory)
+    }
+}
+
+impl Only {
+    fn of(names: &[String]) -> Only {
+        Only::These(serde_json::Value::from(names).to_string())
+    }
+
+    /// The condition that `column` is one of the names.
+    fn where_in(&self, column: &str) -> String {
+        match self {
+            Only::All => "TRUE".to_owned(),
+            Only::These(_) => format!("{column} IN (SELECT value FROM json_each(?1))"),
+        }
+    }
+
+    fn params(&self) -> impl Params + '_ {
+        params_from_iter(match self {
+            Only::All => None,
+            Only::These(names) => Some(names),
         })
     }
 }
 
-fn index(names: impl Iterator<Item = String>) -> HashMap<String, usize> {
-    names.enumerate().map(|(at, name)| (name, at)).collect()
+/// What has changed since; `None` where that is too much.
+fn changed_since(connection: &Connection, newest: i64) -> Result<Option<Changed>, StoreFault> {
+    let mut statement =
+        connection.prepare_cached("SELECT part, name FROM change WHERE number > ?1 LIMIT ?2")?;
+    let mut rows = statement.query((newest, CHANGES_MAX as i64 + 1))?;
+    let (mut changed, mut many) = (Changed::default(), 0);
+    while let Some(row) = rows.next()? {
+        let part: String = row.get(0)?;
+        let names = match part.as_str() {
+            "subject" => &mut changed.subjects,
+            "site" => &mut changed.sites,
+            "orders" => &mut changed.orders,
+            _ => return Err(StoreFault::Unreadable { what: "part of the directory", value: part }),
+        };
+        names.push(row.get(1)?);
+        many += 1;
+    }
+    Ok((many <= CHANGES_MAX).then_some(changed))
 }
 
-fn read_subjects(connection: &Connection) -> Result<Vec<Subject>, StoreFault> {
+fn read_subjects(connection: &Connection, only: &Only) -> Result<Vec<Subject>, StoreFault> {
+    let (own, member) = (only.where_in("subject"), only.where_in("m.subject"));
     let mut roles = pairs(
         connection,
-        "SELECT subject, role FROM subject_role
-         UNION SELECT m.subject, r.role FROM team_member m JOIN team t ON t.name = m.team AND t.enabled
-               JOIN team_role r ON r.team = m.team
-         ORDER BY 1, 2",
+        only,
+        &format!(
+            "SELECT subject, role FROM subject_role WHERE {own}
+             UNION SELECT m.subject, r.role FROM team_member m JOIN team t ON t.name = m.team AND t.enabled
+                   JOIN team_role r ON r.team = m.team WHERE {member}
+             ORDER BY 1, 2"
+        ),
     )?;
     let mut groups = pairs(
         connection,
-        "SELECT m.subject, m.team FROM team_member m JOIN team t ON t.name = m.team AND t.enabled
-         ORDER BY 1, 2",
+        only,
+        &format!(
+            "SELECT m.subject, m.team FROM team_member m JOIN team t ON t.name = m.team AND t.enabled
+             WHERE {member} ORDER BY 1, 2"
+        ),
     )?;
-    let mut statement = connection.prepare_cached(
-        "SELECT name, kind, display, enabled, client_id, jwks, secret_sha256 FROM subject ORDER BY name",
-    )?;
-    let mut rows = statement.query([])?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT name, kind, display, enabled, client_id, jwks, secret_sha256 FROM subject WHERE {}",
+        only.where_in("name")
+    ))?;
+    let mut rows = statement.query(only.params())?;
     let mut subjects = Vec::new();
     while let Some(row) = rows.next()? {
         let name: String = row.get(0)?;
@@ -78,9 +165,13 @@ fn read_subjects(connection: &Connection) -> Result<Vec<Subject>, StoreFault> {
     Ok(subjects)
 }
 
-fn pairs(connection: &Connection, sql: &str) -> Result<HashMap<String, Vec<String>>, StoreFault> {
+fn pairs(
+    connection: &Connection,
+    only: &Only,
+    sql: &str,
+) -> Result<HashMap<String, Vec<String>>, StoreFault> {
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(only.params())?;
     let mut found: HashMap<String, Vec<String>> = HashMap::new();
     while let Some(row) = rows.next()? {
         found.entry(row.get(0)?).or_default().push(row.get(1)?);
@@ -88,8 +179,8 @@ fn pairs(connection: &Connection, sql: &str) -> Result<HashMap<String, Vec<Strin
     Ok(found)
 }
 
-fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
-    let mut statement = connection.prepare_cached(
+fn read_sites(connection: &Connection, only: &Only) -> Result<Vec<Site>, StoreFault> {
+    let mut statement = connection.prepare_cached(&format!(
         "SELECT s.name, issuer, algorithm, lifetime_seconds_default, lifetime_seconds_max, token_bytes_max,
                 leeway_seconds, courier_seconds, every_seconds, roles_allowed, sealed, recipient, enabled,
                  b.seq, b.issued_at, profiles, lifetime_seconds_highest, b.next_by, status_claim, cedar,
@@ -97,10 +188,11 @@ fn read_sites(connection: &Connection) -> Result<Vec<Site>, StoreFault> {
                    ORDER BY c.seq DESC LIMIT 1)
          FROM site s LEFT JOIN bundle b
               ON b.site = s.name AND b.seq = (SELECT max(seq) FROM bundle WHERE site = s.name)
-         ORDER BY s.name",
-    )?;
-    let (mut audiences, mut keys) = (read_audiences(connection)?, read_keys(connection)?);
-    let mut rows = statement.query([])?;
+         WHERE {}",
+        only.where_in("s.name")
+    ))?;
+    let (mut audiences, mut keys) = (read_audiences(connection, only)?, read_keys(connection, only)?);
+    let mut rows = statement.query(only.params())?;
     let mut sites = Vec::new();
     while let Some(row) = rows.next()? {
         let mut site = read_site(row)?;
@@ -148,13 +240,17 @@ fn read_site(row: &Row<'_>) -> Result<Site, StoreFault> {
     })
 }
 
-fn read_audiences(connection: &Connection) -> Result<HashMap<String, Vec<Audience>>, StoreFault> {
-    let mut statement = connection.prepare_cached(
+fn read_audiences(
+    connection: &Connection,
+    only: &Only,
+) -> Result<HashMap<String, Vec<Audience>>, StoreFault> {
+    let mut statement = connection.prepare_cached(&format!(
         "SELECT name, logged, stale_read_seconds_max, stale_write_seconds_max, stale_safety_seconds_max,
                 breakglass, site, single_use, holder_bound
-         FROM audience ORDER BY rowid",
-    )?;
-    let mut rows = statement.query([])?;
+         FROM audience WHERE {} ORDER BY rowid",
+        only.where_in("site")
+    ))?;
+    let mut rows = statement.query(only.params())?;
     let mut audiences: HashMap<String, Vec<Audience>> = HashMap::new();
     while let Some(row) = rows.next()? {
         let tier = |column: usize| row.get::<_, Option<i64>>(column).map(|most| most.map(unsigned));
@@ -175,8 +271,12 @@ fn read_audiences(connection: &Connection) -> Result<HashMap<String, Vec<Audienc
 /// Reads every site's calendar and works out the rotation rule (bundle.md §14.1): sign with a key only
 /// once a bundle that carried it was receipted, or is older than the courier interval. A site that has never
 /// been sent a key needs no such patience: its first keys travel before, or together with, the first token.
-fn read_keys(connection: &Connection) -> Result<HashMap<String, Vec<TokenKeyRecord>>, StoreFault> {
-    let mut statement = connection.prepare_cached(
+fn read_keys(
+    connection: &Connection,
+    only: &Only,
+) -> Result<HashMap<String, Vec<TokenKeyRecord>>, StoreFault> {
+    let (sent, held) = (only.where_in("d.site"), only.where_in("k.site"));
+    let mut statement = connection.prepare_cached(&format!(
         "WITH sent (site, version, adopted_at, crossed_at) AS MATERIALIZED (
              SELECT d.site, d.version, d.adopted_at, min(
                  (SELECT min(b.issued_at) FROM bundle b WHERE b.site = d.site AND b.keys_version = d.version)
@@ -184,13 +284,15 @@ fn read_keys(connection: &Connection) -> Result<HashMap<String, Vec<TokenKeyReco
                  coalesce((SELECT min(b.receipted_at) FROM bundle b
                             WHERE b.site = d.site AND b.keys_version = d.version
                               AND b.receipted_at IS NOT NULL), 9223372036854775807))
-             FROM release_document d JOIN site s ON s.name = d.site WHERE d.kind = 'keys'),
-         known (kid, version, adopted_at, crossed_at) AS MATERIALIZED (
-             SELECT c.kid, min(c.version), min(s.adopted_at), min(s.crossed_at)
-             FROM release_key c JOIN sent s ON s.site = c.site AND s.version = c.version GROUP BY c.kid),
+             FROM release_document d JOIN site s ON s.name = d.site WHERE d.kind = 'keys' AND {sent}),
+         known (site, kid, version, adopted_at, crossed_at) AS MATERIALIZED (
+             SELECT c.site, c.kid, min(c.version), min(s.adopted_at), min(s.crossed_at)
+             FROM sent s CROSS JOIN release_key c ON c.site = s.site AND c.version = s.version
+             GROUP BY c.site, c.kid),
          first (site, purpose, version) AS MATERIALIZED (
              SELECT k.site, k.purpose, min(n.version)
-             FROM token_key k JOIN known n ON n.kid = k.kid GROUP BY k.site, k.purpose)
+             FROM token_key k JOIN known n ON n.kid = k.kid AND n.site = k.site
+             WHERE {held} GROUP BY k.site, k.purpose)
          SELECT k.site, k.kid, k.algorithm, k.purpose, k.jwk, k.path, k.sign_from, k.sign_until,
                 k.accept_until, k.created_at,
                 EXISTS (SELECT 1 FROM revocation r
@@ -199,11 +301,11 @@ fn read_keys(connection: &Connection) -> Result<HashMap<String, Vec<TokenKeyReco
                 n.adopted_at, n.crossed_at, n.version = f.version,
                 (SELECT done_at FROM destruction g WHERE g.path = k.path)
          FROM token_key k
-              LEFT JOIN known n ON n.kid = k.kid
+              LEFT JOIN known n ON n.kid = k.kid AND n.site = k.site
               LEFT JOIN first f ON f.site = k.site AND f.purpose = k.purpose
-         ORDER BY k.sign_from, k.created_at, k.kid",
-    )?;
-    let mut rows = statement.query([])?;
+         WHERE {held} ORDER BY k.sign_from, k.created_at, k.kid"
+    ))?;
+    let mut rows = statement.query(only.params())?;
     let mut keys: HashMap<String, Vec<TokenKeyRecord>> = HashMap::new();
     while let Some(row) = rows.next()? {
         keys.entry(row.get(0)?).or_default().push(read_key(row)?);
@@ -235,13 +337,14 @@ fn read_key(row: &Row<'_>) -> Result<TokenKeyRecord, StoreFault> {
     })
 }
 
-fn read_orders(connection: &Connection) -> Result<Vec<Order>, StoreFault> {
-    let mut statement = connection.prepare_cached(
+fn read_orders(connection: &Connection, only: &Only) -> Result<Vec<Order>, StoreFault> {
+    let mut statement = connection.prepare_cached(&format!(
         "SELECT id, site, subject, audience, lifetime_seconds, profile, roles, claim, enabled,
             confirmation
-         FROM standing_order ORDER BY id",
-    )?;
-    let mut rows = statement.query([])?;
+         FROM standing_order WHERE {} ORDER BY id",
+        only.where_in("site")
+    ))?;
+    let mut rows = statement.query(only.params())?;
     let mut orders = Vec::new();
     while let Some(row) = rows.next()? {
         orders.push(Order {
