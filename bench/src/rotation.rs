@@ -15,7 +15,8 @@ use farside_mint::keys::{self, PairSigner, Passphrase};
 use farside_mint::release::{self, Document};
 use farside_mint::rotation::{Rotation, Scene};
 use farside_mint::site;
-use farside_mint::store::{Audience, SiteTerms, Store};
+use farside_mint::status;
+use farside_mint::store::{Audience, SiteTerms, Store, StoreFault};
 use farside_service::journal::Journal;
 use farside_service::secret_file::Secret;
 use farside_service::time::Reading;
@@ -23,6 +24,8 @@ use farside_verify::Algorithm;
 
 const SITES: usize = 1_000;
 const PERIODS: usize = 4;
+/// Tokens that are revoked at each site in the end.
+const REVOKED: u64 = 1_000;
 const DAY: u64 = 86_400;
 const START: u64 = 1_800_000_000;
 
@@ -89,6 +92,26 @@ pub(crate) fn run() {
     timed("bundles_1000_sites_s", || desk.round(end));
     let directory = store.directory().expect("a directory");
     assert!(directory.sites().all(|site| site.last_seq() == 2), "every site has its bundle");
+
+    let look = || status::look(&mint, &store, end, None).expect("a look");
+    timed("status_1000_sites_s", look);
+    revoke_tokens(&store, end);
+    let seen = timed("status_1000_sites_1000_revoked_each_s", look);
+    assert!(seen.sites.iter().all(|site| site.revoked.entries == REVOKED), "all of it was looked at");
+}
+
+/// Revokes as many tokens at every site, as if each had been revoked by itself.
+fn revoke_tokens(store: &Store, now: u64) {
+    let revoked = store.write(|transaction| {
+        transaction.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 - 1)
+             INSERT INTO revocation (site, kind, what, before, expires_at, reason, by, at)
+             SELECT name, 'token', name || '-' || (i * 97), 0, ?2 + 86400, 'lost', 'bench', ?2 FROM site, n",
+            (REVOKED as i64, now as i64),
+        )?;
+        Ok::<_, StoreFault>(())
+    });
+    revoked.expect("they are revoked");
 }
 
 fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
