@@ -22,7 +22,7 @@ use crate::release::{self, Kind};
 use crate::rotation::Doubt;
 use crate::store::{Purpose, Site, Store, StoreFault, unsigned};
 
-pub use revoked::RevokedShown;
+pub use revoked::{Measured, RevokedShown};
 pub use roles::RoleKeyShown;
 pub use warnings::Warning;
 
@@ -142,15 +142,24 @@ pub struct DraftShown {
     pub threshold: usize,
 }
 
-/// Looks at everything; `doubt` is what is doubted of this machine's clock.
+/// Looks at everything; `doubt` is what is doubted of this machine's clock, and what is `measured` already is not
+/// measured again.
 ///
 /// # Errors
 /// The database, the charters or the key files cannot be read.
-pub fn look(mint: &Mint, store: &Store, now: u64, doubt: Option<Doubt>) -> Result<Status, Failure> {
+pub fn look(
+    mint: &Mint,
+    store: &Store,
+    now: u64,
+    (doubt, measured): (Option<Doubt>, &Measured),
+) -> Result<Status, Failure> {
     let directory = store.directory()?;
     let chain = ceremony::chain(store)?;
     let newest = chain.last();
-    let sites = directory.sites().map(|site| show(store, directory.realm(), site, now));
+    let sites = directory.sites().map(|site| {
+        let revoked = measured.look(store, directory.realm(), site, now)?;
+        show(store, site, revoked, now)
+    });
     let mut status = Status {
         realm: directory.realm().to_owned(),
         now,
@@ -165,7 +174,7 @@ pub fn look(mint: &Mint, store: &Store, now: u64, doubt: Option<Doubt>) -> Resul
     Ok(status)
 }
 
-fn show(store: &Store, realm: &str, site: &Site, now: u64) -> Result<SiteShown, Failure> {
+fn show(store: &Store, site: &Site, revoked: RevokedShown, now: u64) -> Result<SiteShown, Failure> {
     let bundle = site.last_bundle.map(|last| BundleShown { seq: last.seq, issued_at: last.issued_at });
     Ok(SiteShown {
         site: site.name.clone(),
@@ -174,7 +183,7 @@ fn show(store: &Store, realm: &str, site: &Site, now: u64) -> Result<SiteShown, 
         uses: site.purposes().map(|purpose| show_use(site, purpose, now)).collect(),
         next_bundle_at: site.bundle_due_at(),
         receipt: receipt(store, &site.name)?,
-        revoked: revoked::look(store, realm, site, now)?,
+        revoked,
         bundle,
     })
 }

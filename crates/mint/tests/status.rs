@@ -12,18 +12,22 @@ use farside_mint::calendar::{self, Wish};
 use farside_mint::config::Mint;
 use farside_mint::release::{self, Document};
 use farside_mint::revocation::What;
-use farside_mint::status::{self, Status};
+use farside_mint::status::{self, Measured, Status};
 use farside_service::cli::Style;
 use ground::{Desk, NOW, Realm, SITE, passphrase, realm};
 
 const DAY: u64 = 86_400;
 
 fn look(realm: &Realm, now: u64) -> Status {
+    look_again(realm, now, &Measured::default())
+}
+
+fn look_again(realm: &Realm, now: u64, measured: &Measured) -> Status {
     let config = realm.home.config();
     if !config.exists() {
         std::fs::write(&config, "realm = \"acme\"\n[rotation]\nrelease_time = \"10d\"\n").unwrap();
     }
-    status::look(&Mint::open(&config).unwrap(), &realm.store, now, None).unwrap()
+    status::look(&Mint::open(&config).unwrap(), &realm.store, now, (None, measured)).unwrap()
 }
 
 /// Codes and cures of what is to be done, but for the bundles that this test makes when it likes.
@@ -152,6 +156,18 @@ fn a_list_near_its_limit_is_told_with_its_size_and_beyond_it_why_no_bundle_is_ma
     assert!(realm.make(Kind::Full, passes_end, &Desk::default()).is_err());
     assert_eq!(told(passes_end + 1), []);
     realm.make(Kind::Full, passes_end + 1, &Desk::default()).unwrap();
+}
+
+#[test]
+fn whoever_looks_again_sees_what_was_revoked_since_and_what_has_ended() {
+    let (realm, measured) = (realm(), Measured::default());
+    let entries = |now| look_again(&realm, now, &measured).sites[0].revoked.entries;
+    assert_eq!(entries(NOW), 0);
+    for so_far in 0..2 {
+        crowd(&realm, so_far..so_far + 1);
+        assert_eq!(entries(NOW), u64::from(so_far) + 1);
+    }
+    assert_eq!(entries(NOW + 30 * DAY), 0);
 }
 
 #[test]

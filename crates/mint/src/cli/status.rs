@@ -6,7 +6,7 @@ use farside_service::time;
 
 use super::Program;
 use crate::rotation::belief;
-use crate::status;
+use crate::status::{self, Measured};
 
 /// Nothing is asked but the mint itself.
 #[derive(Debug, Args)]
@@ -16,6 +16,6 @@ pub(super) fn run(_: &Command, program: &Program) -> Result<(), Failure> {
     let mint = program.mint()?;
     let store = mint.store()?;
     let doubt = belief::doubt(&store, &time::read_clocks())?;
-    let seen = status::look(&mint, &store, time::now_unix(), doubt)?;
+    let seen = status::look(&mint, &store, time::now_unix(), (doubt, &Measured::default()))?;
     program.output.say(|| seen.human(Style::stdout()), &seen)
 }

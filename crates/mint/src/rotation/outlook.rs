@@ -9,7 +9,7 @@ use farside_service::cli::Failure;
 use super::belief;
 use crate::config::Mint;
 use crate::desk::Clocks;
-use crate::status::{self, Warning};
+use crate::status::{self, Measured, Warning};
 use crate::store::Store;
 
 /// How often it is looked.
@@ -17,10 +17,11 @@ const EVERY_SECONDS: u64 = 60;
 
 /// What was seen last.
 #[derive(Debug, Default)]
-pub struct Outlook(
+pub struct Outlook {
     /// Owns it; held while it is exchanged.
-    Mutex<Seen>,
-);
+    seen: Mutex<Seen>,
+    measured: Measured,
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -40,7 +41,7 @@ impl Outlook {
             return Ok(());
         }
         let doubt = belief::doubt(store, &clocks())?;
-        let status = status::look(mint, store, now, doubt)?;
+        let status = status::look(mint, store, now, (doubt, &self.measured))?;
         for shown in &status.sites {
             metrics::gauge!("farside_mint_revoked_bytes", "site" => shown.site.clone())
                 .set(shown.revoked.bytes as f64);
@@ -66,7 +67,7 @@ impl Outlook {
 
     // Who panicked while holding it has left it whole: each step is one assignment.
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -153,3 +153,5 @@ CREATE INDEX team_member_subject ON team_member (subject);
 CREATE INDEX token_key_path ON token_key (path);
 CREATE INDEX audience_site ON audience (site);
 CREATE INDEX standing_order_site ON standing_order (site);
+-- By site and number: the newest one of a site, and what came since a bundle.
+CREATE INDEX revocation_site ON revocation (site);
