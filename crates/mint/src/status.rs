@@ -142,8 +142,8 @@ pub struct DraftShown {
     pub threshold: usize,
 }
 
-/// Looks at everything; `doubt` is what is doubted of this machine's clock, and what is `measured` already is not
-/// measured again.
+/// Looks at everything; `doubt` is what is doubted of this machine's clock, and what is `measured` already is
+/// not measured again.
 ///
 /// # Errors
 /// The database, the charters or the key files cannot be read.

@@ -46,8 +46,8 @@ impl RevokedShown {
     }
 }
 
-/// What was measured, for whoever looks again and again: a list is packed to be measured, and that is done anew
-/// once something was revoked or pardoned there.
+/// What was measured, for whoever looks again and again: a list is packed to be measured, and that is done
+/// anew once something was revoked or pardoned there.
 #[derive(Debug, Default)]
 pub struct Measured(
     /// Owns the measures, by site; held while one is looked up or exchanged.

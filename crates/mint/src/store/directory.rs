@@ -2,7 +2,7 @@
 //! Whoever judges a request reads this and nothing else, so a decision never sees half of a change.
 //!
 //! ```text
-//!   change ─▶ trigger ─▶ number in `change` ─▶ the next picture reads those parts anew, and shares all others
+//!   change ─▶ trigger ─▶ number in `change` ─▶ the next picture reads those parts anew and shares the others
 //! ```
 
 use std::collections::{BTreeMap, HashMap};

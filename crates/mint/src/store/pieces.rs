@@ -1,5 +1,5 @@
-//! A map from names that is copied in small pieces: whoever changes a few entries shares all other pieces with
-//! the picture before, whose readers see nothing of it.
+//! A map from names that is copied in small pieces: whoever changes a few entries shares all other pieces
+//! with the picture before, whose readers see nothing of it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};

@@ -1,5 +1,5 @@
-//! Builds a [`Directory`] from the database's rows: all of them, or those of the parts that have changed since
-//! the picture before. What a row says is checked for sense here, once.
+//! Builds a [`Directory`] from the database's rows: all of them, or those of the parts that have changed
+//! since the picture before. What a row says is checked for sense here, once.
 
 use std::collections::HashMap;
 
