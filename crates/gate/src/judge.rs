@@ -36,6 +36,7 @@ use crate::trust::{Believed, TrustState};
 
 pub use explain::{Explained, Step, explain, explain_pass};
 pub use grant::{Grant, Pending};
+pub(crate) use once::Prover;
 pub use once::{Kind, Once};
 pub(crate) use pass::sound_pass;
 pub use pass::{ByGlass, Clocks, inspect_pass, judge_pass};

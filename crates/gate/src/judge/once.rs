@@ -23,9 +23,18 @@ const DOMAIN: &[u8] = b"farside-once/1";
 pub struct Once {
     kind: Kind,
     key: [u8; 32],
+    prover: Option<Prover>,
     from: u64,
     until: u64,
 }
+
+/// Whose proof it is: the beginning of the thumbprint of its key. Whoever finds another key with the same
+/// shares what it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Prover([u8; PROVER_BYTES]);
+
+/// Bytes of a thumbprint that are kept.
+const PROVER_BYTES: usize = 8;
 
 /// What it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +78,7 @@ impl Once {
         Ok(Once {
             kind: Kind::Token,
             key: key(Kind::Token, issuer.as_bytes(), id.as_bytes()),
+            prover: None,
             from: issued_at.saturating_sub(LEEWAY_SECONDS_MAX),
             until: expires_at.saturating_add(LEEWAY_SECONDS_MAX),
         })
@@ -77,7 +87,14 @@ impl Once {
     /// A proof by the key of a thumbprint, which any gate could take at `from` at the earliest, and no more
     /// at `until`.
     pub fn proof(thumbprint: &[u8; 32], id: &str, from: u64, until: u64) -> Once {
-        Once { kind: Kind::Proof, key: key(Kind::Proof, thumbprint, id.as_bytes()), from, until }
+        let key = key(Kind::Proof, thumbprint, id.as_bytes());
+        let prover = thumbprint.first_chunk().map(|first| Prover(*first));
+        Once { kind: Kind::Proof, key, prover, from, until }
+    }
+
+    /// Whose proof it is, where it is one.
+    pub(crate) fn prover(&self) -> Option<Prover> {
+        self.prover
     }
 
     /// What it is.

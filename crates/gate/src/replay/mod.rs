@@ -14,6 +14,7 @@ mod record;
 mod seen;
 mod settings;
 mod shared;
+mod shares;
 pub mod shown;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ use farside_verify::{Code, Refusal};
 use self::disk::{Disk, DiskUntaken, Found, OpenFault, Past};
 use self::seen::Untaken;
 use self::shared::{Asked, Began, Shared, SharedFault, SharedUntaken};
+use self::shares::Shares;
 use crate::config::Config;
 use crate::judge::{Kind, Once};
 use crate::store::{self, KeptBy, Store};
@@ -35,6 +37,7 @@ pub use settings::{ENTRIES_MAX_DEFAULT, RedisSettings, Settings};
 #[derive(Debug)]
 pub struct Replay {
     keeps: Keeps,
+    shares: Shares,
     entries_max: u64,
     /// What had been lost when this was opened, if anything.
     lost: Option<u64>,
@@ -108,6 +111,7 @@ impl Replay {
     /// # Errors
     /// It cannot be done now; where there is a Redis, nobody enters until it can.
     pub async fn tend(&self, now: u64) -> Result<Tended, Failure> {
+        self.shares.forget(now);
         match &self.keeps {
             Keeps::Disk(disk) => {
                 disk.tidy(now).await.or_could_not(|| "tidy the replay store".to_owned())?;
@@ -136,7 +140,9 @@ impl Replay {
     }
 
     fn of(keeps: Keeps, config: &Config, lost: Option<u64>) -> Replay {
-        Replay { keeps, entries_max: config.replay.entries_max, lost, full: AtomicBool::new(false) }
+        let Settings { entries_max, holder_entries_max, .. } = config.replay;
+        let shares = Shares::new(holder_entries_max);
+        Replay { keeps, shares, entries_max, lost, full: AtomicBool::new(false) }
     }
 
     /// Remembers all of these, durably, or none. Of two requests that bring the same one, exactly one is told
@@ -146,13 +152,29 @@ impl Replay {
     /// `replayed`, `replay_full`, `replay_unavailable`.
     // replay.md §3
     pub async fn take(&self, once: &[Once], now: u64) -> Result<(), Refusal> {
+        if !self.shares.have_room(once) {
+            // Whoever shows again what was used is told that.
+            self.look(once).await?;
+            return Err(self.share_used_up());
+        }
         match &self.keeps {
             Keeps::Disk(disk) => disk.take(once, now).await.map_err(|why| match why {
                 DiskUntaken::Untaken(untaken) => self.refusal(&untaken),
                 fault => unavailable(&fault),
             }),
             Keeps::Shared { store, .. } => self.ask(store, once, Asked::Take).await,
-        }
+        }?;
+        self.shares.took(once);
+        Ok(())
+    }
+
+    /// One holder's proofs fill what is one holder's; all others go on.
+    // replay.md §3.4
+    fn share_used_up(&self) -> Refusal {
+        metrics::counter!("farside_gate_replay_share_used_up_total").increment(1);
+        let cure = "Wait until some have expired, or raise `holder_entries_max` in [replay] of gate.toml.";
+        let detail = format!("{} proofs of this holder are remembered already", self.shares.most());
+        Refusal::new(Code::ReplayFull, detail, cure)
     }
 
     /// Whether these could be taken now. Takes nothing.

@@ -15,11 +15,16 @@ use super::shared::SharedFault;
 /// Most entries that are remembered at once, where the configuration does not say.
 pub const ENTRIES_MAX_DEFAULT: u64 = 1_000_000;
 
+/// A holder's share, where the configuration does not say: one of so many, but never less than that.
+const SHARES_DEFAULT: u64 = 8;
+const SHARE_MIN: u64 = 1_000;
+
 /// The table as spelled.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
     entries_max: Option<u64>,
+    holder_entries_max: Option<u64>,
     redis: Option<String>,
     redis_user: Option<String>,
     redis_password_file: Option<PathBuf>,
@@ -34,6 +39,8 @@ pub(crate) struct Table {
 pub struct Settings {
     /// Most entries at once.
     pub entries_max: u64,
+    /// Most proofs of one holder among them.
+    pub holder_entries_max: u64,
     /// A Redis that several gates share; without it the gate's own disk.
     pub redis: Option<RedisSettings>,
 }
@@ -61,7 +68,8 @@ const CLEAR_SCHEME: &str = "redis://";
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { entries_max: ENTRIES_MAX_DEFAULT, redis: None }
+        let holder_entries_max = share(ENTRIES_MAX_DEFAULT);
+        Settings { entries_max: ENTRIES_MAX_DEFAULT, holder_entries_max, redis: None }
     }
 }
 
@@ -72,6 +80,12 @@ impl Settings {
         if entries_max == 0 {
             return Err(Failure::could_not("[replay]: entries_max is 0, and so nothing could ever be taken"));
         }
+        let holder_entries_max = table.holder_entries_max.unwrap_or_else(|| share(entries_max));
+        if !(1..=entries_max).contains(&holder_entries_max) {
+            let what =
+                format!("[replay]: holder_entries_max is not within 1 and {entries_max}, the entries_max");
+            return Err(Failure::could_not(what));
+        }
         let redis = match &table.redis {
             Some(address) => Some(RedisSettings::read(address, &table, home)?),
             None if table.speaks_of_redis() => {
@@ -80,8 +94,12 @@ impl Settings {
             }
             None => None,
         };
-        Ok(Settings { entries_max, redis })
+        Ok(Settings { entries_max, holder_entries_max, redis })
     }
+}
+
+fn share(entries_max: u64) -> u64 {
+    (entries_max / SHARES_DEFAULT).max(SHARE_MIN).min(entries_max)
 }
 
 impl Table {

@@ -269,6 +269,31 @@ async fn a_full_store_refuses_and_lets_go_by_the_gates_time_alone() {
 }
 
 #[tokio::test]
+async fn one_holder_fills_no_more_than_its_share_and_others_go_on() {
+    let redis = Redis::start(DURABLE);
+    let (_, far) = Far::enrolled();
+    let most = "entries_max = 10\nholder_entries_max = 2\n";
+    let by = |holder: u8, id: u64, from| [Once::proof(&[holder; 32], &id.to_string(), from, from + HOUR)];
+    let path = far.config.home().join("gate.toml");
+    let alone = std::fs::read_to_string(&path).unwrap() + "\n[replay]\n" + most;
+    std::fs::write(&path, alone).unwrap();
+    let on_disk = Config::load(&path).unwrap_or_else(|failure| panic!("{failure}"));
+    let on_disk = store(&far, &on_disk, NOW).await;
+    let shared = store(&Far::enrolled().1, &sharing(&far, &redis, most), NOW - HOUR).await;
+    for replay in [on_disk, shared] {
+        for id in 1..=2 {
+            assert_eq!(code(&replay, &by(1, id, NOW + 1), NOW).await, None);
+        }
+        assert_eq!(code(&replay, &by(1, 1, NOW + 1), NOW).await, Some(Code::Replayed));
+        assert_eq!(code(&replay, &by(1, 3, NOW + 1), NOW).await, Some(Code::ReplayFull));
+        assert_eq!(code(&replay, &by(2, 3, NOW + 1), NOW).await, None, "another holder");
+        let after = NOW + 2 * HOUR;
+        replay.tend(after).await.unwrap_or_else(|fault| panic!("{fault}"));
+        assert_eq!(code(&replay, &by(1, 4, after), after).await, None);
+    }
+}
+
+#[tokio::test]
 async fn what_stands_on_a_gates_own_disk_is_not_forgotten_when_it_begins_to_share() {
     let redis = Redis::start(DURABLE);
     let (_, far) = Far::enrolled();
@@ -310,6 +335,8 @@ fn redis_beyond_this_machine_or_with_its_password_in_the_address_is_refused() {
         "redis = \"http://127.0.0.1:6379\"",
         "redis_user = \"gate\"",
         "entries_max = 0",
+        "holder_entries_max = 0",
+        "entries_max = 7\nholder_entries_max = 8",
         "entries = 7",
     ] {
         assert!(load(bad).is_err_and(|why| !why.contains("secret")), "{bad}");

@@ -125,13 +125,19 @@ impl Tape for Rotating {
         }
         self.file.write_all(bytes)?;
         self.bytes += bytes.len() as u64;
-        self.next += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.next += lines(bytes);
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// How many lines end in these bytes; counted in parts whose sum fits a byte, which goes many bytes at a time.
+fn lines(bytes: &[u8]) -> u64 {
+    let ends = |part: &[u8]| part.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>();
+    bytes.chunks(usize::from(u8::MAX)).map(|part| u64::from(ends(part))).sum()
 }
 
 impl Rotating {
@@ -149,5 +155,16 @@ impl Rotating {
         durable::sync_dir(durable::parent(&self.path)).map_err(io::Error::other)?;
         (self.file, self.bytes, self.first) = (file, 0, self.next);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_over_every_part() {
+        assert_eq!([lines(b""), lines(b"a"), lines(b"a\n"), lines(b"\n\na\n")], [0, 0, 1, 3]);
+        assert_eq!(lines(&b"\n".repeat(1_000)), 1_000);
     }
 }
