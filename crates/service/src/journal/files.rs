@@ -134,7 +134,8 @@ impl Tape for Rotating {
     }
 }
 
-/// How many lines end in these bytes; counted in parts whose sum fits a byte, which goes many bytes at a time.
+/// How many lines end in these bytes; counted in parts whose sum fits a byte, which goes many bytes at a
+/// time.
 fn lines(bytes: &[u8]) -> u64 {
     let ends = |part: &[u8]| part.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>();
     bytes.chunks(usize::from(u8::MAX)).map(|part| u64::from(ends(part))).sum()
