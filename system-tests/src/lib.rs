@@ -11,6 +11,7 @@ pub mod http;
 pub mod ledger;
 pub mod loss;
 pub mod peers;
+mod ports;
 pub mod programs;
 pub mod recorder;
 pub mod sides;

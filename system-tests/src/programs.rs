@@ -1,12 +1,14 @@
 //! The program under test and the servers it becomes. Whatever a test starts is stopped when the test ends,
-//! passed or failed; ports are the kernel's choice, loopback only.
+//! passed or failed; everything is on loopback.
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use crate::ports;
 
 /// How long a server may take to begin, on a machine that is busy with other tests.
 const READY_SECONDS_MAX: u64 = 60;
@@ -165,10 +167,9 @@ impl Drop for Server {
     }
 }
 
-/// A loopback address nobody listens on just now.
+/// A loopback address that nobody listens on, and that no other test is given.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("the port has a number")
+    ports::free_address()
 }
 
 /// A folder that goes away with its value: in memory where the system has such folders, for programs that

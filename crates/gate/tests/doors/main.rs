@@ -1,6 +1,8 @@
 //! The gate's doors as their clients meet them: statuses, headers, journal, and what happens under load.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
+#[path = "../../../../system-tests/src/ports.rs"]
+mod ports;
 #[path = "../gate/realm.rs"]
 mod realm;
 

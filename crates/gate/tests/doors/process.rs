@@ -1,7 +1,7 @@
 //! The whole program as an operator runs it: signals, inbox, a disk that fills, slow clients, system calls.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use farside_service::journal;
 use farside_service::time::now_unix;
 use rustix::process::{Pid, Signal, kill_process};
 
+pub(crate) use super::ports::free_address;
 use super::realm::{Far, HOUR, Plan, Realm, claims, revoked_name, status};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_farside-gate");
@@ -150,10 +151,6 @@ fn spawn(far: &Far, before: &[&str]) -> Child {
 pub(crate) fn present(plan: Plan) -> Plan {
     let now = now_unix();
     Plan { issued_at: now, next_by: now + HOUR, not_after: now + 24 * HOUR, ..plan }
-}
-
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// One request on a connection of its own; empty if nobody answers.
