@@ -25,7 +25,7 @@ pub use succession::Ahead;
 /// How long a writer waits for another process to finish its transaction.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
-/// Statements that a connection keeps prepared: the picture takes eight to be read whole, and eight to follow.
+/// Statements that a connection keeps prepared: the picture takes eight to be read whole, eight to follow.
 const STATEMENTS_KEPT: usize = 64;
 
 /// The open database. One connection writes, the others only read: so the `data_version` of the one that
