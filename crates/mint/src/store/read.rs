@@ -303,7 +303,7 @@ fn read_keys(
          FROM token_key k
               LEFT JOIN known n ON n.kid = k.kid AND n.site = k.site
               LEFT JOIN first f ON f.site = k.site AND f.purpose = k.purpose
-         WHERE {held} ORDER BY k.sign_from, k.created_at, k.kid"
+         WHERE {held} ORDER BY k.sign_from, k.created_at, k.rowid"
     ))?;
     let mut rows = statement.query(only.params())?;
     let mut keys: HashMap<String, Vec<TokenKeyRecord>> = HashMap::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use super::directory::{Directory, Site};
+use super::directory::{Directory, Purpose, Site};
 use super::{connect, migrate};
 
 /// What the picture is made of: each of these tables has its three triggers.
@@ -247,6 +247,23 @@ fn whoever_adds_a_table_says_whether_pictures_follow_it() {
     let mut counted = BTreeMap::new();
     triggers.iter().for_each(|table| *counted.entry(table.as_str()).or_insert(0) += 1);
     assert_eq!(counted, FOLLOWED.into_iter().map(|table| (table, 3)).collect());
+}
+
+#[test]
+fn of_two_keys_of_one_second_the_one_made_last_signs() {
+    for kids in [["aaaa", "bbbb"], ["bbbb", "aaaa"]] {
+        let (_folder, connection) = filled();
+        for kid in kids {
+            let key = format!(
+                "INSERT INTO token_key VALUES ('{kid}', 'p0', 'ES256', 'sig', '', 'keys/{kid}.key', 5, 9, 9, 5);
+                 INSERT INTO release_key VALUES ('p0', 1, '{kid}')"
+            );
+            connection.execute_batch(&key).unwrap();
+        }
+        let directory = Directory::read(&connection, 0, None).unwrap();
+        let signing = directory.site("p0").and_then(|site| site.signing_key(Purpose::Sig, 6));
+        assert_eq!(signing.map(|key| key.kid.as_str()), Some(kids[1]));
+    }
 }
 
 #[test]
