@@ -110,6 +110,11 @@ fn an_agent_keeps_an_svid_fresh_out_of_what_bundles_carry_until_its_holder_is_re
     // It opens no door of the gate's own.
     assert_eq!(sides.knock(&token, CONTROL).status, 401);
 
+    // No fresh token crosses any more: it would be of after the revocation. The one that lies there stays.
+    sides.mint("order remove 1");
+    sides.bundle("full");
+    sides.cross();
+    sides.farside(&agent);
     sides.mint("revoke subject lander-7 --reason lost");
     sides.bundle("full");
     sides.cross();
