@@ -106,9 +106,10 @@ fn a_key_logs_in_while_its_token_is_valid_and_not_a_moment_longer() {
         assert!(began < made + LIFE_SECONDS, "in after its end");
     }
 
-    // Revoked, imported, and the next login is refused; the gate goes away, and so does every login.
+    // Disabled, which revokes, imported, and the next login is refused; the gate goes away, and so does every
+    // login.
     assert!(is_in(&log_in(&sides, address, "long")));
-    sides.mint("revoke subject ada --reason left");
+    sides.mint("person disable ada");
     sides.bundle("full");
     sides.cross();
     assert!(!is_in(&log_in(&sides, address, "long")));
