@@ -166,7 +166,11 @@ impl Sides {
     pub fn cross(&self) {
         self.farside("ferry send --from near/outbox/dome --to stick");
         self.farside("ferry receive --from stick --to far/inbox");
-        self.gate("import far/inbox");
+        let imported = self.attempt("gate import far/inbox --config far/gate.toml");
+        // A gate that serves may have been quicker: what it has applied is gone from its inbox.
+        if !imported.stderr.contains("no bundle lies in far/inbox") {
+            imported.expect_code(0);
+        }
     }
 
     /// What the gate says of a file that it must refuse: the refusal with its code, detail and cure.
