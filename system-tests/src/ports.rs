@@ -14,7 +14,7 @@ const OF_A_PROCESS: u32 = 200;
 
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
-/// An address that nobody listens on, and that no other test is given.
+/// An address that nobody listens on, and that this process is not given again.
 pub(crate) fn free_address() -> SocketAddr {
     let begin = std::process::id().wrapping_mul(OF_A_PROCESS);
     for _ in 0..PORTS {

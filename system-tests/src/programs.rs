@@ -167,7 +167,7 @@ impl Drop for Server {
     }
 }
 
-/// A loopback address that nobody listens on, and that no other test is given.
+/// A loopback address that nobody listens on, and that this process is not given again.
 pub fn free_address() -> SocketAddr {
     ports::free_address()
 }
