@@ -96,11 +96,15 @@ fn pings(address: SocketAddr) -> bool {
 
 /// A gate's configuration with this Redis in it.
 fn sharing(far: &Far, redis: &Redis, more: &str) -> Config {
+    remembering(far, &format!("redis = \"redis://{}\"\n{more}", redis.address))
+}
+
+/// A gate's configuration with this `[replay]` in it.
+pub(crate) fn remembering(far: &Far, table: &str) -> Config {
     let path = far.config.home().join("gate.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let text = text.split("\n[replay]").next().unwrap().to_owned();
-    std::fs::write(&path, format!("{text}\n[replay]\nredis = \"redis://{}\"\n{more}", redis.address))
-        .unwrap();
+    let before = text.split("\n[replay]").next().unwrap();
+    std::fs::write(&path, format!("{before}\n[replay]\n{table}")).unwrap();
     Config::load(&path).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
@@ -274,11 +278,7 @@ async fn one_holder_fills_no_more_than_its_share_and_others_go_on() {
     let (_, far) = Far::enrolled();
     let most = "entries_max = 10\nholder_entries_max = 2\n";
     let by = |holder: u8, id: u64, from| [Once::proof(&[holder; 32], &id.to_string(), from, from + HOUR)];
-    let path = far.config.home().join("gate.toml");
-    let alone = std::fs::read_to_string(&path).unwrap() + "\n[replay]\n" + most;
-    std::fs::write(&path, alone).unwrap();
-    let on_disk = Config::load(&path).unwrap_or_else(|failure| panic!("{failure}"));
-    let on_disk = store(&far, &on_disk, NOW).await;
+    let on_disk = store(&far, &remembering(&far, most), NOW).await;
     let shared = store(&Far::enrolled().1, &sharing(&far, &redis, most), NOW - HOUR).await;
     for replay in [on_disk, shared] {
         for id in 1..=2 {

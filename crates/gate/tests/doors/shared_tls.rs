@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 use super::process::free_address;
 use super::realm::{Far, NOW};
-use super::shared::{DURABLE, Redis, code, once, until_there};
+use super::shared::{DURABLE, Redis, code, once, remembering, until_there};
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
@@ -44,17 +44,13 @@ impl Secured {
     /// A gate's configuration: the Redis under this name, vouched for by `ca`, and shown what is named.
     fn config(&self, far: &Far, (host, ca): (&str, &str), shown: Option<&str>) -> Config {
         let at = |name: &str| self.files.path().join(name).display().to_string();
-        let mut table = format!("[replay]\nredis = \"rediss://{host}:{}\"\n", self.port);
+        let mut table = format!("redis = \"rediss://{host}:{}\"\n", self.port);
         table += &format!("redis_ca = \"{}\"\n", at(&format!("{ca}.pem")));
         if let Some(name) = shown {
             let (certificate, key) = (at(&format!("{name}.pem")), at(&format!("{name}.key")));
             table += &format!("redis_certificate = \"{certificate}\"\nredis_key = \"{key}\"\n");
         }
-        let path = far.config.home().join("gate.toml");
-        let text = std::fs::read_to_string(&path).unwrap();
-        let before = text.split("\n[replay]").next().unwrap();
-        std::fs::write(&path, format!("{before}\n{table}")).unwrap();
-        Config::load(&path).unwrap_or_else(|failure| panic!("{failure}"))
+        remembering(far, &table)
     }
 }
 
