@@ -92,8 +92,7 @@ impl Replay {
     /// meanwhile. Returns until when what was used is not known, where something has been lost.
     ///
     /// # Errors
-    /// The Redis would let go what has not expired, or its password or a certificate
-    /// cannot be read.
+    /// The Redis would let go what has not expired, or its password or a certificate cannot be read.
     pub async fn meet(&self, now: u64) -> Result<Option<u64>, Failure> {
         let Keeps::Shared { store, elsewhere } = &self.keeps else { return Ok(self.lost) };
         match connect(store, elsewhere, now).await {

@@ -49,8 +49,9 @@ pub(super) fn run(command: &Directory, program: &Program) -> Result<(), Failure>
         }
         Directory::List => {
             let directory = program.mint()?.store()?.directory()?;
-            let value: Vec<_> = directory.subjects().into_iter().map(super::subject::as_json).collect();
-            program.output.say(|| super::subject::as_table(directory.subjects().into_iter()), &value)
+            let subjects = directory.subjects();
+            let value: Vec<_> = subjects.iter().copied().map(super::subject::as_json).collect();
+            program.output.say(|| super::subject::as_table(subjects.iter().copied()), &value)
         }
     }
 }

@@ -168,7 +168,8 @@ fn add(new: &New, kind: Kind, program: &Program) -> Result<(), Failure> {
 
 fn list(kind: Kind, program: &Program) -> Result<(), Failure> {
     let directory = program.mint()?.store()?.directory()?;
-    let of_kind = || directory.subjects().into_iter().filter(|subject| subject.kind == kind);
+    let subjects = directory.subjects();
+    let of_kind = || subjects.iter().copied().filter(|subject| subject.kind == kind);
     let value: Vec<Value> = of_kind().map(as_json).collect();
     program.output.say(|| as_table(of_kind()), &value)
 }
